@@ -1,0 +1,54 @@
+# Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide.
+.DEFAULT_GOAL := help
+.PHONY: help install demo start test soak check format memory lock
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PARTS := $(VENV)/.installed
+AZURITE := infra/local/node_modules/.installed
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(PARTS) $(AZURITE) ## Set up, if something has changed
+
+$(PARTS): tests/requirements.txt
+	@python=$$(infra/scripts/find-python.sh) && "$$python" -m venv --clear $(VENV)
+	@echo "Installing the Python parts into $(VENV)"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(AZURITE): infra/local/package-lock.json $(PARTS)
+	@echo "Installing Azurite into infra/local/node_modules"
+	@cd infra/local && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: install ## Run the main job: two files become attachments, and their bytes are compared
+	@$(PYTHON) -m infra.local demo
+
+start: install ## Run the local stack until Ctrl-C
+	@$(PYTHON) -m infra.local start
+
+test: install ## Run all tests
+	@$(PYTHON) -m pytest
+
+soak: install ## Try 10,000 seeded fault schedules on two processes, and print the figures
+	@$(PYTHON) -m tests.faults.soak
+
+check: $(PARTS) ## Lint, type check and formatting; changes nothing
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+format: $(PARTS) ## Fix lint and formatting
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+
+memory: install ## Print the worker's peak memory over idle, up to a file of 150 MiB
+	@MAILBOX_WINDOW_BYTES=200000000 $(PYTHON) -m tests.benchmarks.worker_memory
+
+lock: $(PARTS) ## Write the lock files anew from requirements.in and tests/requirements.in
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+		--custom-compile-command "make lock" -o requirements.txt requirements.in
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+		--custom-compile-command "make lock" -o tests/requirements.txt tests/requirements.in

@@ -1,0 +1,133 @@
+"""Puts files into the watched container and follows their transfers."""
+
+import hashlib
+import json
+import mimetypes
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
+from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from infra.local.errors import LocalError
+from infra.local.stack import StackInfo
+from shared.errors import TransferError
+from shared.storage.blob_source import BlobSource
+from shared.transfer.addressing import decode, read_address
+from shared.transfer.instance_id import instance_id
+from shared.transfer.payloads import TransferStatus
+
+_POLL_SECONDS = 0.1
+_FOUND_WITHIN_SECONDS = 30.0
+_OVER = {
+    OrchestrationStatus.COMPLETED,
+    OrchestrationStatus.FAILED,
+    OrchestrationStatus.TERMINATED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A blob that was put into the container, and the transfer it will get."""
+
+    blob: str
+    size: int
+    transfer_id: str
+
+
+def source_container(info: StackInfo) -> ContainerClient:
+    """The watched container of a running stack."""
+    service = BlobServiceClient.from_connection_string(info.blob_connection_string)
+    return service.get_container_client(info.container)
+
+
+def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str) -> Dropped:
+    """Put a file in for an item, ``to`` as ``{mailbox}/messages/{id}`` or ``…/events/{id}``.
+
+    The path names the item, so that one file can go to several items.
+    Raises :class:`LocalError` when ``to`` is no item.
+    """
+    blob_name = f"{_item_path(to)}/{quote(name, safe=' ')}"
+    container = source_container(info)
+    md5 = bytearray(hashlib.md5(content, usedforsecurity=False).digest())
+    container.upload_blob(
+        blob_name,
+        content,
+        overwrite=True,
+        content_settings=ContentSettings(content_type=content_type, content_md5=md5),
+    )
+    source = BlobSource(container)
+    blob = source.look(blob_name)
+    item = read_address(blob.name, blob.metadata).item
+    return Dropped(blob_name, len(content), instance_id(source, blob, str(item)))
+
+
+def drop_file(info: StackInfo, file: Path, to: str) -> Dropped:
+    """Put a file of this machine in; raises :class:`LocalError` when it cannot be read."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise LocalError(f"{file} cannot be read: {error.strerror}") from error
+    content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return drop(info, content, file.name, to, content_type)
+
+
+def follow(info: StackInfo, dropped: Iterable[Dropped], console: Console) -> list[TransferStatus]:
+    """Show a progress bar per transfer, from the orchestrations' own status, until all are over.
+
+    Raises :class:`LocalError` when a blob's transfer does not begin.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    client = TaskHubGrpcClient(host_address=info.durable_address)
+    with (
+        closing(client),
+        Progress(*columns, TextColumn("{task.fields[state]}"), console=console) as progress,
+    ):
+        bars = {
+            each: progress.add_task(decode(each.blob.rsplit("/", 1)[-1]), total=each.size, state="")
+            for each in dropped
+        }
+        ends: dict[Dropped, TransferStatus] = {}
+        deadline = time.monotonic() + _FOUND_WITHIN_SECONDS
+        while len(ends) < len(bars):
+            for each, bar in bars.items():
+                status, over = _status(client, each)
+                if status is None and time.monotonic() > deadline:
+                    raise LocalError(f"No transfer began for {each.blob}. See the stack's log.")
+                if status is not None:
+                    progress.update(bar, completed=status.bytes_sent, state=status.state)
+                    if over:
+                        ends[each] = status
+            time.sleep(_POLL_SECONDS)
+    return [ends[each] for each in bars]
+
+
+def _status(client: TaskHubGrpcClient, dropped: Dropped) -> tuple[TransferStatus | None, bool]:
+    """Where the transfer stands, and whether it is over."""
+    state = client.get_orchestration_state(dropped.transfer_id)
+    text = state and (state.serialized_output or state.serialized_custom_status)
+    if state is None or not text:
+        return None, False
+    over = state.runtime_status in _OVER
+    if state.runtime_status is OrchestrationStatus.FAILED:
+        text = state.serialized_custom_status or text
+    return TransferStatus.from_json(json.loads(text)), over
+
+
+def _item_path(to: str) -> str:
+    mailbox, _, rest = to.partition("/")
+    collection, _, item_id = rest.partition("/")
+    path = f"{quote(mailbox, safe='@')}/{collection}/{quote(item_id, safe='=')}"
+    try:
+        read_address(f"{path}/file", {})
+    except TransferError as error:
+        raise LocalError(
+            f"{to!r} is no item. Say --to MAILBOX/messages/ID or MAILBOX/events/ID."
+        ) from error
+    return path

@@ -1,0 +1,68 @@
+"""The orchestration engine: durabletask's in-memory backend behind a gRPC port of our own."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
+from durabletask.testing import InMemoryOrchestrationBackend
+from durabletask.testing.in_memory_backend import OrchestrationInstance
+
+# A client waiting for an orchestration holds a thread until it has ended.
+_THREADS = 128
+_LONGEST_WAIT_SECONDS = 86_400.0
+GRPC_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # Without it a second host could listen on the same port unnoticed.
+    ("grpc.so_reuseport", 0),
+)
+
+
+class _Backend(InMemoryOrchestrationBackend):
+    """The backend with two corrections, both where Azure behaves differently."""
+
+    def _wait_for_state(
+        self,
+        instance_id: str,
+        predicate: Callable[[OrchestrationInstance], bool],
+        timeout: float | None,
+    ) -> OrchestrationInstance | None:
+        # A call without a deadline brings None, which would be 30 s (and lose a sub-orchestration
+        # that takes longer), or more seconds than a thread can wait.
+        wait = min(timeout or _LONGEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+        return super()._wait_for_state(instance_id, predicate, wait)
+
+    def _enqueue_orchestration(self, instance_id: str) -> None:
+        # An activity may answer after its orchestration has ended: that wakes nobody.
+        instance = self._instances.get(instance_id)
+        if instance is None or not self._is_terminal_status(instance.status):
+            super()._enqueue_orchestration(instance_id)
+
+
+class DurableBackend:
+    """The engine and its gRPC service on a free port of the loopback."""
+
+    def __init__(self) -> None:
+        self._backend = _Backend()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="durable")
+        self._server = grpc.server(self._threads, options=GRPC_OPTIONS)
+        sidecar.add_TaskHubSidecarServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            self._backend, self._server
+        )
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.address = f"127.0.0.1:{port}"
+
+    def start(self) -> None:
+        """Serve until :meth:`stop`."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """End the service; everything it knew is gone."""
+        stopped: threading.Event = self._server.stop(None)
+        self._backend.stop()
+        # Wakes whoever still waits for an orchestration.
+        self._backend.reset()  # type: ignore[no-untyped-call]
+        stopped.wait()
+        self._threads.shutdown()

@@ -1,0 +1,203 @@
+"""The host: everything together, in a thread of its own."""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from infra.local.functions_host import event_grid
+from infra.local.functions_host.blob_watch import BlobWatch
+from infra.local.functions_host.durable_backend import DurableBackend
+from infra.local.functions_host.durable_pump import DurablePump
+from infra.local.functions_host.errors import PortInUseError
+from infra.local.functions_host.event_grid import EventGridFront
+from infra.local.functions_host.host_json import HostJson
+from infra.local.functions_host.http_front import HttpFront
+from infra.local.functions_host.invoker import Invoker
+from infra.local.functions_host.triggers import Triggers
+from infra.local.functions_host.worker_link import STDERR
+from infra.local.functions_host.worker_process import WorkerProcess
+
+_LARGEST_BODY = 100 * 1024 * 1024
+_SHUTDOWN_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class FunctionsHost:
+    """A Functions host for the app in a folder, for code that is not asynchronous itself.
+
+    ``settings`` are the app settings; the environment stays visible beneath them. ``port`` 0 is any
+    free one. ``function_key`` opens everything that is not anonymous. ``on_worker_started`` is
+    called with the process id each time a worker is ready, in the host's thread. ``worker_log`` is
+    the file descriptor that workers print to. ``url``,
+    ``worker_pid`` and ``durable_address`` (of the engine's gRPC service) hold once it has started.
+    """
+
+    def __init__(
+        self,
+        app_folder: Path,
+        settings: Mapping[str, str],
+        *,
+        port: int = 0,
+        function_key: str,
+        on_worker_started: Callable[[int], None] | None = None,
+        worker_log: int = STDERR,
+    ) -> None:
+        self._app_folder = app_folder.resolve()
+        self._settings = settings
+        self._port = port
+        self._key = function_key
+        self._on_worker_started = on_worker_started
+        self._worker_log = worker_log
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        self.url: str
+        self.worker_pid: int
+        self.durable_address: str
+
+    def start(self) -> None:
+        """Start and wait until every trigger is served.
+
+        Raises :class:`PortInUseError`, :class:`AppLoadError` or :class:`AppConfigError`; nothing is
+        left running then.
+        """
+        ready: Future[None] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="functions-host")
+        self._thread.start()
+        try:
+            ready.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the worker, the servers and the threads; once more is harmless."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        with suppress(RuntimeError):  # a loop that is closed has ended already
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _run(self, ready: Future[None]) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            try:
+                runner.run(self._serve(ready))
+            except BaseException as error:
+                if ready.done():
+                    raise
+                ready.set_exception(error)
+
+    async def _serve(self, ready: Future[None]) -> None:
+        async with AsyncExitStack() as running:
+            await self._start_all(running)
+            ready.set_result(None)
+            await self._stopping.wait()
+
+    async def _start_all(self, running: AsyncExitStack) -> None:
+        """Start each part, to be ended in the opposite order."""
+        settings = {**os.environ, **self._settings}
+        listening = running.enter_context(_bind(self._port))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        host_json = HostJson.read(self._app_folder)
+
+        backend = DurableBackend()
+        running.push_async_callback(asyncio.to_thread, backend.stop)
+        backend.start()
+        self.durable_address = backend.address
+
+        worker = WorkerProcess(self._app_folder, settings, self._worker_started, self._worker_log)
+        triggers = Triggers(await worker.start())
+        running.push_async_callback(worker.stop)
+        invoke = Invoker(
+            worker, durable_address=backend.address, url=self.url, function_key=self._key
+        )
+        await self._serve_http(running, listening, invoke, triggers, host_json)
+        pump = DurablePump(backend.address, triggers.durable, invoke, host_json)
+        pump.start()
+        running.push_async_callback(pump.stop)
+        watches = [BlobWatch(function, invoke, settings) for function in triggers.blob]
+        for watch in watches:
+            _run_beside(running, watch.run())
+
+    async def _serve_http(
+        self,
+        running: AsyncExitStack,
+        listening: socket.socket,
+        invoke: Invoker,
+        triggers: Triggers,
+        host_json: HostJson,
+    ) -> None:
+        front = HttpFront(triggers.http, invoke, route_prefix=host_json.route_prefix, key=self._key)
+        events = EventGridFront(triggers.event_grid, invoke, key=self._key)
+        app = web.Application(client_max_size=_LARGEST_BODY)
+        app.router.add_route("*", event_grid.PATH, events.handle)
+        app.router.add_route("*", "/{path:.*}", front.handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await runner.setup()
+        running.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, listening).start()
+
+    def _worker_started(self, pid: int) -> None:
+        self.worker_pid = pid
+        if self._on_worker_started is not None:
+            self._on_worker_started(pid)
+
+
+def _bind(port: int) -> socket.socket:
+    """A socket on the loopback, taken before anything slow is started."""
+    listening = socket.socket()
+    # A port whose last connections still linger can be taken again at once.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortInUseError(port) from error
+    return listening
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.critical("A part of the host ended by itself", exc_info=error)
+
+
+def _run_beside(running: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run something until the end, and wait for it then."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_report)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    running.push_async_callback(end)

@@ -1,0 +1,45 @@
+"""Sorts an app's functions by what triggers them, and says what this host does not serve."""
+
+import logging
+from collections.abc import Iterable
+
+from infra.local.functions_host.functions import Binding, Function
+
+_SERVED_BINDINGS = frozenset({"durableClient", "http"})
+_DURABLE = frozenset({"orchestrationTrigger", "activityTrigger", "entityTrigger"})
+
+logger = logging.getLogger(__name__)
+
+
+class Triggers:
+    """The functions this host serves, by kind; for each other one there is a warning line."""
+
+    def __init__(self, functions: Iterable[Function]) -> None:
+        served = [function for function in functions if _is_served(function)]
+        self.http = _of_type(served, {"httpTrigger"})
+        self.blob = _of_type(served, {"blobTrigger"})
+        self.event_grid = _of_type(served, {"eventGridTrigger"})
+        self.durable = _of_type(served, _DURABLE)
+
+
+def _of_type(functions: Iterable[Function], types: Iterable[str]) -> tuple[Function, ...]:
+    return tuple(function for function in functions if function.trigger_type in types)
+
+
+def _is_served(function: Function) -> bool:
+    kind = function.trigger_type
+    if kind not in {"httpTrigger", "blobTrigger", "eventGridTrigger", *_DURABLE}:
+        reason = f"this host has no {kind}"
+    elif kind == "blobTrigger" and not _is_deferred(function.trigger):
+        reason = "its blob is not bound to a BlobClient"
+    elif unserved := {str(other["type"]) for other in function.others} - _SERVED_BINDINGS:
+        reason = f"this host has no binding {', '.join(sorted(unserved))}"
+    else:
+        return True
+    logger.warning("Function %s will never be called: %s.", function.name, reason)
+    return False
+
+
+def _is_deferred(binding: Binding) -> bool:
+    properties = binding.get("properties", {})
+    return str(properties.get("SupportsDeferredBinding", "")).lower() == "true"

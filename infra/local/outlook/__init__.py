@@ -1,0 +1,42 @@
+"""A strict stand-in for Microsoft Graph, Outlook and the managed-identity endpoint.
+
+It knows the protocol and nothing of the product: it refuses what the real service would refuse,
+keeps every request and byte as a referee, and misbehaves when told to (`faults`, `catalogue`,
+`families`).
+"""
+
+from infra.local.outlook import catalogue, families
+from infra.local.outlook.addresses import ItemKind, Kind
+from infra.local.outlook.emulator import OutlookEmulator
+from infra.local.outlook.faults import (
+    Arrival,
+    Break,
+    Fault,
+    FaultSchedule,
+    FaultSource,
+    Misbehaviour,
+    SeededFaults,
+)
+from infra.local.outlook.mailboxes import Attachment
+from infra.local.outlook.recorder import RecordedRequest
+from infra.local.outlook.rules import Rules
+from infra.local.outlook.sessions import UploadSession
+
+__all__ = [
+    "Arrival",
+    "Attachment",
+    "Break",
+    "Fault",
+    "FaultSchedule",
+    "FaultSource",
+    "ItemKind",
+    "Kind",
+    "Misbehaviour",
+    "OutlookEmulator",
+    "RecordedRequest",
+    "Rules",
+    "SeededFaults",
+    "UploadSession",
+    "catalogue",
+    "families",
+]

@@ -1,0 +1,52 @@
+"""Range arithmetic of the upload protocol, as pure functions (protocol §3)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# "0-", "2097152" and "1998457-2097094" have all been seen.
+_EXPECTED = re.compile(r"(\d{1,15})(?:-(\d{1,15})?)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """The bytes from ``start`` up to, but not including, ``stop``."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """Bytes in the range."""
+        return self.stop - self.start
+
+    def content_range(self, total: int) -> str:
+        """The ``Content-Range`` header of a PUT of this range, for a file of ``total`` bytes."""
+        return f"bytes {self.start}-{self.stop - 1}/{total}"
+
+
+def next_expected_range(body: Mapping[str, object], total: int) -> ByteRange | None:
+    """What the server says it wants next, or None when it does not say so intelligibly.
+
+    The key's case varies between Graph, Outlook and clouds, so it is matched without case. Of
+    several well-formed entries the lowest start counts, up to that entry's own end.
+    A range that starts at ``total`` is empty: the server has every byte.
+    """
+    values = next((v for k, v in body.items() if k.lower() == "nextexpectedranges"), None)
+    if isinstance(values, str):
+        values = [values]
+    if not isinstance(values, list):
+        return None
+    ranges = [r for r in (_parse(v, total) for v in values) if r is not None]
+    return min(ranges, key=lambda r: r.start, default=None)
+
+
+def _parse(value: object, total: int) -> ByteRange | None:
+    match = _EXPECTED.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    start = int(match[1])
+    stop = int(match[2]) + 1 if match[2] else total
+    if start > total or stop > total or stop < start:
+        return None
+    return ByteRange(start, stop)

@@ -1,0 +1,62 @@
+"""The upload URL: a credential that can be used, but not shown or sent elsewhere by accident."""
+
+import re
+from typing import NoReturn
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from shared.errors import UploadHostNotAllowed
+from shared.outlook.clouds import GraphEndpoint
+from shared.settings import is_loopback
+
+# Parsers disagree about backslashes, blanks and control characters: no URL of Outlook has any.
+_PLAIN = re.compile(r"[!-\[\]-~]+", re.ASCII)
+
+
+class UploadUrl:
+    """A checked upload URL. ``reveal()`` is the one way to its text.
+
+    Printing, formatting and logging show the host alone; pickling and copying are refused.
+    """
+
+    __slots__ = ("_text", "host")
+
+    def __init__(self, text: str, endpoint: GraphEndpoint) -> None:
+        """Check the URL against the endpoint's hosts.
+
+        Raises :class:`UploadHostNotAllowed` unless it is https on port 443, without user
+        information, to a host of the list (or loopback, where Graph itself is there).
+        """
+        self.host = _checked_host(text, endpoint)
+        self._text = text
+
+    def reveal(self) -> str:
+        """The URL itself, for the request that needs it and for the session store."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"<upload URL at {self.host}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an upload URL is a credential and is not serialised")
+
+
+def _checked_host(text: str, endpoint: GraphEndpoint) -> str:
+    try:
+        url = parse_url(text if _PLAIN.fullmatch(text) else "")
+    except LocationParseError:
+        url = parse_url("")
+    host = (url.host or "").lower()
+    if url.auth is None and host:
+        if url.scheme == "https" and url.port in {None, 443} and host in endpoint.upload_hosts:
+            return host
+        web = url.scheme in {"http", "https"}
+        if web and endpoint.loopback_uploads and is_loopback(host.strip("[]")):
+            return host
+    # The host may be hostile text; only a host-like part of it is repeated.
+    named = re.sub(r"[^a-z0-9.:-]", "", host)[:255] or "(none)"
+    raise UploadHostNotAllowed(
+        f"Graph handed out an upload URL on host {named}, which is not allowed; nothing was sent "
+        "there. If it is a genuine host of Microsoft's, add it to the app setting UPLOAD_HOSTS."
+    )

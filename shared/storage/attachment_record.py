@@ -1,0 +1,139 @@
+"""The record: what a blob's metadata says of its transfer, beside the user's own keys.
+
+Keys and values are design §5's. Azure allows 8 KB of metadata in all, so what matters least is
+left out first when the user's own keys leave little room.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from shared.storage.blob_source import SourceBlob
+
+METADATA_BYTES = 8192
+FINGERPRINT_DIGITS = 16
+
+STATUS = "attachmentstatus"
+ID = "attachmentid"
+ITEM = "attachmentitem"
+SOURCE = "attachmentsource"
+TRANSFER = "attachmenttransfer"
+AT = "attachedat"
+ERROR = "attachmenterror"
+KEYS = frozenset({STATUS, ID, ITEM, SOURCE, TRANSFER, AT, ERROR})
+
+# What is kept first when there is no room for everything.
+_PRIORITY = (ID, STATUS, SOURCE, TRANSFER, ITEM, AT, ERROR)
+
+
+def fingerprint(container: str, blob: SourceBlob, item: str) -> str:
+    """16 hex digits that stand for one content of one blob going to one item.
+
+    ``item`` is empty for a blob that names none.
+    """
+    # As the record shows the item, so that the fingerprint can be computed from the record.
+    shown = ascii_only(item)
+    parts = (container, blob.name, blob.created, str(blob.size), blob.md5, shown)
+    # Lengths first, so that no two different tuples make the same text.
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentRecord:
+    """How a transfer ended, as the blob says it. Empty strings for what does not apply.
+
+    ``transfer_id`` begins with the fingerprint of the content that the record is about.
+    ``sources`` are the fingerprints of all that was attached, newest first.
+    """
+
+    status: str = ""
+    attachment_id: str = ""
+    item: str = ""
+    sources: tuple[str, ...] = ()
+    transfer_id: str = ""
+    attached_at: str = ""
+    error_code: str = ""
+    error_message: str = ""
+
+    def is_about(self, container: str, blob: SourceBlob, item: str) -> bool:
+        """Whether the record is about the blob's present content, whatever the item.
+
+        An overwrite clears the metadata, but a copy carries it along, so presence is no proof.
+        ``item`` is the one now named, in case the record had no room to name its own.
+        """
+        about = {fingerprint(container, blob, name) for name in (self.item, item)}
+        return bool(self.status) and (
+            self.transfer_id[:FINGERPRINT_DIGITS] in about or not about.isdisjoint(self.sources)
+        )
+
+    def proves_attached(self, container: str, blob: SourceBlob, item: str) -> bool:
+        """Whether it says that this very content was attached to this very item."""
+        return fingerprint(container, blob, item) in self.sources
+
+
+def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:
+    """The record in a blob's metadata; an empty one when there is none."""
+    own = {k.lower(): v for k, v in metadata.items() if k.lower() in KEYS}
+    code, _, message = unquote(own.get(ERROR, "")).partition(": ")
+    return AttachmentRecord(
+        status=own.get(STATUS, ""),
+        attachment_id=own.get(ID, ""),
+        item=own.get(ITEM, ""),
+        sources=tuple(part for part in own.get(SOURCE, "").split(",") if part),
+        transfer_id=own.get(TRANSFER, ""),
+        attached_at=own.get(AT, ""),
+        error_code=code,
+        error_message=message,
+    )
+
+
+def merge_record(metadata: Mapping[str, str], record: AttachmentRecord) -> dict[str, str]:
+    """The blob's metadata with this record in place of an earlier one.
+
+    The user's own keys are never touched; the record gives way when there is no room.
+    """
+    merged = {k: v for k, v in metadata.items() if k.lower() not in KEYS}
+    room = METADATA_BYTES - sum(len(k) + len(v.encode()) for k, v in merged.items())
+    values = {
+        STATUS: record.status,
+        ID: record.attachment_id,
+        ITEM: ascii_only(record.item),
+        SOURCE: ",".join(record.sources),
+        TRANSFER: record.transfer_id,
+        AT: record.attached_at,
+        ERROR: _error_value(record),
+    }
+    for key in _PRIORITY:
+        value = _cut(key, values[key], room - len(key))
+        if value:
+            merged[key] = value
+            room -= len(key) + len(value)
+    return merged
+
+
+def _error_value(record: AttachmentRecord) -> str:
+    if not record.error_code:
+        return ""
+    return quote(f"{record.error_code}: {record.error_message}", safe=" :,.;()'/@*{}=+")
+
+
+def _cut(key: str, value: str, room: int) -> str:
+    """The value, or as much of it as is of use within ``room`` bytes."""
+    if len(value) <= room:
+        return value
+    if room <= 0:
+        return ""
+    if key == ERROR:
+        # Never in the middle of an escape.
+        head = value[:room]
+        return head[: head.rfind("%")] if "%" in head[-2:] else head
+    if key == SOURCE:
+        return value[:room].rpartition(",")[0]
+    return ""
+
+
+def ascii_only(text: str) -> str:
+    """The text with everything but printable ASCII percent-encoded, as metadata requires."""
+    return "".join(c if " " <= c <= "~" else quote(c) for c in text)

@@ -1,0 +1,119 @@
+"""The watched container: pinned ranged reads of its blobs, and their metadata."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from azure.core import MatchConditions
+from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
+
+from shared.errors import StorageUnavailable, UnsupportedBlob
+from shared.storage.storage_errors import storage_errors
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBlob:
+    """A blob as it was seen once.
+
+    ``created`` is an ISO 8601 time, ``md5`` hex of the whole content when the writer left one.
+    """
+
+    name: str
+    etag: str
+    size: int
+    content_type: str
+    created: str
+    md5: str
+    kind: str
+    archived: bool
+    metadata: Mapping[str, str]
+
+
+class BlobSource:
+    """The blobs of one container. Every read is pinned to an ETag."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    @property
+    def account(self) -> str:
+        """Name of the storage account."""
+        return str(self._container.account_name or "")
+
+    @property
+    def container(self) -> str:
+        """Name of the container."""
+        return str(self._container.container_name)
+
+    def _blob(self, name: str) -> BlobClient:
+        """The client of a blob.
+
+        Raises :class:`UnsupportedBlob` for a name that an HTTP library would turn into a path
+        out of the container.
+        """
+        if not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
+            raise UnsupportedBlob("The blob's name holds '.' or '..' as a folder. Rename it.")
+        return self._container.get_blob_client(name)
+
+    def look(self, name: str) -> SourceBlob:
+        """The blob as it is now.
+
+        Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` or :class:`StorageUnavailable`.
+        """
+        with storage_errors(name):
+            return _source_blob(name, self._blob(name).get_blob_properties())
+
+    def read(self, name: str, etag: str, start: int, length: int) -> bytes:
+        """Exactly ``length`` bytes from ``start`` on, of the content with this ETag.
+
+        Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
+        """
+        if length == 0:
+            return b""
+        with storage_errors(name):
+            content = (
+                self._blob(name)
+                .download_blob(
+                    start,
+                    length,
+                    etag=etag,
+                    match_condition=MatchConditions.IfNotModified,
+                    # A blob with Content-Encoding is sent as it is stored.
+                    decompress=False,
+                )
+                .readall()
+            )
+        if len(content) != length:
+            raise StorageUnavailable(
+                f"Azure Storage gave {len(content)} of {length} bytes of the blob {name}."
+            )
+        return content
+
+    def write_metadata(self, name: str, etag: str, metadata: Mapping[str, str]) -> None:
+        """Replace the blob's metadata, if its ETag is still this one.
+
+        Not retried by the SDK: a repeated write would meet its own new ETag.
+        Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
+        """
+        with storage_errors(name):
+            self._blob(name).set_blob_metadata(
+                dict(metadata),
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+                retry_total=0,
+            )
+
+
+def _source_blob(name: str, properties: BlobProperties) -> SourceBlob:
+    settings = properties.content_settings
+    return SourceBlob(
+        name=name,
+        etag=properties.etag,
+        size=properties.size,
+        content_type=settings.content_type or "application/octet-stream",
+        created=properties.creation_time.isoformat(),
+        md5=bytes(settings.content_md5 or b"").hex(),
+        kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
+        archived=str(properties.blob_tier or "").lower() == "archive",
+        metadata=dict(properties.metadata or {}),
+    )

@@ -1,0 +1,107 @@
+"""The session store: what a transfer must keep between its activities, but not in any history.
+
+One blob per transfer in a private container of the app's own storage account, deleted at the
+transfer's end. It holds the upload URL, which is a credential, and the ids of the attachments
+that the item had before this transfer sent anything.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import ContainerClient
+
+from shared.errors import BlobDeleted, StorageUnavailable
+from shared.storage.storage_errors import BlobChanged, storage_errors
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNotes:
+    """What is kept of one transfer.
+
+    ``attempt`` numbers the attempt to attach that last wrote these notes; ``upload_url`` is
+    empty while there is no upload session. ``etag`` is the store's own, empty for new notes.
+    """
+
+    attempt: int
+    earlier_attachments: tuple[str, ...]
+    upload_url: str = field(default="", repr=False)
+    etag: str = ""
+
+
+class NotesTaken(StorageUnavailable):
+    """Raised when another delivery of the same work has written the transfer's notes meanwhile."""
+
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(f"Another delivery is at work on transfer {transfer_id}.")
+
+
+class SessionStore:
+    """Notes by transfer id."""
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    def get(self, transfer_id: str) -> SessionNotes | None:
+        """The transfer's notes, or None when there are none.
+
+        Raises :class:`StorageUnavailable`.
+        """
+        try:
+            with storage_errors(transfer_id):
+                stream = self._container.download_blob(transfer_id)
+                values = json.loads(stream.readall())
+        except BlobDeleted:
+            return None
+        values["earlier_attachments"] = tuple(values["earlier_attachments"])
+        return SessionNotes(**values, etag=stream.properties.etag)
+
+    def put(self, transfer_id: str, notes: SessionNotes) -> None:
+        """Keep these notes in place of those with their ETag, or of none.
+
+        Two deliveries of one activity at the same time cannot both succeed: the other one raises
+        :class:`NotesTaken`. Raises :class:`StorageUnavailable`.
+        """
+        try:
+            with storage_errors(transfer_id):
+                try:
+                    self._upload(transfer_id, notes)
+                except ResourceNotFoundError:
+                    self._create_container()
+                    self._upload(transfer_id, notes)
+        except BlobChanged:
+            raise NotesTaken(transfer_id) from None
+
+    def _upload(self, transfer_id: str, notes: SessionNotes) -> None:
+        values = asdict(notes)
+        etag = values.pop("etag")
+        unchanged = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        try:
+            self._container.upload_blob(
+                transfer_id,
+                json.dumps(values),
+                overwrite=bool(etag),
+                # A repeated write would meet its own ETag.
+                retry_total=0,
+                **(unchanged if etag else {}),
+            )
+        except ResourceExistsError:
+            raise NotesTaken(transfer_id) from None
+
+    def delete(self, transfer_id: str) -> None:
+        """Forget the transfer; harmless when there is nothing to forget.
+
+        Raises :class:`StorageUnavailable`.
+        """
+        try:
+            with storage_errors(transfer_id):
+                self._container.delete_blob(transfer_id)
+        except BlobDeleted:
+            return
+
+    def _create_container(self) -> None:
+        try:
+            self._container.create_container()
+        except ResourceExistsError:
+            return

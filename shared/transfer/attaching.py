@@ -1,0 +1,259 @@
+"""What follows what on the way to an attachment: the decisions of the orchestrator, pure.
+
+Driven by the steps that activities return and by the clock handed in, so that a replay decides
+the same. Bounds: everything ends within the job's deadline; a step that says so is repeated only
+so often without progress; progress is a byte that Outlook never had before.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.errors import DeadlineExceeded, GraphRefused, OutcomeUnknown
+from shared.transfer.payloads import (
+    CancelUploadSession,
+    Failure,
+    FindAttachment,
+    Job,
+    Payload,
+    Step,
+    UploadRanges,
+)
+from shared.transfer.stages import NEXT, SENDING, End, Pause, Stage
+
+# Under this, one POST. Outlook's own boundary is not published, so either way can lead to the
+# other (protocol §1); base64 of this fits a request of 4 MB.
+SMALL_FILE_BYTES = 3_000_000
+ATTEMPTS_AT_MOST = 5
+UNREAD_LOOKS = 4
+CANNOT_TELL = (
+    "It cannot be told whether the file was attached. Look at the item in Outlook; "
+    "if the file is missing, upload it again."
+)
+
+
+class Attaching:
+    """One job on its way. ``stage`` and ``work()`` say what to do, ``took`` what came of it.
+
+    ``pause`` is the wait before the next stage, None for no wait; ``end`` is set at the end.
+    """
+
+    def __init__(self, job: Job, now: datetime) -> None:
+        self.job = job
+        self.stage = Stage.POST if job.size < SMALL_FILE_BYTES else Stage.CREATE
+        self.offset = 0
+        self.pause: Pause | None = None
+        self.end: End | None = None
+        self._deadline = now + timedelta(seconds=job.deadline_seconds)
+        # Waits of this stage, for the backoff; refusals of this stage by code, for those that are
+        # bounded; attempts since Outlook last had a byte more than ever before.
+        self._tries = 0
+        self._refusals: Counter[str] = Counter()
+        self._attempts = 1
+        self._most_sent = 0
+        self._after_close = Stage.CREATE
+        self._look_until = self._deadline
+        self._last_look = False
+        self._unread_looks = 0
+        self._cut_short = False
+        self._ways_changed = 0
+        self._reason: Failure | None = None
+        self._cancelled = False
+        self._overdue = False
+
+    def cancel(self) -> None:
+        """Send nothing more. What may be attached already is still looked for."""
+        self._cancelled = True
+        self._end_if_cancelled()
+
+    def work(self) -> Payload:
+        """The input of the stage's activity."""
+        match self.stage:
+            case Stage.UPLOAD:
+                return UploadRanges(job=self.job, offset=self.offset)
+            case Stage.CLOSE:
+                return CancelUploadSession(transfer_id=self.job.transfer_id)
+            case Stage.LOOK:
+                return FindAttachment(job=self.job, finally_=self._last_look)
+            case _:
+                return self.job
+
+    def took(self, step: Step, now: datetime) -> None:
+        """Go on from what the stage's activity returned at this time."""
+        self.pause = None
+        self._reason = step.failure or self._reason
+        if step.etag:
+            self.job = self.job.model_copy(update={"etag": step.etag})
+        match step.outcome:
+            case "attached":
+                self.end = End("attached", self.job.size, step.attachment_id)
+            case "failed" if self._is_looking:
+                self._fail(self._unknown())
+            case "failed" | "superseded" as state:
+                self.end = End(state, self.offset, error=step.failure)
+            case "retry" if self._again(step):
+                self._retry(step)
+            case _ if self.stage is Stage.CLOSE:
+                self._enter(self._after_close)
+            case "retry":
+                self._fail(self._unknown() if self._is_looking else step.failure)
+            case _:
+                self._go_on(step, now)
+        if step.wait_seconds and not self.pause:
+            # Whatever comes next, the far side has asked for a rest.
+            self.pause = Pause(0, step.wait_seconds)
+        self._end_if_cancelled()
+        self._end_if_overdue(now)
+        if self.end is not None:
+            self.pause = None
+
+    @property
+    def _is_looking(self) -> bool:
+        """Whether it is still open if the file is attached."""
+        closing = self.stage is Stage.CLOSE and self._after_close is Stage.LOOK
+        return closing or self.stage is Stage.LOOK
+
+    def _again(self, step: Step) -> bool:
+        """Whether the step is worth another try: each bounded refusal has its own count."""
+        if self._overdue and self.stage is Stage.CLOSE:
+            return False
+        if step.tries is None:
+            return True
+        code = step.failure.code if step.failure else ""
+        self._refusals[code] += 1
+        return self._refusals[code] < step.tries
+
+    def _enter(self, stage: Stage) -> None:
+        if stage is not self.stage:
+            self._tries = 0
+            self._refusals.clear()
+        self.stage = stage
+
+    def _go_on(self, step: Step, now: datetime) -> None:
+        stage, outcome = self.stage, step.outcome
+        self._enter(NEXT[stage, outcome])
+        match outcome:
+            case "progress":
+                self._progress(stage, step)
+            case "session_instead" | "post_instead":
+                self._other_way(step)
+            case "new_session" | "start_over":
+                self._after_close = Stage.CREATE
+                self._new_attempt(step)
+            case "reconcile":
+                self._look(now + timedelta(seconds=self.job.reconcile_seconds))
+            case _:
+                self._not_found(now, unread=step.failure is not None)
+
+    def _look(self, until: datetime) -> None:
+        """Look for what may be attached, after its session is closed: Outlook may commit late."""
+        self._after_close = Stage.LOOK
+        self._look_until = until
+        self._last_look = False
+        self._unread_looks = 0
+        self.job = self.job.model_copy(update={"unsure": True})
+
+    def _not_found(self, now: datetime, *, unread: bool) -> None:
+        left = (self._look_until - now).total_seconds()
+        if left > 0:
+            self._wait(0.0, at_most=left)
+        elif unread and self._unread_looks < UNREAD_LOOKS:
+            # Something is there whose bytes Outlook did not give this time.
+            self._unread_looks += 1
+            self._wait(0.0)
+        elif not self._last_look:
+            self._last_look = True
+        elif self._overdue:
+            self._fail(self._unknown() if self._cut_short else self._late())
+        else:
+            self._enter(Stage.POST if self._small else Stage.CREATE)
+            self._new_attempt(Step(outcome="new_session", failure=self._reason))
+
+    @property
+    def _small(self) -> bool:
+        return (self.job.size < SMALL_FILE_BYTES) != bool(self._ways_changed)
+
+    def _progress(self, stage: Stage, step: Step) -> None:
+        if step.offset > self._most_sent:
+            self._most_sent = step.offset
+            self._tries = 0
+            self._refusals.clear()
+            self._attempts = 1
+        elif stage is Stage.UPLOAD and step.offset <= self.offset:
+            # Accepted, yet no further than before: not at full speed for ever.
+            self._wait(0.0)
+        self.offset = step.offset
+
+    def _retry(self, step: Step) -> None:
+        if self.stage is Stage.POST:
+            # A POST that was refused; a second delivery of one that was not must be told apart.
+            self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
+        if self.stage is Stage.UPLOAD:
+            if step.offset > self.offset:
+                self._tries = 0
+            self._most_sent = max(self._most_sent, step.offset)
+            self.offset = step.offset
+        self._wait(step.wait_seconds or 0.0)
+
+    def _new_attempt(self, step: Step) -> None:
+        if self._attempts >= ATTEMPTS_AT_MOST:
+            self._fail(step.failure)
+            return
+        self._attempts += 1
+        self.offset = 0
+        self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
+        # Slower than a repetition: the session service itself may be in trouble.
+        self.pause = Pause(self._attempts + 1, step.wait_seconds or 0.0)
+
+    def _other_way(self, step: Step) -> None:
+        self._ways_changed += 1
+        if self._ways_changed > 1:
+            self._fail(step.failure)
+
+    def _wait(self, at_least: float, at_most: float = float("inf")) -> None:
+        self.pause = Pause(self._tries, at_least, at_most)
+        self._tries += 1
+
+    def _end_if_cancelled(self) -> None:
+        if self._cancelled and self.end is None and self.stage in SENDING:
+            self.end = End("cancelled", self.offset)
+
+    def _end_if_overdue(self, now: datetime) -> None:
+        """At the deadline, one last look for what may be attached; then the end."""
+        left = (self._deadline - now).total_seconds()
+        if self.end is not None or left > (self.pause.at_least if self.pause else 0.0):
+            if self.pause is not None:
+                self.pause = replace(self.pause, at_most=min(self.pause.at_most, left))
+            return
+        may_ask = self.pause is None or not self.pause.at_least
+        if self.stage in {Stage.UPLOAD, Stage.CLOSE, Stage.LOOK} and may_ask and not self._overdue:
+            self._overdue = True
+            self._cut_short = self._is_looking and now < self._look_until
+            self._look(until=now)
+            self._last_look = True
+            self.stage = Stage.LOOK if self.stage is Stage.LOOK else Stage.CLOSE
+            self.pause = None
+        elif self._is_looking:
+            if self.pause is not None or not may_ask:
+                self._fail(self._unknown())
+        else:
+            self._fail(self._late())
+
+    def _unknown(self) -> Failure:
+        return Failure.of(OutcomeUnknown(CANNOT_TELL + self._last_trouble()))
+
+    def _late(self) -> Failure:
+        return Failure.of(
+            DeadlineExceeded(
+                "The file could not be attached within the app setting "
+                f"TRANSFER_DEADLINE_MINUTES. Upload it again.{self._last_trouble()}"
+            )
+        )
+
+    def _last_trouble(self) -> str:
+        return f" The last trouble: {self._reason.message}" if self._reason else ""
+
+    def _fail(self, failure: Failure | None) -> None:
+        unexplained = GraphRefused("Outlook did not take the file. Upload it again.")
+        error = failure or self._reason or Failure.of(unexplained)
+        self.end = End("failed", self.offset, error=error)

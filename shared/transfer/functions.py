@@ -1,0 +1,45 @@
+"""The job as Durable functions: the orchestrator and its activities, registered by name."""
+
+from collections.abc import Callable
+
+import azure.durable_functions as df
+
+from shared.transfer.activities import Attacher
+from shared.transfer.inspection import Inspector
+from shared.transfer.orchestrator import attach_blob
+from shared.transfer.payloads import (
+    CancelUploadSession,
+    FindAttachment,
+    Inspect,
+    Job,
+    Payload,
+    RecordAttachment,
+    UploadRanges,
+)
+from shared.transfer.recording import Recorder
+
+
+def transfer_functions(
+    inspector: Inspector, attacher: Attacher, recorder: Recorder
+) -> df.Blueprint:
+    """A blueprint with ``attach_blob`` and the activities it calls."""
+    blueprint = df.Blueprint()
+    blueprint.orchestration_trigger(context_name="context")(attach_blob)
+
+    def activity[Work: Payload](
+        name: str, work: type[Work], run: Callable[[Work], Payload]
+    ) -> None:
+        def registered(payload: dict) -> dict:  # type: ignore[type-arg]  # the indexer takes no generics
+            return run(work.from_json(payload)).to_json()
+
+        registered.__name__ = name
+        blueprint.activity_trigger(input_name="payload", activity=name)(registered)
+
+    activity("inspect_blob", Inspect, inspector.inspect)
+    activity("attach_small_file", Job, attacher.attach_small_file)
+    activity("create_upload_session", Job, attacher.create_upload_session)
+    activity("upload_ranges", UploadRanges, attacher.upload_ranges)
+    activity("find_attachment", FindAttachment, attacher.find_attachment)
+    activity("cancel_upload_session", CancelUploadSession, attacher.cancel_upload_session)
+    activity("record_attachment", RecordAttachment, recorder.record)
+    return blueprint

@@ -1,0 +1,143 @@
+"""``inspect_blob``: is there something to do, and is it allowed?"""
+
+import logging
+from dataclasses import dataclass
+
+from shared.errors import (
+    AttachmentTooLarge,
+    MailboxNotAllowed,
+    Permanent,
+    StorageUnavailable,
+    Superseded,
+    UnsupportedBlob,
+)
+from shared.settings import Settings
+from shared.storage.attachment_record import AttachmentRecord, read_record
+from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.transfer.instance_id import is_of
+from shared.transfer.payloads import (
+    Failure,
+    Inspect,
+    Inspection,
+    Job,
+    State,
+    TransferRequest,
+    TransferStatus,
+)
+
+_LOG = logging.getLogger(__name__)
+
+_STATES: dict[str, State] = {"attached": "attached", "cancelled": "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """Looks at blobs of the source container. Changes nothing: any number of deliveries will do."""
+
+    settings: Settings
+    source: BlobSource
+
+    def inspect(self, work: Inspect) -> Inspection:
+        """The job to do, or the end that the transfer has without doing anything.
+
+        A final record of the same content ends it: the work was done, or refused, before.
+        """
+        request = work.request
+        item = str(request.item or "")
+        try:
+            blob = self.source.look(request.blob)
+            if not is_of(work.transfer_id, self.source, blob, item):
+                return _superseded(work)
+            record = read_record(blob.metadata)
+            if record.is_about(self.source.container, blob, item):
+                return Inspection(ended=_as_recorded(record, _status(request)))
+            if request.refused:
+                return _refused(work, request.refused)
+            self._check(request, blob)
+        except StorageUnavailable as error:
+            _LOG.warning("transfer %s cannot look at its blob: %s", work.transfer_id, error)
+            return Inspection(unavailable=Failure.of(error))
+        except Permanent as error:
+            return _refused(work, Failure.of(error))
+        return Inspection(job=self._job(work, blob))
+
+    def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
+        """The checks that need no Graph; the mailbox first, so that nothing else is revealed."""
+        if not self.settings.allows(request.mailbox or ""):
+            raise MailboxNotAllowed(request.mailbox or "")
+        if blob.kind != "BlockBlob":
+            raise UnsupportedBlob(
+                f"The blob is of kind {blob.kind}; only block blobs can be attached. "
+                "Upload it as a block blob."
+            )
+        if blob.archived:
+            raise UnsupportedBlob(
+                "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
+            )
+        if blob.size > self.settings.max_attachment_bytes:
+            raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
+
+    def _job(self, work: Inspect, blob: SourceBlob) -> Job:
+        request = work.request
+        return Job(
+            transfer_id=work.transfer_id,
+            blob=blob.name,
+            etag=blob.etag,
+            created=blob.created,
+            md5=blob.md5,
+            size=blob.size,
+            mailbox=request.mailbox or "",
+            item_type=request.item_type or "message",
+            item_id=request.item_id or "",
+            file_name=request.file_name,
+            content_type=blob.content_type,
+            content_id=request.content_id,
+            deadline_seconds=self.settings.transfer_deadline_minutes * 60,
+            reconcile_seconds=self.settings.reconcile_seconds,
+        )
+
+
+def _status(request: TransferRequest) -> TransferStatus:
+    return TransferStatus(
+        blob=request.blob,
+        mailbox=request.mailbox,
+        item_type=request.item_type,
+        item_id=request.item_id,
+        file_name=request.file_name or None,
+    )
+
+
+def _superseded(work: Inspect) -> Inspection:
+    error = Superseded(work.request.blob)
+    _LOG.info("transfer %s: %s", work.transfer_id, error.sentence)
+    update = {"state": "superseded", "error": Failure.of(error)}
+    return Inspection(ended=_status(work.request).model_copy(update=update))
+
+
+def _refused(work: Inspect, reason: Failure) -> Inspection:
+    unaddressed = reason.code == "Unaddressed"
+    # A blob without an address waits for somebody to claim it: no alert.
+    _LOG.log(
+        logging.INFO if unaddressed else logging.WARNING,
+        "transfer %s of blob %r refused: %s: %s",
+        work.transfer_id,
+        work.request.blob,
+        reason.code,
+        reason.message,
+    )
+    ended = _status(work.request).model_copy(update={"state": "failed", "error": reason})
+    return Inspection(ended=ended, record="unaddressed" if unaddressed else "failed")
+
+
+def _as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferStatus:
+    """The end of an earlier transfer of the same content, as its record tells it."""
+    error = None
+    if record.error_code:
+        error = Failure(code=record.error_code, message=record.error_message)
+    return status.model_copy(
+        update={
+            "state": _STATES.get(record.status, "failed"),
+            "attachment_id": record.attachment_id or None,
+            "error": error,
+        }
+    )

@@ -1,0 +1,255 @@
+"""What the doors, the orchestrator and the activities hand each other.
+
+All of it is kept in Durable's history, readable by whoever reads the task hub: no upload URL,
+no token and no content is ever a field here. One payload in, one out, so that fields can be
+added later. The JSON is in camel case, since a status is also what the HTTP API answers.
+"""
+
+from typing import Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from shared.errors import TransferError
+from shared.outlook.item import ItemType, OutlookFile, OutlookItem
+
+State = Literal[
+    "queued",
+    "waiting",
+    "uploading",
+    "recording",
+    "attached",
+    "failed",
+    "cancelled",
+    "superseded",
+]
+
+
+RecordedStatus = Literal["attached", "failed", "cancelled", "unaddressed"]
+
+
+class Payload(BaseModel):
+    """A frozen value that travels as JSON."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore"
+    )
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The payload out of parsed JSON."""
+        return cls.model_validate(value)
+
+    def to_json(self) -> dict[str, object]:
+        """The payload as JSON-ready values."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Failure(Payload):
+    """Why a transfer ended: a code and a sentence."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: TransferError) -> Self:
+        """The failure that an error stands for."""
+        return cls(code=error.code, message=error.sentence)
+
+
+class TransferRequest(Payload):
+    """A blob of the source container and the item it goes to, as a door found them.
+
+    The address is settled at the door, once: what somebody writes to the metadata afterwards
+    does not change where a running transfer goes. ``refused`` says why there is no address.
+    """
+
+    blob: str
+    mailbox: str | None = None
+    item_type: ItemType | None = None
+    item_id: str | None = None
+    file_name: str = ""
+    content_id: str | None = None
+    refused: Failure | None = None
+
+    @property
+    def item(self) -> OutlookItem | None:
+        """The item that is to receive the file."""
+        if not (self.mailbox and self.item_type and self.item_id):
+            return None
+        return OutlookItem(self.mailbox, self.item_type, self.item_id)
+
+
+class Inspect(Payload):
+    """The input of ``inspect_blob``."""
+
+    transfer_id: str
+    request: TransferRequest
+
+
+class Job(Payload):
+    """One blob going to one item, as ``inspect_blob`` found it allowed.
+
+    ``etag`` pins the content, ``created`` and ``md5`` recognise it after its metadata changed.
+    ``attempt`` numbers the tries to attach it, from 1 on; ``unsure`` says that an earlier one may
+    have attached it after all. The seconds come from the settings
+    through the history, so that a replay sees the same figures.
+    """
+
+    transfer_id: str
+    blob: str
+    etag: str
+    created: str
+    md5: str
+    size: int
+    mailbox: str
+    item_type: ItemType
+    item_id: str
+    file_name: str
+    content_type: str
+    content_id: str | None = None
+    attempt: int = 1
+    unsure: bool = False
+    deadline_seconds: float
+    reconcile_seconds: float
+
+    @property
+    def item(self) -> OutlookItem:
+        """The item that receives the file."""
+        return OutlookItem(self.mailbox, self.item_type, self.item_id)
+
+    @property
+    def file(self) -> OutlookFile:
+        """The file as Outlook is told of it."""
+        return OutlookFile(self.file_name, self.size, self.content_type, self.content_id)
+
+
+class TransferStatus(Payload):
+    """A transfer as its watchers see it: custom status while it runs, output at its end."""
+
+    state: State = "queued"
+    blob: str
+    size: int | None = None
+    bytes_sent: int = 0
+    mailbox: str | None = None
+    item_type: ItemType | None = None
+    item_id: str | None = None
+    file_name: str | None = None
+    attachment_id: str | None = None
+    error: Failure | None = None
+
+    def with_job(self, job: Job) -> Self:
+        """The status, now that the blob was looked at."""
+        return self.model_copy(
+            update={
+                "size": job.size,
+                "mailbox": job.mailbox,
+                "item_type": job.item_type,
+                "item_id": job.item_id,
+                "file_name": job.file_name,
+            }
+        )
+
+
+class Inspection(Payload):
+    """What ``inspect_blob`` found: a job to do, the end the transfer already has, or neither yet.
+
+    ``record`` is the status under which that end must be written to the metadata, if it is news.
+    ``unavailable`` says why the blob could not be looked at for now.
+    """
+
+    job: Job | None = None
+    ended: TransferStatus | None = None
+    record: RecordedStatus | None = None
+    unavailable: Failure | None = None
+
+
+class TransferWork(Protocol):
+    """The input of an activity: it names its transfer."""
+
+    @property
+    def transfer_id(self) -> str:
+        """The transfer's id."""
+
+
+class UploadRanges(Payload):
+    """The input of ``upload_ranges``: go on at ``offset`` bytes of the job's upload session."""
+
+    job: Job
+    offset: int
+
+    @property
+    def transfer_id(self) -> str:
+        """The transfer's id."""
+        return self.job.transfer_id
+
+
+class FindAttachment(Payload):
+    """The input of ``find_attachment``; ``finally_`` when there will be no other look."""
+
+    job: Job
+    finally_: bool = False
+
+    @property
+    def transfer_id(self) -> str:
+        """The transfer's id."""
+        return self.job.transfer_id
+
+
+class CancelUploadSession(Payload):
+    """The input of ``cancel_upload_session``.
+
+    ``forget`` what was noted, too, at the transfer's end; ``whatever`` Outlook says, at last.
+    """
+
+    transfer_id: str
+    forget: bool = False
+    whatever: bool = False
+
+
+Outcome = Literal[
+    "attached",
+    "progress",
+    "retry",
+    "new_session",
+    "start_over",
+    "reconcile",
+    "not_attached",
+    "session_instead",
+    "post_instead",
+    "superseded",
+    "recorded",
+    "failed",
+]
+
+
+class Step(Payload):
+    """What one activity achieved, or what it says should happen next.
+
+    ``offset``: bytes that Outlook has. ``etag``: the content's new ETag, when its metadata was
+    written meanwhile. ``wait_seconds``: before the next step; None leaves it to the
+    orchestrator's backoff. ``tries``: how often such a step is worth repeating without progress;
+    None until the deadline. ``failure``: how the transfer ends if this was its last step.
+    """
+
+    outcome: Outcome
+    offset: int = 0
+    etag: str | None = None
+    attachment_id: str | None = None
+    wait_seconds: float | None = None
+    tries: int | None = None
+    failure: Failure | None = None
+
+
+class RecordAttachment(Payload):
+    """The input of ``record_attachment``: the end of a transfer, for the blob's metadata."""
+
+    transfer_id: str
+    status: TransferStatus
+    record: RecordedStatus
+
+    @property
+    def item(self) -> str:
+        """The item as text, empty when there is none."""
+        mailbox, type_, id_ = self.status.mailbox, self.status.item_type, self.status.item_id
+        return str(OutlookItem(mailbox, type_, id_)) if mailbox and type_ and id_ else ""

@@ -1,0 +1,114 @@
+"""Is the file attached? What the item holds, compared with what it held before.
+
+A new id with the file's name is a candidate; the bytes decide, since someone else may attach a
+file of that name at the same time. Graph's ``size`` is never the file's own (protocol §4), and
+``$value`` of a large attachment can time out, so that the bytes cannot always be had.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.errors import BlobDeleted, OutcomeUnknown
+from shared.outlook.graph_client import GraphClient, ListedAttachment
+from shared.storage.blob_source import BlobSource
+from shared.storage.storage_errors import BlobChanged
+from shared.transfer.attaching import CANNOT_TELL
+from shared.transfer.payloads import Job
+
+# Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
+_LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
+_CHUNK = 1_048_576
+
+
+class ThrottledLook(Exception):
+    """Raised when the far side asked to wait, in seconds, before the next look."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """``own`` is the id of this transfer's attachment, None when it is not there (yet).
+
+    ``foreign`` are ids whose bytes are not the file's; ``unread``: some bytes could not be had.
+    """
+
+    own: str | None = None
+    foreign: tuple[str, ...] = ()
+    unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Finds the attachment that a transfer may have made."""
+
+    graph: GraphClient
+    source: BlobSource
+
+    def find(
+        self,
+        job: Job,
+        earlier: Sequence[str],
+        listed: Sequence[ListedAttachment],
+        *,
+        finally_: bool,
+    ) -> Findings:
+        """What became of the file, as far as the listing and the bytes tell.
+
+        ``earlier``: the ids that the item had before. ``finally_``: there will be no other look,
+        so that the one candidate whose bytes cannot be had is taken.
+        Raises :class:`OutcomeUnknown` when candidates cannot be told apart,
+        :class:`ThrottledLook` and :class:`StorageUnavailable`.
+        """
+        known = set(earlier)
+        candidates = [
+            each
+            for each in listed
+            if each.name == job.file_name and each.id not in known and _plausible(job, each)
+        ]
+        if not candidates:
+            return Findings()
+        own = self._blob_md5(job)
+        unread: list[str] = []
+        foreign: list[str] = []
+        for each in candidates:
+            answer, md5 = self.graph.attachment_md5(job.item, each.id)
+            if answer.retry_after is not None and not answer.succeeded:
+                raise ThrottledLook(answer.retry_after)
+            if own is None or not answer.succeeded:
+                unread.append(each.id)
+            elif md5 == own:
+                return Findings(own=each.id)
+            else:
+                foreign.append(each.id)
+        if not unread or not finally_:
+            return Findings(foreign=tuple(foreign), unread=bool(unread))
+        if own is None or len(unread) > 1:
+            raise OutcomeUnknown(CANNOT_TELL)
+        # The one new attachment of that name and about that size, whose bytes Outlook never gave.
+        return Findings(own=unread[0])
+
+    def _blob_md5(self, job: Job) -> str | None:
+        """MD5 of the bytes themselves, in hex: the blob's property is its writer's word.
+
+        That word is taken only when the blob does not hold the bytes any more; None without one.
+        """
+        try:
+            blob = self.source.look(job.blob)
+            if (blob.created, blob.size) != (job.created, job.size):
+                return job.md5 or None
+            digest = hashlib.md5(usedforsecurity=False)
+            for start in range(0, job.size, _CHUNK):
+                length = min(_CHUNK, job.size - start)
+                digest.update(self.source.read(job.blob, blob.etag, start, length))
+        except (BlobChanged, BlobDeleted):
+            return job.md5 or None
+        return digest.hexdigest()
+
+
+def _plausible(job: Job, attachment: ListedAttachment) -> bool:
+    size = attachment.size
+    return size is None or job.size * _LEAST <= size <= job.size * _MOST + _OVERHEAD

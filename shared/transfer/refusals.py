@@ -1,0 +1,61 @@
+"""The sentence for each way Graph and Outlook can refuse: what happened, and what to change."""
+
+import re
+
+from shared.errors import (
+    GraphRefused,
+    ItemNotFound,
+    MailboxLimitExceeded,
+    OutcomeUnknown,
+    Permanent,
+    PermissionMissing,
+    UploadSessionsUnavailable,
+)
+from shared.outlook.answers import Answer
+from shared.transfer.decisions import Row
+from shared.transfer.payloads import Failure, Job
+
+_SECRET = re.compile(r"https?://\S+|\S*authtoken\S*", re.IGNORECASE)
+_WORDS = 200
+
+
+def failure(row: Row, answer: Answer, job: Job) -> Failure:
+    """How the transfer ends if this answer is the last word."""
+    said = _said(answer)
+    sentences: dict[type[Permanent], str] = {
+        MailboxLimitExceeded: (
+            f"Outlook refused {job.size:,} bytes as too large for mailbox {job.mailbox} ({said}). "
+            "Its administrator can raise the mailbox's message size limit (35 MB unless set)."
+        ),
+        ItemNotFound: (
+            f"Graph finds no {job.item_type} with this id in mailbox {job.mailbox} ({said}). "
+            "Check mailbox and id; an id changes when the item moves, unless it is immutable."
+        ),
+        PermissionMissing: (
+            f"Graph refused this app access to mailbox {job.mailbox} ({said}). Grant its managed "
+            f"identity {job.item.permission}, with a scope that includes this mailbox."
+        ),
+        UploadSessionsUnavailable: (
+            f"This cloud offers no upload sessions for attachments ({said}): "
+            "only files under 3 MB can be attached."
+        ),
+        OutcomeUnknown: (
+            f"It cannot be told whether the file was attached ({said}). Look at the item in "
+            "Outlook; if the file is missing, upload it again."
+        ),
+        GraphRefused: (
+            f"Graph or Outlook did not take the file ({said}). "
+            "Change what it names, then upload the file again."
+        ),
+    }
+    return Failure(code=row.error.__name__, message=sentences[row.error])
+
+
+def _said(answer: Answer) -> str:
+    """The far side's own words, without any URL they may quote."""
+    if answer.lost:
+        return answer.message or answer.lost.value
+    words = answer.message[:_WORDS].strip()
+    request = f", request-id {answer.request_id[:_WORDS]}" if answer.request_id else ""
+    said = f"{answer.status} {answer.code[:_WORDS]}".strip() + (f": {words}" if words else "")
+    return _SECRET.sub("<URL>", said + request)

@@ -1,0 +1,38 @@
+"""The blob door: a new or overwritten blob of the watched container starts its transfer."""
+
+import logging
+
+import azure.durable_functions as df
+import azure.functions as func
+from azurefunctions.extensions.bindings.blob import BlobClient
+
+from shared.errors import Permanent
+from shared.storage.blob_source import BlobSource
+from shared.transfer.starting import start_transfer
+
+_LOG = logging.getLogger(__name__)
+
+
+def blob_functions(source: BlobSource, connection: str) -> df.Blueprint:
+    """A blueprint with ``blob_arrived`` over the source container of this storage connection."""
+    blueprint = df.Blueprint()
+
+    @blueprint.blob_trigger(
+        arg_name="blob",
+        path=f"{source.container}/{{name}}",
+        connection=connection,
+        source=func.BlobSource.EVENT_GRID,
+    )
+    @blueprint.durable_client_input(client_name="client")
+    async def blob_arrived(blob: BlobClient, client: df.DurableFunctionsClient) -> None:
+        """Bound to the blob's client: its content never passes through the Functions host."""
+        try:
+            started = await start_transfer(client, source, blob.blob_name)
+        except Permanent as error:
+            # There is nothing to transfer or to write to, and trying again would not change it.
+            _LOG.warning("blob %r is not transferred: %s: %s", blob.blob_name, error.code, error)
+            return
+        if started.joined:
+            _LOG.debug("blob %r joins transfer %s", blob.blob_name, started.id)
+
+    return blueprint

@@ -1,0 +1,42 @@
+"""What tests of several folders share: one real Azurite, and a transfer harness over it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+
+import pytest
+
+from infra.local.azurite import Azurite
+from infra.local.outlook import OutlookEmulator, Rules
+from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
+from tests.virtual_engine import VirtualClock
+
+MakeHarness = Callable[..., Harness]
+
+_containers = count()
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[str]:
+    """The connection string of an Azurite that lives as long as the tests."""
+    with Azurite() as running:
+        yield running.connection_string
+
+
+@pytest.fixture
+def make_harness(azurite: str) -> Iterator[MakeHarness]:
+    """Makes a harness with the given rules of the service and settings of the app."""
+    with ExitStack() as running:
+
+        def make(
+            rules: Rules | None = None, product: Product = AS_SHIPPED, /, **settings: object
+        ) -> Harness:
+            clock = VirtualClock()
+            emulator = running.enter_context(OutlookEmulator(rules, clock=clock))
+            emulator.add_mailbox(MAILBOX)
+            name = f"source-{next(_containers)}"
+            harness = Harness(azurite, emulator, clock, name, product, **settings)
+            running.callback(harness.close)
+            return harness
+
+        yield make

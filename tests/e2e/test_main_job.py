@@ -1,0 +1,173 @@
+"""Drop a file, get an attachment: on the whole stack, with real waiting and real processes."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from azure.storage.blob import BlobType, ContainerClient
+from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
+
+from infra.local.drop import drop, source_container
+from infra.local.outlook import Fault, catalogue
+from infra.local.stack import MAILBOXES, Stack
+
+MAILBOX = MAILBOXES[0]
+_DEADLINE_SECONDS = 60.0
+
+
+def until[T](observe: Callable[[], T | None]) -> T:
+    """Wait until something is there; fail if it never is."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while (seen := observe()) is None:
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
+    return seen
+
+
+def ended(container: ContainerClient, name: str) -> dict[str, str]:
+    """The blob's metadata, once its transfer has left a record."""
+
+    def record() -> dict[str, str] | None:
+        metadata = container.get_blob_client(name).get_blob_properties().metadata
+        return dict(metadata) if "attachmentstatus" in metadata else None
+
+    return until(record)
+
+
+def engine_is_content(stack: Stack) -> None:
+    """No orchestration has failed at the engine's level: that would be a bug."""
+    client = TaskHubGrpcClient(host_address=stack.info.durable_address)
+    states = client.get_all_orchestration_states()
+    client.close()
+    assert not [s for s in states if s.runtime_status is OrchestrationStatus.FAILED]
+
+
+@pytest.mark.parametrize("kind", ["messages", "events"])
+@pytest.mark.parametrize("size", [200_000, 5_300_000])
+def test_a_dropped_file_becomes_an_attachment(stack: Stack, kind: str, size: int) -> None:
+    """Named by its path; byte for byte; the record says which attachment it is."""
+    item = stack.outlook.add_item(MAILBOX, "message" if kind == "messages" else "event")
+    content = os.urandom(size)
+    dropped = drop(stack.info, content, "report.pdf", f"{MAILBOX}/{kind}/{item}", "application/pdf")
+    record = ended(source_container(stack.info), dropped.blob)
+    (attachment,) = stack.outlook.attachments(MAILBOX, item)
+    assert attachment.content == content
+    assert (record["attachmentstatus"], record["attachmentid"]) == ("attached", attachment.id)
+    assert record["attachmenttransfer"] == dropped.transfer_id
+    engine_is_content(stack)
+
+
+def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
+    """Two sessions at once on one item conflict at Outlook; waiting resolves it."""
+    item = stack.outlook.add_item(MAILBOX, "message")
+    contents = {f"{n}.bin": os.urandom(3_200_000 + n) for n in range(3)}
+    dropped = [
+        drop(stack.info, content, name, f"{MAILBOX}/messages/{item}", "application/octet-stream")
+        for name, content in contents.items()
+    ]
+    for each in dropped:
+        record = ended(source_container(stack.info), each.blob)
+        assert record["attachmentstatus"] == "attached"
+    attachments = stack.outlook.attachments(MAILBOX, item)
+    assert {a.name: a.content for a in attachments} == contents
+    assert len(attachments) == len(contents)
+
+
+def test_a_killed_worker_attaches_once(stack: Stack) -> None:
+    """Killed while Outlook takes its time over a range: the transfer goes on, exactly once."""
+    item = stack.outlook.add_item(MAILBOX, "message")
+    stack.outlook.clear()
+    # The range is taken, its answer hangs: the worker dies without having heard of it.
+    hang = catalogue.lost_answer("hang", hang_seconds=20)
+    stack.outlook.faults.add(Fault(misbehaviour=hang, kind="range"))
+    content = os.urandom(5_000_001)
+    worker = stack.info.worker_pid
+    dropped = drop(stack.info, content, "big.bin", f"{MAILBOX}/messages/{item}", "text/plain")
+    until(lambda: stack.outlook.faults.fired or None)
+    os.kill(worker, signal.SIGKILL)
+    record = ended(source_container(stack.info), dropped.blob)
+    (attachment,) = stack.outlook.attachments(MAILBOX, item)
+    assert attachment.content == content
+    assert record["attachmentid"] == attachment.id
+    assert stack.info.worker_pid != worker
+    engine_is_content(stack)
+
+
+BAD_BLOBS = [
+    ("no-item.pdf", {}, "unaddressed", "Unaddressed"),
+    (
+        "two.pdf",
+        {"mailbox": MAILBOX, "messageid": "M", "eventid": "E"},
+        "failed",
+        "ContradictoryAddress",
+    ),
+    ("half.pdf", {"mailbox": MAILBOX}, "failed", "ContradictoryAddress"),
+    (f"{MAILBOX}/messages/x.pdf", {}, "failed", "ContradictoryAddress"),
+    (
+        "nobody.pdf",
+        {"mailbox": "nobody@contoso.com", "messageid": "M"},
+        "failed",
+        "ItemNotFound",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "metadata", "status", "code"), BAD_BLOBS)
+def test_a_bad_blob_says_what_is_wrong(
+    stack: Stack, name: str, metadata: dict[str, str], status: str, code: str
+) -> None:
+    """Its own metadata tells the code and what to change; the engine saw no failure."""
+    container = source_container(stack.info)
+    container.upload_blob(name, b"x", metadata=metadata)
+    record = ended(container, name)
+    assert record["attachmentstatus"] == status
+    assert record["attachmenterror"].startswith(f"{code}: ")
+    assert metadata.items() <= record.items()
+    engine_is_content(stack)
+
+
+@pytest.mark.parametrize("kind", [BlobType.PAGEBLOB, BlobType.APPENDBLOB])
+def test_other_kinds_of_blobs_are_refused(stack: Stack, kind: BlobType) -> None:
+    """Page and append blobs can change in place."""
+    container = source_container(stack.info)
+    name = f"{kind.value}.bin"
+    container.upload_blob(
+        name, b"x" * 512, blob_type=kind, metadata={"mailbox": MAILBOX, "messageid": "M"}
+    )
+    record = ended(container, name)
+    assert record["attachmenterror"].startswith("UnsupportedBlob: ")
+
+
+@pytest.mark.parametrize(
+    ("file_name", "arrives_as"),
+    [
+        ("a%0D%0AX-Evil%3A 1.pdf", "aX-Evil: 1.pdf"),
+        ('say "hi".pdf', "say _hi_.pdf"),
+        ("exe%E2%80%AEfdp.pdf", "exefdp.pdf"),
+        ("n" * 300 + ".pdf", "n" * 251 + ".pdf"),
+    ],
+)
+def test_hostile_file_names_arrive_safe(stack: Stack, file_name: str, arrives_as: str) -> None:
+    """Line breaks, quotes, bidirectional marks and 300 characters."""
+    item = stack.outlook.add_item(MAILBOX, "message")
+    metadata = {"mailbox": MAILBOX, "messageid": item, "filename": file_name}
+    container = source_container(stack.info)
+    container.upload_blob(f"hostile/{arrives_as[:20]}", b"x", metadata=metadata)
+    assert ended(container, f"hostile/{arrives_as[:20]}")["attachmentstatus"] == "attached"
+    assert [a.name for a in stack.outlook.attachments(MAILBOX, item)] == [arrives_as]
+
+
+def test_no_secret_was_shown(stack: Stack) -> None:
+    """Neither statuses nor histories of all transfers so far hold an upload URL or a token."""
+    client = TaskHubGrpcClient(host_address=stack.info.durable_address)
+    kept = []
+    for state in client.get_all_orchestration_states():
+        history = client.get_orchestration_history(state.instance_id)
+        kept.append(json.dumps([repr(state), repr(history)]))
+    client.close()
+    assert len(kept) > 5
+    secrets = stack.outlook.secrets()
+    assert not [s for s in secrets for text in kept if s in text]

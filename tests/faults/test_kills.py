@@ -1,0 +1,26 @@
+"""The worker is killed for real, at exact points, on the whole local stack."""
+
+import os
+
+import pytest
+
+from tests.faults import kills
+
+SEED = 3
+COUNT = 25
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_worker_loses_and_doubles_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before a send, after Outlook accepted, before the activity answers: exactly one each."""
+    log = os.open(os.devnull, os.O_WRONLY)
+    try:
+        figures = kills.run(COUNT, SEED, log=log)
+    finally:
+        os.close(log)
+    with capsys.disabled():
+        print(f"\n{figures} (seed {SEED})")
+    assert (figures.tried, figures.killed) == (COUNT, COUNT)
+    assert len(figures.by_point) == len(kills.POINTS)
+    assert not figures.lost + figures.doubled + figures.corrupted + figures.misreported
+    assert figures.over == 0

@@ -1,0 +1,63 @@
+"""A transfer cancelled from outside, at every state."""
+
+import pytest
+
+from infra.local.outlook import Fault, catalogue
+from shared.transfer.payloads import TransferStatus
+from tests.conftest import MakeHarness
+from tests.harness import MAILBOX
+from tests.integration.test_transfer import R, content, put_for
+
+SIZE = 4 * R + 1
+
+
+@pytest.mark.parametrize(
+    ("size", "after"), [(10, n) for n in range(3)] + [(SIZE, n) for n in range(8)]
+)
+def test_a_transfer_can_be_cancelled_at_every_step(
+    make_harness: MakeHarness, after: int, size: int
+) -> None:
+    """The session is deleted and the record says it; too late, and the file stays attached."""
+    harness = make_harness(range_bytes=R, ranges_per_activity=1)
+    item = put_for(harness, "message", content(size))
+    engine = harness.begin("in/report.pdf")
+    for _ in range(after):
+        engine.advance()
+    assert not engine.is_over
+    engine.raise_event("cancel")
+    engine.raise_event("cancel")
+    status = TransferStatus.from_json(engine.run())
+    held = harness.emulator.attachments(MAILBOX, item)
+    assert status.state == ("attached" if held else "cancelled")
+    assert harness.metadata("in/report.pdf")["attachmentstatus"] == status.state
+    assert not harness.emulator.open_sessions()
+    assert harness.notes() == []
+
+
+def test_a_long_wait_is_cut_short(make_harness: MakeHarness) -> None:
+    """Nobody waits for Retry-After to cancel."""
+    harness = make_harness(range_bytes=R)
+    put_for(harness, "message", content(SIZE))
+    throttled = catalogue.throttled("3000")
+    harness.emulator.faults.add(Fault(misbehaviour=throttled, kind="list"))
+    engine = harness.begin("in/report.pdf")
+    engine.run_until("create_upload_session")
+    began = harness.clock.now
+    engine.raise_event("cancel")
+    assert engine.run()["state"] == "cancelled"
+    assert harness.clock.now == began
+
+
+def test_an_unknown_outcome_is_settled_before_it_is_called_cancelled(
+    make_harness: MakeHarness,
+) -> None:
+    """What Outlook committed all the same is told as attached."""
+    harness = make_harness(range_bytes=R)
+    item = put_for(harness, "message", content(SIZE))
+    late = Fault(misbehaviour=catalogue.commits_late(30), kind="last_range")
+    harness.emulator.faults.add(late)
+    engine = harness.begin("in/report.pdf")
+    engine.run_until("upload_ranges")
+    engine.raise_event("cancel")
+    assert engine.run()["state"] == "attached"
+    assert len(harness.emulator.attachments(MAILBOX, item)) == 1

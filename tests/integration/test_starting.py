@@ -1,0 +1,85 @@
+"""The door's part: settle the address, derive the id, start once."""
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import azure.durable_functions as df
+import grpc
+import pytest
+
+from shared.transfer.starting import Started, start_transfer
+from shared.triggers.blob import blob_functions
+from tests.conftest import MakeHarness
+from tests.harness import MAILBOX, Harness
+
+ADDRESS = {"mailbox": MAILBOX, "messageid": "M="}
+
+
+class Refusal(grpc.RpcError):
+    """An answer of the engine."""
+
+    def __init__(self, status: grpc.StatusCode) -> None:
+        self._status = status
+
+    def code(self) -> grpc.StatusCode:
+        return self._status
+
+
+class Engine:
+    """Durable's client in front of an engine that refuses what it knows."""
+
+    def __init__(self, status: grpc.StatusCode) -> None:
+        self.status = status
+
+    async def schedule_new_orchestration(self, *_: object, **__: object) -> str:
+        raise Refusal(self.status)
+
+
+def start(harness: Harness, engine: Engine) -> Started:
+    client = cast("df.DurableFunctionsClient", engine)
+    return asyncio.run(start_transfer(client, harness.source, "x"))
+
+
+def test_the_same_event_gives_the_same_id(make_harness: MakeHarness) -> None:
+    """Also after somebody wrote metadata; another item or content gives another."""
+    harness = make_harness()
+    harness.put("x", b"1", **ADDRESS)
+    first, _ = harness.start("x")
+    harness.container.get_blob_client("x").set_blob_metadata({**ADDRESS, "seen": "yes"})
+    assert harness.start("x")[0] == first
+    harness.container.get_blob_client("x").set_blob_metadata({**ADDRESS, "messageid": "N="})
+    assert harness.start("x")[0] != first
+    harness.put("x", b"2", **ADDRESS)
+    assert harness.start("x")[0] != first
+
+
+def test_a_running_transfer_is_joined(make_harness: MakeHarness) -> None:
+    """The engine knows the id already: nothing is started, nothing fails."""
+    harness = make_harness()
+    harness.put("x", b"1", **ADDRESS)
+    assert start(harness, Engine(grpc.StatusCode.ALREADY_EXISTS)).joined
+
+
+def test_an_engine_in_trouble_is_not_mistaken_for_a_duplicate(make_harness: MakeHarness) -> None:
+    """The error goes to the trigger, which is delivered again."""
+    harness = make_harness()
+    harness.put("x", b"1", **ADDRESS)
+    with pytest.raises(grpc.RpcError):
+        start(harness, Engine(grpc.StatusCode.UNAVAILABLE))
+
+
+def test_a_blob_deleted_before_the_trigger_runs_is_logged(
+    make_harness: MakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no blob to write to, and no use in another delivery."""
+    harness = make_harness()
+    app = df.DFApp()
+    app.register_functions(blob_functions(harness.source, "AzureWebJobsStorage"))
+    (blob_arrived,) = [f for f in app.get_functions() if f.get_function_name() == "blob_arrived"]
+    function: Any = blob_arrived.get_user_function()
+    blob = harness.container.get_blob_client("gone.pdf")
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(function.client_function(blob=blob, client=None))
+    assert "BlobDeleted" in caplog.text
+    assert "gone.pdf" in caplog.text

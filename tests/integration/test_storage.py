@@ -1,0 +1,120 @@
+"""The near side against a real Azurite."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient, ContainerClient
+
+from shared.errors import BlobDeleted, StorageUnavailable
+from shared.settings import StorageConnection
+from shared.storage.accounts import blob_service
+from shared.storage.blob_source import BlobSource
+from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
+from shared.storage.storage_errors import BlobChanged
+
+_names = count()
+
+
+@pytest.fixture
+def container(azurite: str) -> Iterator[ContainerClient]:
+    service = blob_service(StorageConnection("AzureWebJobsStorage", connection_string=azurite))
+    client = service.create_container(f"storage-{next(_names)}")
+    yield client
+    service.close()
+
+
+def test_a_slice_is_exactly_what_was_asked_for(container: ContainerClient) -> None:
+    """Inside, to the end, nothing at all; every read pinned to the ETag."""
+    container.upload_blob("x", b"0123456789")
+    source = BlobSource(container)
+    blob = source.look("x")
+    assert source.read("x", blob.etag, 2, 3) == b"234"
+    assert source.read("x", blob.etag, 8, 2) == b"89"
+    assert source.read("x", blob.etag, 10, 0) == b""
+    container.upload_blob("x", b"abcdefghij", overwrite=True)
+    with pytest.raises(BlobChanged):
+        source.read("x", blob.etag, 2, 3)
+    container.delete_blob("x")
+    with pytest.raises(BlobDeleted, match="Upload it again"):
+        source.look("x")
+
+
+def test_a_blob_is_described_as_it_is(container: ContainerClient) -> None:
+    """Size, MD5, kind and the user's metadata in the user's own spelling of values."""
+    container.upload_blob("a b/\u00fc.txt", b"hello", metadata={"Owner": "Me+You"})
+    blob = BlobSource(container).look("a b/\u00fc.txt")
+    assert (blob.size, blob.md5, blob.kind) == (
+        5,
+        "5d41402abc4b2a76b9719d911017c592",
+        "BlockBlob",
+    )
+    assert {k.lower(): v for k, v in blob.metadata.items()} == {"owner": "Me+You"}
+    assert not blob.archived
+
+
+def test_metadata_is_written_only_over_what_was_read(container: ContainerClient) -> None:
+    """A write in between is not lost."""
+    container.upload_blob("x", b"1")
+    source = BlobSource(container)
+    seen = source.look("x")
+    source.write_metadata("x", seen.etag, {"mine": "1"})
+    with pytest.raises(BlobChanged):
+        source.write_metadata("x", seen.etag, {"mine": "2"})
+    now = source.look("x")
+    assert now.metadata == {"mine": "1"}
+    assert (now.created, now.size, now.md5) == (seen.created, seen.size, seen.md5)
+    assert now.etag != seen.etag
+
+
+def test_a_leased_blob_is_no_changed_blob(container: ContainerClient) -> None:
+    """Writing has to wait for the lease; reading does not."""
+    container.upload_blob("x", b"1")
+    lease = BlobLeaseClient(container.get_blob_client("x"))
+    lease.acquire()
+    source = BlobSource(container)
+    blob = source.look("x")
+    assert source.read("x", blob.etag, 0, 1) == b"1"
+    with pytest.raises(StorageUnavailable, match="LeaseIdMissing"):
+        source.write_metadata("x", blob.etag, {"a": "b"})
+
+
+def test_an_account_that_does_not_answer_is_unavailable() -> None:
+    """The sentence names the blob and no address."""
+    service = BlobServiceClient.from_connection_string(
+        "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=c2VjcmV0;"
+        "BlobEndpoint=http://127.0.0.1:1/a;",
+        retry_total=0,
+    )
+    with service, pytest.raises(StorageUnavailable) as caught:
+        BlobSource(service.get_container_client("c")).look("x")
+    assert "could not be reached for the blob x" in caught.value.sentence
+
+
+def test_notes_come_back_until_they_are_deleted(azurite: str) -> None:
+    """The container is made when it is missing; forgetting twice is harmless."""
+    service = blob_service(StorageConnection("AzureWebJobsStorage", connection_string=azurite))
+    store = SessionStore(service.get_container_client(f"sessions-{next(_names)}"))
+    assert store.get("t-1") is None
+    notes = SessionNotes(2, ("A=", "B="), "https://outlook.office.com/x?authtoken=canary")
+    store.put("t-1", notes)
+    kept = store.get("t-1")
+    assert kept is not None
+    assert replace(kept, etag="") == notes
+    store.put("t-1", replace(kept, attempt=3))
+    for outdated in (notes, kept):
+        with pytest.raises(NotesTaken):
+            store.put("t-1", outdated)
+    assert store.get("t-2") is None
+    store.delete("t-1")
+    store.delete("t-1")
+    assert store.get("t-1") is None
+    service.close()
+
+
+def test_notes_do_not_show_their_url() -> None:
+    """The URL is a credential; its representation leaves it out."""
+    notes: Any = SessionNotes(1, (), "https://outlook.office.com/x?authtoken=canary")
+    assert "canary" not in f"{notes} {notes!r} {[notes]}"

@@ -1,0 +1,83 @@
+from collections.abc import Mapping
+
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from shared.outlook.answers import Answer, Lost, read_answer, retry_after
+
+ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
+
+
+def answer(status: int, content: bytes = b"", **headers: str) -> Answer:
+    named: Mapping[str, str] = CaseInsensitiveDict(
+        {name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    return read_answer(status, named, content)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        f"https://outlook.office.com/api/v2.0/Users('u@t')/Messages('M=')/Attachments('{ID}')",
+        f"https://outlook.office.com/api/gv1.0/users('u@t')/messages('M=')/attachments('{ID}')",
+        "https://outlook.office.com/api/v2.0/Users('u')/Events('E')/Attachments('"
+        "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0%3D')",
+        f"https://outlook.office.com/Users%28%27u%27%29/Attachments(%27{ID}%27)?x=1",
+        f"/api/v2.0/Messages('Attachments(x)')/Attachments('{ID}')",
+    ],
+)
+def test_the_id_is_found_in_every_form_of_location(location: str) -> None:
+    """Either case, either encoding, with or without a host."""
+    assert answer(201, Location=location).attachment_id == ID
+
+
+@pytest.mark.parametrize("location", ["", "https://outlook.office.com/x", "Attachments('')"])
+def test_a_location_without_an_id_proves_nothing(location: str) -> None:
+    """No id is made up."""
+    assert answer(201, Location=location).attachment_id is None
+
+
+def test_a_graph_error_is_read() -> None:
+    """Code, message and request id of a refusal are kept."""
+    read = answer(
+        403, b'{"error": {"code": "ErrorAccessDenied", "message": "Denied."}}', request_id="r-1"
+    )
+    assert (read.status, read.code, read.message, read.request_id) == (
+        403,
+        "ErrorAccessDenied",
+        "Denied.",
+        "r-1",
+    )
+
+
+@pytest.mark.parametrize("content", [b'{"uploadUrl": "https://', b"<html>", b"[1]", b"\xff\xfe"])
+def test_an_unreadable_success_is_a_lost_answer(content: bytes) -> None:
+    """What a truncated or non-JSON 2xx meant to say cannot be known."""
+    assert answer(200, content).lost is Lost.UNKNOWN
+
+
+def test_an_unreadable_refusal_is_still_a_refusal() -> None:
+    """A proxy's HTML page with a status says enough."""
+    assert answer(502, b"<html>Bad Gateway</html>").status == 502
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        (None, None, None),
+        ("7", None, 7.0),
+        ("2.128", None, 2.128),
+        (" 3 ", None, 3.0),
+        ("0", None, 0.0),
+        ("-5", None, None),
+        ("soon", None, None),
+        ("1e9", None, None),
+        ("Sun, 22 Nov 2026 10:00:30 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 30.0),
+        ("Sun, 22 Nov 2026 09:00:00 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_in_every_form(
+    value: str | None, date: str | None, seconds: float | None
+) -> None:
+    """Seconds, fractions and dates; a date counts from the server's own clock."""
+    assert retry_after(value, date) == seconds

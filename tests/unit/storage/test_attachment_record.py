@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.storage.attachment_record import (
+    KEYS,
+    METADATA_BYTES,
+    AttachmentRecord,
+    fingerprint,
+    merge_record,
+    read_record,
+)
+from shared.storage.blob_source import SourceBlob
+
+BLOB = SourceBlob(
+    name="a/b.pdf",
+    etag="0x1",
+    size=5,
+    content_type="text/plain",
+    created="2026-11-22T10:00:00+00:00",
+    md5="00ff",
+    kind="BlockBlob",
+    archived=False,
+    metadata={},
+)
+ITEM = "a@contoso.com/messages/M="
+ATTACHED = AttachmentRecord(
+    status="attached",
+    attachment_id="AAMk=",
+    item=ITEM,
+    sources=("0123456789abcdef",),
+    transfer_id=fingerprint("c", BLOB, ITEM) + "-0123456789abcdef",
+    attached_at="2026-11-22T10:00:01Z",
+)
+
+
+def test_a_record_is_read_back_as_it_was_written() -> None:
+    """An attached one, and a refusal with any sentence."""
+    failed = replace(
+        ATTACHED,
+        status="failed",
+        attachment_id="",
+        attached_at="",
+        error_code="GraphRefused",
+        error_message="Sch\u00f6n: 100 %\r\n(really)",
+    )
+    for record in (ATTACHED, failed):
+        metadata = merge_record({}, record)
+        assert read_record(metadata) == record
+        assert all(value.isascii() and value.isprintable() for value in metadata.values())
+
+
+def test_the_users_own_keys_stay_as_they_are() -> None:
+    """Case and value are kept; an earlier record goes, in whatever case its keys came back."""
+    earlier = {"Owner": "Me", "mailbox": "a@contoso.com", "AttachmentStatus": "failed"}
+    earlier["attachmenterror"] = "X: y"
+    merged = merge_record(earlier, ATTACHED)
+    assert merged["Owner"] == "Me"
+    assert merged["mailbox"] == "a@contoso.com"
+    assert [key for key in merged if key.lower() == "attachmentstatus"] == ["attachmentstatus"]
+    assert "attachmenterror" not in merged
+
+
+def test_no_room_keeps_the_id_then_the_status() -> None:
+    """The user's metadata fills the limit: the id wins, then the status."""
+    own = {"big": "x" * (METADATA_BYTES - len("big") - len("attachmentidAAMk="))}
+    assert set(merge_record(own, ATTACHED)) == {"big", "attachmentid"}
+    own["big"] = own["big"][: -len("attachmentstatusattached")]
+    assert set(merge_record(own, ATTACHED)) == {"big", "attachmentid", "attachmentstatus"}
+
+
+@given(st.integers(0, METADATA_BYTES), st.text(max_size=9000))
+def test_the_limit_is_never_exceeded(room: int, message: str) -> None:
+    """However long the sentence and however full the metadata; an escape is never cut in two."""
+    record = replace(ATTACHED, status="failed", error_code="E", error_message=message)
+    merged = merge_record({"k": "x" * (METADATA_BYTES - 1 - room)}, record)
+    assert sum(len(k) + len(v) for k, v in merged.items()) <= METADATA_BYTES
+    read = read_record(merged)
+    assert not read.error_message or message.startswith(read.error_message.rstrip("\ufffd"))
+
+
+def test_the_fingerprint_tells_contents_and_items_apart() -> None:
+    """Name, time, size, MD5, container and item count; ETag and metadata do not."""
+    own = fingerprint("c", BLOB, ITEM)
+    assert len(own) == 16
+    assert own == fingerprint("c", replace(BLOB, etag="0x2", metadata={"a": "b"}), ITEM)
+    others = {
+        fingerprint("c2", BLOB, ITEM),
+        fingerprint("c", replace(BLOB, name="a/c.pdf"), ITEM),
+        fingerprint("c", replace(BLOB, created="2026-11-22T10:00:01+00:00"), ITEM),
+        fingerprint("c", replace(BLOB, size=6), ITEM),
+        fingerprint("c", replace(BLOB, md5=""), ITEM),
+        fingerprint("c", BLOB, ITEM + "x"),
+        fingerprint("c", BLOB, ""),
+    }
+    assert len(others | {own}) == 8
+
+
+def test_a_record_knows_what_it_is_about() -> None:
+    """The same content, whatever the item now; not a copy, not an overwritten blob."""
+    assert ATTACHED.is_about("c", BLOB, "")
+    assert not ATTACHED.is_about("c", replace(BLOB, name="copy.pdf"), ITEM)
+    assert not ATTACHED.is_about("c", replace(BLOB, md5="11"), ITEM)
+    assert not AttachmentRecord().is_about("c", BLOB, ITEM)
+
+
+def test_a_record_without_room_for_its_item_is_still_recognised() -> None:
+    """The item that is asked for now stands in."""
+    assert replace(ATTACHED, item="").is_about("c", BLOB, ITEM)
+
+
+def test_keys_are_the_documented_ones() -> None:
+    """Other programs read them."""
+    assert sorted(KEYS) == [
+        "attachedat",
+        "attachmenterror",
+        "attachmentid",
+        "attachmentitem",
+        "attachmentsource",
+        "attachmentstatus",
+        "attachmenttransfer",
+    ]
