@@ -20,17 +20,18 @@ class Position(Enum):
 
 
 class UploadSession:
-    """The position in one upload session of a file of ``total`` bytes.
+    """The position in one upload session of a file of ``total`` bytes, for one piece of work.
 
-    ``offset`` is where the server stood last. ``span`` bytes from there on may have been sent
-    already, by an earlier delivery of the same work whose answer was lost.
+    ``offset`` is where the server stood last; ``stop`` is where this work ends. Every byte before
+    ``stop`` may have been sent already, by earlier deliveries of the same work, however many, whose
+    answers were lost; no byte behind it, since no delivery goes further.
     """
 
-    def __init__(self, total: int, range_bytes: int, *, offset: int, span: int) -> None:
+    def __init__(self, total: int, range_bytes: int, *, offset: int, stop: int) -> None:
         self.total = total
         self._range_bytes = range_bytes
+        self._stop = min(total, stop)
         self._expected = ByteRange(offset, total)
-        self._sent = min(total, offset + span)
 
     @property
     def offset(self) -> int:
@@ -38,33 +39,34 @@ class UploadSession:
         return self._expected.start
 
     @property
+    def is_done(self) -> bool:
+        """Whether the server has all the bytes of this work."""
+        return self.offset >= self._stop
+
+    @property
     def may_be_complete(self) -> bool:
-        """Whether every byte may have been sent, so that the file may be attached."""
-        return self._sent >= self.total
+        """Whether every byte of the file may have been sent, so that it may be attached."""
+        return self._stop == self.total
 
     def next_range(self) -> ByteRange:
-        """The range to send next: never more than one PUT may carry, never past the end."""
+        """The range to send next: never more than one PUT may carry, never past this work."""
         start = self._expected.start
-        return ByteRange(start, min(start + self._range_bytes, self._expected.stop))
+        return ByteRange(start, min(start + self._range_bytes, self._expected.stop, self._stop))
 
     def following(self, part: ByteRange) -> ByteRange:
-        """The range that comes after ``part`` if all goes well; empty at the end."""
-        return ByteRange(part.stop, min(part.stop + self._range_bytes, self.total))
+        """The range that comes after ``part`` if all goes well; empty at the end of this work."""
+        return ByteRange(part.stop, min(part.stop + self._range_bytes, self._stop))
 
     def is_last(self, part: ByteRange) -> bool:
         """Whether this range ends the file."""
         return part.stop == self.total
-
-    def sent(self, part: ByteRange) -> None:
-        """Note that a range is about to be sent."""
-        self._sent = max(self._sent, part.stop)
 
     def answered(self, body: Mapping[str, object]) -> Position:
         """Take the position from an answer's next expected ranges."""
         expected = next_expected_range(body, self.total)
         if expected is None:
             return Position.UNINTELLIGIBLE
-        if expected.start > self._sent:
+        if expected.start > self._stop:
             return Position.FOREIGN
         self._expected = expected
         return Position.COMPLETE if expected.start == self.total else Position.KNOWN

@@ -147,10 +147,13 @@ class Attacher:
         """Delete the transfer's session at Outlook, and its notes when it is over.
 
         Worth a few tries and no more: Outlook lets a session expire, and the session store its
-        blobs. A second delivery finds less to do.
+        blobs. A rest that the far side asked for is kept. A second delivery finds less to do.
         """
         notes = self.sessions.get(work.transfer_id)
-        waiting = self._cancel(work.transfer_id, notes)
+        if work.resting:
+            waiting = Step(outcome="retry") if notes and notes.upload_url else None
+        else:
+            waiting = self._cancel(work.transfer_id, notes)
         if waiting and not work.whatever:
             return waiting
         if work.forget:

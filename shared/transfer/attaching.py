@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.errors import DeadlineExceeded, GraphRefused, OutcomeUnknown
+from shared.errors import DeadlineExceeded, GraphRefused, OutcomeUnknown, StorageUnavailable
 from shared.transfer.payloads import (
     CancelUploadSession,
     Failure,
@@ -185,8 +185,9 @@ class Attaching:
         self.offset = step.offset
 
     def _retry(self, step: Step) -> None:
-        if self.stage is Stage.POST:
-            # A POST that was refused; a second delivery of one that was not must be told apart.
+        if self.stage is Stage.POST and not _is_of_storage(step.failure):
+            # A POST that was refused; a second delivery of one that was not must be told apart,
+            # even one that could not read that it is the second.
             self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
         if self.stage is Stage.UPLOAD:
             if step.offset > self.offset:
@@ -257,3 +258,7 @@ class Attaching:
         unexplained = GraphRefused("Outlook did not take the file. Upload it again.")
         error = failure or self._reason or Failure.of(unexplained)
         self.end = End("failed", self.offset, error=error)
+
+
+def _is_of_storage(failure: Failure | None) -> bool:
+    return failure is not None and failure.code == StorageUnavailable.__name__

@@ -43,6 +43,8 @@ LONGEST_BACKOFF = 60.0
 # and a blob that somebody has leased can be written when the lease ends.
 STORAGE_PATIENCE = timedelta(hours=4)
 FORGETTING_AT_MOST = 4
+# A longer rest than this, in seconds, is not waited out to delete a session: it expires by itself.
+_RESTING_AT_MOST = 600.0
 # Seconds from which on a pause is told to whoever watches.
 _LONG_WAIT = 5.0
 
@@ -76,6 +78,8 @@ class _Transfer:
         self.request = request
         self.status = TransferStatus(blob=request.blob)
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
+        # Until when the far side has asked for a rest.
+        self.rest_until = ctx.current_utc_datetime
         self.show()
 
     def show(self, **fields: object) -> None:
@@ -129,9 +133,13 @@ class _Transfer:
                 attaching.cancel()
             if attaching.end is not None:
                 break
+            if self._rest_left > 0:
+                # Cut short by the cancellation, but the far side is asked something all the same.
+                yield self._timer(Pause(0, self._rest_left, at_most=0.0))
             self.show(state="uploading", bytes_sent=attaching.offset)
             activity = self._activity(attaching.stage.value, attaching.work())
-            attaching.took(Step.from_json((yield activity)), self.ctx.current_utc_datetime)
+            step = self._heard((yield activity))
+            attaching.took(step, self.ctx.current_utc_datetime)
             if self.cancelled.is_complete:
                 attaching.cancel()
             if attaching.pause is not None:
@@ -157,16 +165,32 @@ class _Transfer:
 
     def _forget(self) -> Steps[None]:
         """Delete the session and its notes. What Outlook does not delete expires by itself."""
+        patient = True
         for tries in range(FORGETTING_AT_MOST):
             work = CancelUploadSession(
                 transfer_id=self.ctx.instance_id,
                 forget=True,
-                whatever=tries == FORGETTING_AT_MOST - 1,
+                resting=self._rest_left > 0,
+                whatever=not patient or tries == FORGETTING_AT_MOST - 1,
             )
-            step = Step.from_json((yield self._activity("cancel_upload_session", work)))
+            step = self._heard((yield self._activity("cancel_upload_session", work)))
             if step.outcome != "retry":
                 return
-            yield self._timer(Pause(tries, step.wait_seconds or 0.0))
+            patient = self._rest_left <= _RESTING_AT_MOST
+            if patient:
+                yield self._timer(Pause(tries, self._rest_left))
+
+    @property
+    def _rest_left(self) -> float:
+        return max(0.0, (self.rest_until - self.ctx.current_utc_datetime).total_seconds())
+
+    def _heard(self, result: dict[str, Any]) -> Step:
+        """The step that an activity returned; what it was told to wait is kept."""
+        step = Step.from_json(result)
+        if step.wait_seconds:
+            rest = self.ctx.current_utc_datetime + timedelta(seconds=step.wait_seconds)
+            self.rest_until = max(self.rest_until, rest)
+        return step
 
     def _rest(self, pause: Pause) -> Steps[None]:
         """Wait; a cancellation cuts it short, unless the truth about one is waited for."""

@@ -200,10 +200,12 @@ class CancelUploadSession(Payload):
     """The input of ``cancel_upload_session``.
 
     ``forget`` what was noted, too, at the transfer's end; ``whatever`` Outlook says, at last.
+    ``resting``: the far side has asked for a rest that is not over, and is not to be asked.
     """
 
     transfer_id: str
     forget: bool = False
+    resting: bool = False
     whatever: bool = False
 
 

@@ -108,16 +108,16 @@ class RangeUploader:
 
         Raises :class:`Superseded`, :class:`BlobDeleted` and :class:`StartOver`.
         """
-        span = self.range_bytes * self.ranges_per_activity
-        session = UploadSession(job.size, self.range_bytes, offset=offset, span=span)
+        stop = offset + self.range_bytes * self.ranges_per_activity
+        session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with ExitStack() as stack:
             slices = stack.enter_context(PinnedSlices(self.source, job))
             run = _Run(self.graph, job, url, session, slices)
             try:
-                for remaining in reversed(range(self.ranges_per_activity)):
-                    step = run.put_next(read_ahead=remaining > 0)
-                    if step is not None:
-                        return step
+                for _ in range(self.ranges_per_activity):
+                    step = run.put_next()
+                    if step is not None or session.is_done:
+                        return step or run.step("progress")
             except StorageUnavailable as error:
                 return run.step("retry", failure=Failure.of(error))
             except (Superseded, BlobDeleted) as error:
@@ -156,12 +156,10 @@ class _Run:
             {"outcome": outcome, "offset": self.session.offset, "etag": etag, **fields}
         )
 
-    def put_next(self, *, read_ahead: bool) -> Step | None:
+    def put_next(self) -> Step | None:
         part = self.session.next_range()
         content = self.slices.read(part)
-        if read_ahead:
-            self.slices.read_ahead(self.session.following(part))
-        self.session.sent(part)
+        self.slices.read_ahead(self.session.following(part))
         self.sent_last = self.session.is_last(part)
         answer = self.graph.put_range(self.url, part, self.job.size, content)
         row = decide(Call.LAST_RANGE if self.sent_last else Call.RANGE, answer)

@@ -9,12 +9,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import BlobDeleted, OutcomeUnknown
+from shared.errors import BlobDeleted, OutcomeUnknown, Superseded
 from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.storage.blob_source import BlobSource
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.attaching import CANNOT_TELL
 from shared.transfer.payloads import Job
+from shared.transfer.range_uploader import StartOver, recognise
 
 # Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
 _LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
@@ -71,42 +72,59 @@ class Reconciler:
         ]
         if not candidates:
             return Findings()
-        own = self._blob_md5(job)
+        content = self._content(job)
         unread: list[str] = []
         foreign: list[str] = []
         for each in candidates:
             answer, md5 = self.graph.attachment_md5(job.item, each.id)
             if answer.retry_after is not None and not answer.succeeded:
                 raise ThrottledLook(answer.retry_after)
-            if own is None or not answer.succeeded:
-                unread.append(each.id)
-            elif md5 == own:
+            if answer.succeeded and md5 in content.md5s:
                 return Findings(own=each.id)
-            else:
+            if answer.succeeded and content.proven:
                 foreign.append(each.id)
+            else:
+                unread.append(each.id)
         if not unread or not finally_:
             return Findings(foreign=tuple(foreign), unread=bool(unread))
-        if own is None or len(unread) > 1:
+        if not content.proven or len(unread) > 1:
             raise OutcomeUnknown(CANNOT_TELL)
         # The one new attachment of that name and about that size, whose bytes Outlook never gave.
         return Findings(own=unread[0])
 
-    def _blob_md5(self, job: Job) -> str | None:
-        """MD5 of the bytes themselves, in hex: the blob's property is its writer's word.
+    def _content(self, job: Job) -> "_Content":
+        """What the job's bytes may hash to: the bytes themselves count, if they are still there.
 
-        That word is taken only when the blob does not hold the bytes any more; None without one.
+        The blob's own MD5 property is its writer's word, taken only for bytes that are gone.
         """
+        word = frozenset({job.md5} - {""})
         try:
             blob = self.source.look(job.blob)
-            if (blob.created, blob.size) != (job.created, job.size):
-                return job.md5 or None
-            digest = hashlib.md5(usedforsecurity=False)
+            etag, proven = blob.etag, True
+            if etag != job.etag:
+                recognise(job, blob)
+        except StartOver:
+            # The same content or another: no MD5 tells.
+            proven = bool(word)
+        except (Superseded, BlobDeleted):
+            return _Content(word, proven=bool(word))
+        digest = hashlib.md5(usedforsecurity=False)
+        try:
             for start in range(0, job.size, _CHUNK):
                 length = min(_CHUNK, job.size - start)
-                digest.update(self.source.read(job.blob, blob.etag, start, length))
+                digest.update(self.source.read(job.blob, etag, start, length))
         except (BlobChanged, BlobDeleted):
-            return job.md5 or None
-        return digest.hexdigest()
+            return _Content(word, proven=bool(word))
+        seen = frozenset({digest.hexdigest()})
+        return _Content(seen if etag == job.etag else seen | word, proven=proven)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """MD5s in hex, any of which is the job's; ``proven``: nothing else is."""
+
+    md5s: frozenset[str]
+    proven: bool
 
 
 def _plausible(job: Job, attachment: ListedAttachment) -> bool:

@@ -269,6 +269,30 @@ def test_a_session_store_that_stays_down_ends_the_transfer_in_time(
     assert not tally.red, tally.account()
 
 
+@pytest.mark.parametrize("shape", ["post", "session"])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_session_store_that_fails_a_second_delivery_does_no_harm(
+    bench: Bench, figures: defaultdict[str, Tally], shape: str, times: int
+) -> None:
+    """The second delivery cannot read what the first has noted: attached once all the same."""
+    tally = Tally()
+    with over_faulty_storage(bench, shape) as (transport, trial, transfer):
+        last = "attach_small_file" if shape == "post" else "upload_ranges"
+
+        def fail_the_second(request: HttpRequest) -> None:
+            made = {each.kind for each in bench.emulator.requests}
+            if made & {"small_post", "last_range"} and not transport.seen:
+                transport.follow(Plan(how="503", times=times, concerns=is_for_sessions))
+
+        transport.before = fail_the_second
+        trial.run(transfer, twice=lambda _: transfer.engine.next_activity == last)
+        transport.heal()
+        assert transport.failed == times
+        tally.add(f"{times} times", transport.failed, trial.judge(transfer))
+    figures[NEAR_FIGURE].merge(tally)
+    assert not tally.red, tally.account()
+
+
 def overwritten(trial: Trial, transfer: Transfer) -> None:
     metadata = {"mailbox": MAILBOX, "messageid": transfer.item}
     trial.harness.put(BLOB, bytes(len(transfer.content)), **metadata)

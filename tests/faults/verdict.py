@@ -247,14 +247,15 @@ class Referee:
             yield Finding("left", "notes in the session store")
 
     def _unknown_to_nobody(self, own: list[RecordedRequest]) -> list[UploadSession]:
-        """Open sessions that the app was told of."""
-        created = [each for each in own if each.kind == "create" and each.served_status == 201]
-        sessions = self.emulator.sessions()[-len(created) :] if created else []
+        """Open sessions of these requests that the app was told of."""
+        requests = self.emulator.requests
+        created = [each for each in requests if each.kind == "create" and each.served_status == 201]
+        told = {each.index for each in own if not each.fault}
         still_open = {each.id for each in self.emulator.open_sessions()}
         return [
             session
-            for session, request in zip(sessions, created, strict=True)
-            if session.id in still_open and not request.fault
+            for session, request in zip(self.emulator.sessions(), created, strict=True)
+            if session.id in still_open and request.index in told
         ]
 
     def _leaked(self, transfer: Transfer) -> Iterator[Finding]:

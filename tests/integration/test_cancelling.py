@@ -61,3 +61,22 @@ def test_an_unknown_outcome_is_settled_before_it_is_called_cancelled(
     engine.raise_event("cancel")
     assert engine.run()["state"] == "attached"
     assert len(harness.emulator.attachments(MAILBOX, item)) == 1
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("30", 30.0), ("3000", 0.0)])
+def test_a_session_is_deleted_after_the_rest_that_was_asked_for(
+    make_harness: MakeHarness, asked: str, waited: float
+) -> None:
+    """Cancelled while Outlook wants no requests: none goes out, and too long a rest ends it."""
+    harness = make_harness(range_bytes=R)
+    put_for(harness, "message", content(SIZE))
+    harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled(asked), kind="range"))
+    engine = harness.begin("in/report.pdf")
+    engine.run_until("upload_ranges")
+    began = harness.clock.now
+    engine.raise_event("cancel")
+    assert engine.run()["state"] == "cancelled"
+    assert (harness.clock.now - began).total_seconds() == waited
+    deleted = [each for each in harness.emulator.requests if each.kind == "cancel"]
+    assert [(each.at - began).total_seconds() for each in deleted] == ([waited] if waited else [])
+    assert harness.notes() == []

@@ -70,10 +70,11 @@ def test_a_small_post_that_never_arrived_is_sent_again(make_harness: MakeHarness
     "activity", ["attach_small_file", "create_upload_session", "upload_ranges"]
 )
 @pytest.mark.parametrize("state", ["answered", "405"])
-def test_every_activity_may_be_delivered_twice(
-    make_harness: MakeHarness, activity: str, state: str
+@pytest.mark.parametrize("deliveries", [2, 3, 5])
+def test_every_activity_may_be_delivered_more_than_once(
+    make_harness: MakeHarness, activity: str, state: str, deliveries: int
 ) -> None:
-    """A worker killed before it answered: the work is delivered again, the file attached once."""
+    """Workers killed before they answered: the work is delivered again, the file attached once."""
     rules = Rules(session_state=state)  # type: ignore[arg-type]
     size = 100 if activity == "attach_small_file" else SIZE
     harness = make_harness(rules, range_bytes=R, ranges_per_activity=2)
@@ -81,7 +82,7 @@ def test_every_activity_may_be_delivered_twice(
     engine = harness.begin("in/report.pdf")
     while engine.next_activity != activity:
         engine.advance()
-    engine.advance(deliveries=2)
+    engine.advance(deliveries)
     status = TransferStatus.from_json(engine.run())
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
     assert attachment.content == content(size)

@@ -12,7 +12,7 @@ from infra.local.functions_host.functions import Function
 from infra.local.functions_host.rpc import Value
 from infra.local.functions_host.worker_link import WorkerLink
 
-_DEATHS_ALLOWED = 5
+_DEATHS_ALLOWED = 10
 _DEATHS_WINDOW_SECONDS = 60.0
 _BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 
@@ -108,7 +108,7 @@ class WorkerProcess:
                     f"the worker died {len(recent)} times within {_DEATHS_WINDOW_SECONDS:.0f} "
                     "seconds without answering anything: it is not started again"
                 )
-            await asyncio.sleep(_BACKOFF_SECONDS[len(recent) - 1])
+            await asyncio.sleep(_BACKOFF_SECONDS[min(len(recent), len(_BACKOFF_SECONDS)) - 1])
             try:
                 return await self._spawn()
             except (HostError, OSError) as error:
