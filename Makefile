@@ -32,7 +32,7 @@ start: install ## Run the local stack until Ctrl-C
 test: install ## Run all tests
 	@$(PYTHON) -m pytest
 
-soak: install ## Try 10,000 seeded fault schedules on two processes, and print the figures
+soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print the figures
 	@$(PYTHON) -m tests.faults.soak
 
 check: $(PARTS) ## Lint, type check and formatting; changes nothing

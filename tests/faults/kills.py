@@ -108,6 +108,11 @@ class Figures:
     over: int = 0
     by_point: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def bad(self) -> int:
+        """The figures that must be zero, in all."""
+        return self.lost + self.doubled + self.corrupted + self.misreported + self.over
+
     def __str__(self) -> str:
         return (
             f"figure 3: kills tried {self.tried}, killed {self.killed}, "
@@ -264,8 +269,13 @@ class Killer:
         return sum(times - 1 for times in sent.values())
 
 
-def run(count: int, seed: int, *, log: int, batch: int = 20) -> Figures:
-    """Kill ``count`` times, every point as often as the others, and judge every transfer."""
+def run(
+    count: int, seed: int, *, log: int, batch: int = 20, end_at: float = float("inf")
+) -> Figures:
+    """Kill ``count`` times, every point as often as the others, and judge every transfer.
+
+    ``end_at``: the moment, on the wall clock, after which no other batch is begun.
+    """
     order: list[Point] = []
     draw = random.Random(seed)
     while len(order) < count:
@@ -277,6 +287,8 @@ def run(count: int, seed: int, *, log: int, batch: int = 20) -> Figures:
             killer.kill_at(point)
             if number % batch == 0 or number == count:
                 killer.settle()
+                if time.time() > end_at:
+                    break
         return killer.figures
 
 
@@ -290,8 +302,7 @@ def main() -> int:
     log = os.open(arguments.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     figures = run(arguments.count, arguments.seed, log=log)
     print(f"{figures} (seed {arguments.seed})")
-    bad = figures.lost + figures.doubled + figures.corrupted + figures.misreported + figures.over
-    return 1 if bad or figures.killed != arguments.count else 0
+    return 1 if figures.bad or figures.killed != arguments.count else 0
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""``make soak``: ten thousand seeded schedules on two processes, and the figures they give.
+"""``make soak``: ten thousand seeded schedules, a thousand kills, and the figures they give.
 
-``python -m tests.faults.soak --count 10000 [--seed S] [--minutes 55] [--processes 2]``
+``python -m tests.faults.soak [--count 10000] [--kills 1000] [--seed S] [--minutes 55]``
+
+The schedules run on two processes, the kills on a third.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -14,11 +17,13 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 
 from infra.local.azurite import Azurite
+from tests.faults import kills
 from tests.faults.bench import Bench
 from tests.faults.schedules import run_all
 from tests.faults.verdict import Tally
 
 FIRST_SEED = 1_000_000
+PROCESSES = 2
 _BETWEEN_WORDS = 250
 
 
@@ -38,6 +43,15 @@ def soak(seeds: Sequence[int], until: float) -> Tally:
     return tally
 
 
+def kill(count: int, seed: int, until: float) -> kills.Figures:
+    """Kill the worker ``count`` times, or until that moment on the wall clock."""
+    log = os.open(os.devnull, os.O_WRONLY)
+    try:
+        return kills.run(count, seed, log=log, end_at=until)
+    finally:
+        os.close(log)
+
+
 def _commit() -> str:
     git = shutil.which("git")
     if git is None:
@@ -49,26 +63,29 @@ def _commit() -> str:
 
 
 def main() -> None:
-    """Run, print the table, and fail when a figure is not zero or not all were tried."""
+    """Run, print the figures, and fail when one is not zero or not all were tried."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak")
     parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--minutes", type=float, default=55)
-    parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
     began = time.time()
     until = began + asked.minutes * 60
     seeds = range(asked.seed, asked.seed + asked.count)
-    shares = [seeds[n :: asked.processes] for n in range(asked.processes)]
     whole = Tally()
-    with ProcessPoolExecutor(asked.processes, mp_context=get_context("spawn")) as pool:
-        for tally in pool.map(soak, shares, [until] * len(shares)):
+    with ProcessPoolExecutor(PROCESSES + 1, mp_context=get_context("spawn")) as pool:
+        killing = pool.submit(kill, asked.kills, asked.seed, until)
+        shares = [seeds[n::PROCESSES] for n in range(PROCESSES)]
+        for tally in pool.map(soak, shares, [until] * PROCESSES):
             whole.merge(tally)
+        killed = killing.result()
     minutes = (time.time() - began) / 60
-    print(f"figure 1: schedules from seed {asked.seed}, commit {_commit()}, ", end="")
+    print(f"seed {asked.seed}, commit {_commit()}, ", end="")
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {minutes:.1f} minutes")
-    print(whole.account())
-    if whole.red or whole.tried < asked.count:
+    print(f"figure 1: schedules\n{whole.account()}")
+    print(killed)
+    if whole.red or whole.tried < asked.count or killed.bad or killed.killed < asked.kills:
         sys.exit(1)
 
 
