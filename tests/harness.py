@@ -28,11 +28,12 @@ from shared.storage.session_store import SessionStore
 from shared.transfer.activities import Attacher
 from shared.transfer.functions import transfer_functions
 from shared.transfer.inspection import Inspector
+from shared.transfer.mailbox_budget import turn_entities
 from shared.transfer.orchestrator import attach_blob
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.recording import Recorder
 from shared.transfer.starting import start_transfer
-from tests.virtual_engine import Activity, VirtualClock, VirtualEngine
+from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
 
 MAILBOX = "reports@contoso.com"
 
@@ -116,6 +117,7 @@ class Harness:
         self.clock = clock
         self.emulator = emulator
         self.engines: list[VirtualEngine] = []
+        self.running: dict[str, VirtualEngine] = {}
         self.settings = Settings.model_validate(
             {"graph_base_url": emulator.url, "allowed_mailboxes": "*", **settings}
         )
@@ -131,6 +133,7 @@ class Harness:
             timeouts=product.timeouts,
         )
         store = product.store(self.sessions)
+        self.entities = VirtualEntities(turn_entities(self.settings, clock))
         self.activities = _by_name(
             transfer_functions(
                 Inspector(self.settings, self.source),
@@ -171,7 +174,9 @@ class Harness:
 
     def engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
         """An orchestration with this id and input."""
-        engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, self.activities)
+        parts = (self.activities, self.entities, self.running)
+        engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
+        self.running[instance_id] = engine
         self.engines.append(engine)
         return engine
 

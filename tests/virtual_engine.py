@@ -6,8 +6,9 @@ it do; this class keeps the history, runs the activities and lets timers fire by
 
 import base64
 import json
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +36,41 @@ class VirtualClock:
         self.now += timedelta(seconds=seconds)
 
 
+class VirtualEntities:
+    """The entities that every instance shares, run by the SDK's own worker one after the other."""
+
+    def __init__(self, entities: Iterable[Any]) -> None:
+        self._functions = {each.__name__: each for each in entities}
+        self._worker = DurableFunctionsWorker()
+        self._lock = threading.Lock()
+        self.states: dict[str, str] = {}
+
+    def operate(self, target: str, operation: str, input_: str) -> pb.OperationResult:
+        """Do one operation; its result."""
+        request = pb.EntityBatchRequest(
+            instanceId=target,
+            operations=[pb.OperationRequest(operation=operation, input=_text(input_))],
+        )
+        with self._lock:
+            if target in self.states:
+                request.entityState.value = self.states[target]
+            answer = self._worker.execute_entity_batch_request(
+                self._functions[target.split("@")[1]],
+                base64.b64encode(request.SerializeToString()).decode(),
+            )
+            batch = pb.EntityBatchResult.FromString(base64.b64decode(answer))
+            if batch.HasField("entityState"):
+                self.states[target] = batch.entityState.value
+            else:
+                self.states.pop(target, None)
+        result: pb.OperationResult = batch.results[0]
+        return result
+
+
+def _text(value: str) -> Any:
+    return helpers.get_string_value(value)
+
+
 @dataclass
 class VirtualEngine:
     """One instance of an orchestration, advanced one activity or timer at a time.
@@ -48,6 +84,8 @@ class VirtualEngine:
     instance_id: str
     payload: dict[str, Any]
     activities: dict[str, Activity]
+    entities: VirtualEntities
+    peers: Mapping[str, "VirtualEngine"] = field(default_factory=dict)
     performed: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +97,8 @@ class VirtualEngine:
         self._worker = DurableFunctionsWorker()
         self._due: deque[tuple[int, str, str]] = deque()
         self._timers: dict[int, datetime] = {}
+        self._answers: list[pb.HistoryEvent] = []
+        self._received: deque[pb.HistoryEvent] = deque()
         name, input_ = self.orchestrator.__name__, json.dumps(self.payload)
         self._replay([helpers.new_execution_started_event(name, self.instance_id, input_)])
 
@@ -88,11 +128,19 @@ class VirtualEngine:
         """The activity that is due, if one is."""
         return self._due[0][1] if self._due else None
 
+    @property
+    def is_active(self) -> bool:
+        """Whether something is to be done before any timer fires."""
+        return bool(self._due or self._received)
+
     def advance(self, deliveries: int = 1) -> None:
-        """Perform the activity that is due, or let the next timer fire.
+        """Take in what others sent, perform the activity that is due, or let a timer fire.
 
         ``deliveries``: how often the activity is delivered, as after a killed worker.
         """
+        if self._received:
+            self._replay([self._received.popleft()])
+            return
         if self._due:
             id_, name, input_ = self._due.popleft()
             self.performed.append(name)
@@ -128,6 +176,9 @@ class VirtualEngine:
             self.statuses.append(json.loads(response.customStatus.value))
         for action in response.actions:
             self._act(action)
+        if self._answers:
+            answers, self._answers = self._answers, []
+            self._replay(answers)
 
     def _act(self, action: pb.OrchestratorAction) -> None:
         if action.HasField("scheduleTask"):
@@ -139,6 +190,10 @@ class VirtualEngine:
             fires = action.createTimer.fireAt.ToDatetime(UTC)
             self._timers[action.id] = fires
             self.history.append(helpers.new_timer_created_event(action.id, fires))
+        elif action.HasField("sendEntityMessage"):
+            self._message(action)
+        elif action.HasField("sendEvent"):
+            self._send(action)
         elif action.HasField("completeOrchestration"):
             end = action.completeOrchestration
             if end.orchestrationStatus == pb.ORCHESTRATION_STATUS_COMPLETED:
@@ -147,3 +202,37 @@ class VirtualEngine:
                 self.failed = str(end.failureDetails)
         else:
             raise AssertionError(f"no such action is expected: {action}")
+
+    def _message(self, action: pb.OrchestratorAction) -> None:
+        message = action.sendEntityMessage
+        event = pb.HistoryEvent(eventId=action.id)
+        if message.HasField("entityOperationSignaled"):
+            signal = message.entityOperationSignaled
+            event.entityOperationSignaled.CopyFrom(signal)
+            self.history.append(event)
+            self.entities.operate(
+                signal.targetInstanceId.value, signal.operation, signal.input.value
+            )
+            return
+        call = message.entityOperationCalled
+        event.entityOperationCalled.CopyFrom(call)
+        self.history.append(event)
+        result = self.entities.operate(
+            call.targetInstanceId.value, call.operation, call.input.value
+        )
+        answer = pb.HistoryEvent(eventId=-1)
+        if result.HasField("failure"):
+            answer.entityOperationFailed.requestId = call.requestId
+            answer.entityOperationFailed.failureDetails.CopyFrom(result.failure.failureDetails)
+        else:
+            answer.entityOperationCompleted.requestId = call.requestId
+            answer.entityOperationCompleted.output.CopyFrom(result.success.result)
+        self._answers.append(answer)
+
+    def _send(self, action: pb.OrchestratorAction) -> None:
+        sent, event = action.sendEvent, pb.HistoryEvent(eventId=action.id)
+        event.eventSent.instanceId = sent.instance.instanceId
+        event.eventSent.name = sent.name
+        self.history.append(event)
+        if (peer := self.peers.get(sent.instance.instanceId)) is not None:
+            peer._received.append(helpers.new_event_raised_event(sent.name))

@@ -19,7 +19,6 @@ from shared.outlook.graph_client import GraphClient
 from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
-from shared.transfer.attaching import CANNOT_TELL
 from shared.transfer.decisions import Action, Call, decide
 from shared.transfer.payloads import (
     CancelUploadSession,
@@ -31,7 +30,7 @@ from shared.transfer.payloads import (
 )
 from shared.transfer.range_uploader import PinnedSlices, RangeUploader
 from shared.transfer.reconciling import Reconciler
-from shared.transfer.refusals import failure
+from shared.transfer.refusals import CANNOT_TELL, failure
 from shared.transfer.typed_ends import typed_ends
 
 _LOG = logging.getLogger(__name__)

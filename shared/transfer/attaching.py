@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.errors import DeadlineExceeded, GraphRefused, OutcomeUnknown, StorageUnavailable
 from shared.transfer.payloads import (
     CancelUploadSession,
     Failure,
@@ -19,23 +18,21 @@ from shared.transfer.payloads import (
     Step,
     UploadRanges,
 )
-from shared.transfer.stages import NEXT, SENDING, End, Pause, Stage
+from shared.transfer.refusals import never_its_turn, outcome_unknown, too_late, unexplained
+from shared.transfer.stages import NEXT, SENDING, End, Pause, Stage, bytes_sent_by
 
 # Under this, one POST. Outlook's own boundary is not published, so either way can lead to the
 # other (protocol §1); base64 of this fits a request of 4 MB.
 SMALL_FILE_BYTES = 3_000_000
 ATTEMPTS_AT_MOST = 5
 UNREAD_LOOKS = 4
-CANNOT_TELL = (
-    "It cannot be told whether the file was attached. Look at the item in Outlook; "
-    "if the file is missing, upload it again."
-)
 
 
 class Attaching:
     """One job on its way. ``stage`` and ``work()`` say what to do, ``took`` what came of it.
 
-    ``pause`` is the wait before the next stage, None for no wait; ``end`` is set at the end.
+    ``pause`` is the wait before the next stage, None for no wait; ``end`` is set at the end. Until
+    ``begin`` is called it waits for its mailbox, with a deadline of its own.
     """
 
     def __init__(self, job: Job, now: datetime) -> None:
@@ -44,7 +41,8 @@ class Attaching:
         self.offset = 0
         self.pause: Pause | None = None
         self.end: End | None = None
-        self._deadline = now + timedelta(seconds=job.deadline_seconds)
+        self._begun = False
+        self._deadline = now + timedelta(seconds=job.queue_seconds)
         # Waits of this stage, for the backoff; refusals of this stage by code, for those that are
         # bounded; attempts since Outlook last had a byte more than ever before.
         self._tries = 0
@@ -60,6 +58,22 @@ class Attaching:
         self._reason: Failure | None = None
         self._cancelled = False
         self._overdue = False
+
+    def begin(self, now: datetime) -> None:
+        """The mailbox may receive: from the first time on, the transfer's own deadline counts."""
+        if not self._begun:
+            self._begun = True
+            self._deadline = now + timedelta(seconds=self.job.deadline_seconds)
+
+    def waited(self, now: datetime) -> None:
+        """Nothing was done until this time but wait for others."""
+        self.pause = None
+        self._end_if_overdue(now)
+
+    @property
+    def sends(self) -> int:
+        """The most bytes that the stage's activity gives the mailbox."""
+        return bytes_sent_by(self.stage, self.job, self.offset)
 
     def cancel(self) -> None:
         """Send nothing more. What may be attached already is still looked for."""
@@ -185,7 +199,7 @@ class Attaching:
         self.offset = step.offset
 
     def _retry(self, step: Step) -> None:
-        if self.stage is Stage.POST and not _is_of_storage(step.failure):
+        if self.stage is Stage.POST and not step.is_of_storage:
             # A POST that was refused; a second delivery of one that was not must be told apart,
             # even one that could not read that it is the second.
             self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
@@ -241,24 +255,10 @@ class Attaching:
             self._fail(self._late())
 
     def _unknown(self) -> Failure:
-        return Failure.of(OutcomeUnknown(CANNOT_TELL + self._last_trouble()))
+        return outcome_unknown(self._reason)
 
     def _late(self) -> Failure:
-        return Failure.of(
-            DeadlineExceeded(
-                "The file could not be attached within the app setting "
-                f"TRANSFER_DEADLINE_MINUTES. Upload it again.{self._last_trouble()}"
-            )
-        )
-
-    def _last_trouble(self) -> str:
-        return f" The last trouble: {self._reason.message}" if self._reason else ""
+        return too_late(self._reason) if self._begun else never_its_turn(self.job.mailbox)
 
     def _fail(self, failure: Failure | None) -> None:
-        unexplained = GraphRefused("Outlook did not take the file. Upload it again.")
-        error = failure or self._reason or Failure.of(unexplained)
-        self.end = End("failed", self.offset, error=error)
-
-
-def _is_of_storage(failure: Failure | None) -> bool:
-    return failure is not None and failure.code == StorageUnavailable.__name__
+        self.end = End("failed", self.offset, error=failure or self._reason or unexplained())

@@ -1,4 +1,4 @@
-"""The job as Durable functions: the orchestrator and its activities, registered by name."""
+"""The job as Durable functions: orchestrator, activities and entities, registered by name."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import azure.durable_functions as df
 
 from shared.transfer.activities import Attacher
 from shared.transfer.inspection import Inspector
+from shared.transfer.mailbox_budget import turn_entities, utc_now
 from shared.transfer.orchestrator import attach_blob
 from shared.transfer.payloads import (
     CancelUploadSession,
@@ -22,8 +23,11 @@ from shared.transfer.recording import Recorder
 def transfer_functions(
     inspector: Inspector, attacher: Attacher, recorder: Recorder
 ) -> df.Blueprint:
-    """A blueprint with ``attach_blob`` and the activities it calls."""
+    """A blueprint with ``attach_blob``, and the activities and entities it calls."""
     blueprint = df.Blueprint()
+    for entity in turn_entities(inspector.settings, utc_now):
+        name = entity.__name__
+        blueprint.entity_trigger(context_name="context", entity_name=name)(entity)
     blueprint.orchestration_trigger(context_name="context")(attach_blob)
 
     def activity[Work: Payload](

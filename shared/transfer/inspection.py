@@ -92,6 +92,8 @@ class Inspector:
             file_name=request.file_name,
             content_type=blob.content_type,
             content_id=request.content_id,
+            activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
+            queue_seconds=self.settings.queue_deadline_hours * 3_600,
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,
             reconcile_seconds=self.settings.reconcile_seconds,
         )

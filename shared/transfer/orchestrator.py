@@ -1,23 +1,14 @@
 """The orchestrator ``attach_blob``: one transfer, from a request to its record.
 
-Deterministic: every decision rests on what activities returned and on Durable's own clock. What
-follows which outcome is decided in ``attaching``; every wait is a durable timer; every path ends
-in a status that says how it ended.
+Deterministic: every decision rests on what activities and entities returned and on Durable's own
+clock. What follows which outcome is decided in ``attaching``; every wait is a durable timer; every
+path ends in a status that says how it ended.
 """
 
-import hashlib
-from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
-from durabletask.task import (
-    CompletableTask,
-    OrchestrationContext,
-    Task,
-    TaskFailedError,
-    TimerTask,
-    when_any,
-)
+from durabletask.task import CompletableTask, OrchestrationContext, Task, TaskFailedError
 
 from shared.errors import InternalError
 from shared.transfer.attaching import Attaching
@@ -34,17 +25,19 @@ from shared.transfer.payloads import (
     TransferRequest,
     TransferStatus,
 )
-from shared.transfer.stages import Pause
+from shared.transfer.stages import Pause, Stage
+from shared.transfer.turns import Steps, Turns
+from shared.transfer.waits import Waits, exactly
 
 # The external event that cancels a transfer.
 CANCEL = "cancel"
-LONGEST_BACKOFF = 60.0
 # How long storage may be out of reach before the first look and for the record: an outage ends,
 # and a blob that somebody has leased can be written when the lease ends.
 STORAGE_PATIENCE = timedelta(hours=4)
+# How often deleting a session is tried, and how long, in seconds, its turn is waited for: what is
+# not deleted expires by itself.
 FORGETTING_AT_MOST = 4
-# A longer rest than this, in seconds, is not waited out to delete a session: it expires by itself.
-_RESTING_AT_MOST = 600.0
+_FORGETTING_SECONDS = 600.0
 # Seconds from which on a pause is told to whoever watches.
 _LONG_WAIT = 5.0
 
@@ -53,8 +46,6 @@ _RECORDS: dict[str, RecordedStatus] = {
     "failed": "failed",
     "cancelled": "cancelled",
 }
-
-type Steps[T] = Generator[Any, Any, T]
 
 
 def attach_blob(ctx: OrchestrationContext, payload: dict[str, Any]) -> Steps[dict[str, object]]:
@@ -78,8 +69,8 @@ class _Transfer:
         self.request = request
         self.status = TransferStatus(blob=request.blob)
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
-        # Until when the far side has asked for a rest.
-        self.rest_until = ctx.current_utc_datetime
+        self.waits = Waits(ctx, self.cancelled)
+        self.turns = Turns(ctx, request.item) if request.item else None
         self.show()
 
     def show(self, **fields: object) -> None:
@@ -89,9 +80,9 @@ class _Transfer:
     def run(self) -> Steps[None]:
         inspection = yield from self._inspect()
         record = inspection.record
-        if inspection.job:
+        if inspection.job and self.turns:
             self.status = self.status.with_job(inspection.job)
-            yield from self._attach(inspection.job)
+            yield from self._attach(inspection.job, self.turns)
             record = _RECORDS.get(self.status.state)
         elif inspection.ended:
             self.status = inspection.ended
@@ -103,7 +94,8 @@ class _Transfer:
         if self.status.state != "attached":
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
-        for cleanup in (self._forget, lambda: self._record(_RECORDS[self.status.state])):
+        state = _RECORDS[self.status.state]
+        for cleanup in (self._give_back, self._forget_now, lambda: self._record(state)):
             try:
                 yield from cleanup()
             except TaskFailedError:
@@ -123,32 +115,46 @@ class _Transfer:
             left = (until - self.ctx.current_utc_datetime).total_seconds()
             if self.cancelled.is_complete or left <= 0:
                 return Inspection(ended=ended, record=_RECORDS[ended.state])
-            yield from self._rest(Pause(tries, at_most=left))
+            yield from self.waits.pause(Pause(tries, at_most=left))
             tries += 1
 
-    def _attach(self, job: Job) -> Steps[None]:
+    def _attach(self, job: Job, turns: Turns) -> Steps[None]:
         attaching = Attaching(job, self.ctx.current_utc_datetime)
         while True:
             if self.cancelled.is_complete:
                 attaching.cancel()
             if attaching.end is not None:
                 break
-            if self._rest_left > 0:
-                # Cut short by the cancellation, but the far side is asked something all the same.
-                yield self._timer(Pause(0, self._rest_left, at_most=0.0))
-            self.show(state="uploading", bytes_sent=attaching.offset)
-            activity = self._activity(attaching.stage.value, attaching.work())
-            step = self._heard((yield activity))
-            attaching.took(step, self.ctx.current_utc_datetime)
-            if self.cancelled.is_complete:
-                attaching.cancel()
-            if attaching.pause is not None:
-                if attaching.pause.at_least >= _LONG_WAIT:
-                    self.show(state="waiting", bytes_sent=attaching.offset)
-                yield from self._rest(attaching.pause)
+            # A rest that a cancellation cut short is kept before anything else is asked.
+            if rest := self.waits.rest_left:
+                yield self.waits.timer(exactly(rest))
+            elif wait := (yield from turns.ask(attaching.sends)):
+                self.show(state="waiting", bytes_sent=attaching.offset)
+                yield from self.waits.for_turn(wait)
+                attaching.waited(self.ctx.current_utc_datetime)
+            else:
+                yield from self._advance(attaching, turns)
+        yield from turns.give_back()
         self.status = self.status.model_copy(update=attaching.end.status())
         if attaching.end.state != "attached":
-            yield from self._forget()
+            yield from self._forget(turns)
+
+    def _advance(self, attaching: Attaching, turns: Turns) -> Steps[None]:
+        """Have the stage's activity done, and pause if need be."""
+        attaching.begin(self.ctx.current_utc_datetime)
+        self.show(state="uploading", bytes_sent=attaching.offset)
+        stage, most = attaching.stage, attaching.sends
+        step = Step.from_json((yield self._activity(stage.value, attaching.work())))
+        sent = step.sent if stage is Stage.UPLOAD else most
+        yield from turns.give_back(sent, step.wait_seconds or 0.0)
+        self.waits.heard(step)
+        attaching.took(step, self.ctx.current_utc_datetime)
+        if self.cancelled.is_complete:
+            attaching.cancel()
+        if attaching.pause is not None:
+            if attaching.pause.at_least >= _LONG_WAIT:
+                self.show(state="waiting", bytes_sent=attaching.offset)
+            yield from self.waits.pause(attaching.pause)
 
     def _record(self, record: RecordedStatus) -> Steps[None]:
         self.show(state="recording")
@@ -160,54 +166,41 @@ class _Transfer:
             left = (until - self.ctx.current_utc_datetime).total_seconds()
             if step.outcome != "retry" or left <= 0:
                 return
-            yield self._timer(Pause(tries, at_most=left))
+            yield self.waits.timer(Pause(tries, at_most=left))
             tries += 1
 
-    def _forget(self) -> Steps[None]:
-        """Delete the session and its notes. What Outlook does not delete expires by itself."""
-        patient = True
-        for tries in range(FORGETTING_AT_MOST):
-            work = CancelUploadSession(
-                transfer_id=self.ctx.instance_id,
-                forget=True,
-                resting=self._rest_left > 0,
-                whatever=not patient or tries == FORGETTING_AT_MOST - 1,
-            )
-            step = self._heard((yield self._activity("cancel_upload_session", work)))
+    def _forget(self, turns: Turns) -> Steps[None]:
+        """Delete the session and its notes, when it is this transfer's turn."""
+        until = self.ctx.current_utc_datetime + timedelta(seconds=_FORGETTING_SECONDS)
+        tries = 0
+        while True:
+            rest = self.waits.rest_left
+            wait = rest or (yield from turns.ask(0))
+            left = (until - self.ctx.current_utc_datetime).total_seconds()
+            last = tries == FORGETTING_AT_MOST - 1 or wait > left
+            step = yield from self._forget_now(resting=wait > 0, last=last)
+            if not wait or step.outcome != "retry":
+                yield from turns.give_back(0, step.wait_seconds or 0.0)
             if step.outcome != "retry":
                 return
-            patient = self._rest_left <= _RESTING_AT_MOST
-            if patient:
-                yield self._timer(Pause(tries, self._rest_left))
+            self.waits.heard(step)
+            if not wait:
+                tries += 1
+                yield self.waits.timer(Pause(tries, self.waits.rest_left))
+            elif rest:
+                yield self.waits.timer(exactly(rest))
+            else:
+                yield from self.waits.for_turn(wait)
 
-    @property
-    def _rest_left(self) -> float:
-        return max(0.0, (self.rest_until - self.ctx.current_utc_datetime).total_seconds())
+    def _forget_now(self, *, resting: bool = False, last: bool = True) -> Steps[Step]:
+        work = CancelUploadSession(
+            transfer_id=self.ctx.instance_id, forget=True, resting=resting, whatever=last
+        )
+        return Step.from_json((yield self._activity("cancel_upload_session", work)))
 
-    def _heard(self, result: dict[str, Any]) -> Step:
-        """The step that an activity returned; what it was told to wait is kept."""
-        step = Step.from_json(result)
-        if step.wait_seconds:
-            rest = self.ctx.current_utc_datetime + timedelta(seconds=step.wait_seconds)
-            self.rest_until = max(self.rest_until, rest)
-        return step
-
-    def _rest(self, pause: Pause) -> Steps[None]:
-        """Wait; a cancellation cuts it short, unless the truth about one is waited for."""
-        timer = self._timer(pause)
-        if self.cancelled.is_complete:
-            yield timer
-            return
-        yield when_any([timer, self.cancelled])
-        timer.cancel()
+    def _give_back(self) -> Steps[None]:
+        if self.turns:
+            yield from self.turns.give_back()
 
     def _activity(self, name: str, work: Payload) -> CompletableTask[Any]:
         return self.ctx.call_activity(name, input=work.to_json(), return_type=dict)
-
-    def _timer(self, pause: Pause) -> TimerTask:
-        """Twice as long each time, with jitter, within the pause's own bounds."""
-        # Jitter must be the same at every replay, and differ between transfers.
-        digest = hashlib.sha256(f"{self.ctx.instance_id}/{pause.tries}".encode()).digest()
-        backoff = min(LONGEST_BACKOFF, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
-        seconds = max(min(backoff, pause.at_most), pause.at_least)
-        return self.ctx.create_timer(timedelta(seconds=seconds))

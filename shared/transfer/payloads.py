@@ -10,7 +10,7 @@ from typing import Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from shared.errors import TransferError
+from shared.errors import StorageUnavailable, TransferError
 from shared.outlook.item import ItemType, OutlookFile, OutlookItem
 
 State = Literal[
@@ -110,6 +110,8 @@ class Job(Payload):
     content_id: str | None = None
     attempt: int = 1
     unsure: bool = False
+    activity_bytes: int
+    queue_seconds: float
     deadline_seconds: float
     reconcile_seconds: float
 
@@ -228,19 +230,26 @@ Outcome = Literal[
 class Step(Payload):
     """What one activity achieved, or what it says should happen next.
 
-    ``offset``: bytes that Outlook has. ``etag``: the content's new ETag, when its metadata was
-    written meanwhile. ``wait_seconds``: before the next step; None leaves it to the
-    orchestrator's backoff. ``tries``: how often such a step is worth repeating without progress;
-    None until the deadline. ``failure``: how the transfer ends if this was its last step.
+    ``offset``: bytes that Outlook has; ``sent``: bytes of ranges that went out. ``etag``: the
+    content's new ETag, when its metadata was written meanwhile. ``wait_seconds``: before the next
+    step; None leaves it to the orchestrator's backoff. ``tries``: how often such a step is worth
+    repeating without progress; None until the deadline. ``failure``: how the transfer ends if
+    this was its last step.
     """
 
     outcome: Outcome
     offset: int = 0
+    sent: int = 0
     etag: str | None = None
     attachment_id: str | None = None
     wait_seconds: float | None = None
     tries: int | None = None
     failure: Failure | None = None
+
+    @property
+    def is_of_storage(self) -> bool:
+        """Whether it is the near side that failed."""
+        return self.failure is not None and self.failure.code == StorageUnavailable.__name__
 
 
 class RecordAttachment(Payload):

@@ -138,6 +138,7 @@ class _Run:
     session: UploadSession
     slices: PinnedSlices
     accepted: bool = False
+    sent: int = 0
     sent_last: bool = False
     without_state: bool = False
 
@@ -153,13 +154,20 @@ class _Run:
         """A step that carries along where the session and the blob stand."""
         etag = self.slices.etag if self.slices.etag != self.job.etag else None
         return Step.model_validate(
-            {"outcome": outcome, "offset": self.session.offset, "etag": etag, **fields}
+            {
+                "outcome": outcome,
+                "offset": self.session.offset,
+                "sent": self.sent,
+                "etag": etag,
+                **fields,
+            }
         )
 
     def put_next(self) -> Step | None:
         part = self.session.next_range()
         content = self.slices.read(part)
         self.slices.read_ahead(self.session.following(part))
+        self.sent += part.length
         self.sent_last = self.session.is_last(part)
         answer = self.graph.put_range(self.url, part, self.job.size, content)
         row = decide(Call.LAST_RANGE if self.sent_last else Call.RANGE, answer)

@@ -13,9 +13,9 @@ from shared.errors import BlobDeleted, OutcomeUnknown, Superseded
 from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.storage.blob_source import BlobSource
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.attaching import CANNOT_TELL
 from shared.transfer.payloads import Job
 from shared.transfer.range_uploader import StartOver, recognise
+from shared.transfer.refusals import CANNOT_TELL
 
 # Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
 _LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536

@@ -3,6 +3,7 @@
 import re
 
 from shared.errors import (
+    DeadlineExceeded,
     GraphRefused,
     ItemNotFound,
     MailboxLimitExceeded,
@@ -14,6 +15,11 @@ from shared.errors import (
 from shared.outlook.answers import Answer
 from shared.transfer.decisions import Row
 from shared.transfer.payloads import Failure, Job
+
+CANNOT_TELL = (
+    "It cannot be told whether the file was attached. Look at the item in Outlook; "
+    "if the file is missing, upload it again."
+)
 
 _SECRET = re.compile(r"https?://\S+|\S*authtoken\S*", re.IGNORECASE)
 _WORDS = 200
@@ -49,6 +55,38 @@ def failure(row: Row, answer: Answer, job: Job) -> Failure:
         ),
     }
     return Failure(code=row.error.__name__, message=sentences[row.error])
+
+
+def outcome_unknown(last: Failure | None) -> Failure:
+    """The end when nobody can tell; ``last`` is the last trouble, if there was any."""
+    return Failure.of(OutcomeUnknown(CANNOT_TELL + _last_trouble(last)))
+
+
+def too_late(last: Failure | None) -> Failure:
+    """The end at the deadline, with nothing attached."""
+    sentence = (
+        "The file could not be attached within the app setting TRANSFER_DEADLINE_MINUTES. "
+        "Upload it again."
+    )
+    return Failure.of(DeadlineExceeded(sentence + _last_trouble(last)))
+
+
+def never_its_turn(mailbox: str) -> Failure:
+    """The end of a transfer whose mailbox was busy with others all the time."""
+    sentence = (
+        f"Mailbox {mailbox} was busy with other files for as long as the app setting "
+        "QUEUE_DEADLINE_HOURS lets a file wait. Upload it again when there are fewer."
+    )
+    return Failure.of(DeadlineExceeded(sentence))
+
+
+def unexplained() -> Failure:
+    """The end when Outlook gave no reason."""
+    return Failure.of(GraphRefused("Outlook did not take the file. Upload it again."))
+
+
+def _last_trouble(last: Failure | None) -> str:
+    return f" The last trouble: {last.message}" if last else ""
 
 
 def _said(answer: Answer) -> str:

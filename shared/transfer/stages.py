@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.transfer.payloads import Failure, Outcome, State
+from shared.transfer.payloads import Failure, Job, Outcome, State
 
 
 class Stage(Enum):
@@ -34,6 +34,24 @@ NEXT: dict[tuple[Stage, Outcome], Stage] = {
     (Stage.UPLOAD, "reconcile"): Stage.CLOSE,
     (Stage.LOOK, "not_attached"): Stage.LOOK,
 }
+
+
+# Bytes of a request beside the file's own, rounded up generously.
+_ENVELOPE = 4_096
+
+
+def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:
+    """The most bytes that the stage's activity gives the mailbox, from ``offset`` on."""
+    match stage:
+        case Stage.UPLOAD:
+            return min(job.activity_bytes, job.size - offset)
+        case Stage.POST:
+            # As base64.
+            return (job.size + 2) // 3 * 4 + _ENVELOPE
+        case Stage.CREATE:
+            return _ENVELOPE
+        case _:
+            return 0
 
 
 @dataclass(frozen=True, slots=True)

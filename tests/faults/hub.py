@@ -10,6 +10,7 @@ import json
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -24,13 +25,14 @@ from shared.storage.session_store import SessionStore
 from shared.transfer.activities import Attacher
 from shared.transfer.functions import transfer_functions
 from shared.transfer.inspection import Inspector
+from shared.transfer.mailbox_budget import turn_entities
 from shared.transfer.orchestrator import attach_blob
 from shared.transfer.recording import Recorder
 from shared.transfer.starting import start_transfer
 from tests.direct_outlook import direct_client, direct_service
 from tests.harness import MAILBOX
 from tests.memory_storage import MemoryContainer
-from tests.virtual_engine import VirtualClock, VirtualEngine
+from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
 
 Finished = Literal["refused", "replaced"]
 SMALL_RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000, page_size=100)
@@ -79,10 +81,15 @@ class Hub:
         self._activities = {
             str(f.get_function_name()): f.get_user_function() for f in app.get_functions()
         }
+        self.entities = VirtualEntities(turn_entities(self.settings, self.clock))
         self.engines: dict[str, VirtualEngine] = {}
         self.starts: Counter[str] = Counter()
         self._busy: set[str] = set()
         self._lock = threading.Lock()
+
+    def wrap(self, activity: str, wrap: Callable[[Activity], Activity]) -> None:
+        """Put something around an activity."""
+        self._activities[activity] = wrap(self._activities[activity])
 
     def add_message(self) -> str:
         """A new draft; its id."""
@@ -112,9 +119,9 @@ class Hub:
             if known is not None and (self.finished == "refused" or not known.is_over):
                 raise AlreadyExists
             self.starts[instance_id] += 1
-            self.engines[instance_id] = VirtualEngine(
-                self.clock, attach_blob, instance_id, payload, self._activities
-            )
+            parts = (self._activities, self.entities, self.engines)
+            engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
+            self.engines[instance_id] = engine
         return instance_id
 
     def step(self, draw: random.Random) -> bool:
@@ -127,7 +134,7 @@ class Hub:
             if not waiting:
                 return False
             # A timer moves the clock for everyone: only when nothing else is to be done.
-            active = [k for k in waiting if self.engines[k].next_activity]
+            active = [k for k in waiting if self.engines[k].is_active]
             if not active and self._busy:
                 return False
             id_ = draw.choice(active or waiting)

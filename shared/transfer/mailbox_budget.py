@@ -1,0 +1,212 @@
+"""Whose turn it is: what a mailbox may still receive now, and one writer at a time per item.
+
+Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox (protocol §5), and an item
+takes one writer. Entities keep both, so that any number of workers and transfers see the same: a
+turn is for one activity. The oldest transfer comes first, so that files come to their end one
+after the other instead of all at the last moment, and none is passed by for ever.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from durabletask.entities import EntityContext
+from pydantic import BaseModel
+
+from shared.settings import Settings
+from shared.transfer.payloads import Payload
+
+MAILBOX = "mailbox_budget"
+ITEM = "item_turn"
+
+# A turn that is not given back belongs to a dead transfer: no activity takes so long.
+LEASE = timedelta(minutes=15)
+# Who does not ask again so long after being told to is dead, too, and waits no more.
+_PATIENCE = timedelta(minutes=5)
+# Who waits for a turn is woken when it is free; in case that message is lost, it asks by itself.
+_POLL_SECONDS = 60.0
+
+
+class AskForTurn(Payload):
+    """The input of ``ask``: a transfer under way ``since`` then wants to send ``size`` bytes."""
+
+    transfer_id: str
+    since: datetime
+    size: int = 0
+
+
+class GiveTurnBack(Payload):
+    """The input of ``give_back``: so many bytes went out; Outlook asked for so long a rest."""
+
+    transfer_id: str
+    sent: int = 0
+    rest_seconds: float = 0.0
+
+
+class Turn(Payload):
+    """The answer to both: granted, or to be asked for again in so many seconds.
+
+    ``wake``: the transfers that had better ask again now than when they were told to.
+    """
+
+    granted: bool = False
+    wait_seconds: float = 0.0
+    wake: tuple[str, ...] = ()
+
+
+type Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Turns at once, and bytes within a window; ``window_bytes`` None is without limit."""
+
+    at_once: int
+    window_bytes: int | None = None
+    window: timedelta = timedelta()
+
+
+ONE_WRITER = Limits(at_once=1)
+
+
+def mailbox_limits(settings: Settings) -> Limits:
+    """The limits of a mailbox, by the app settings."""
+    window = timedelta(seconds=settings.mailbox_window_seconds)
+    return Limits(settings.mailbox_concurrency, settings.mailbox_window_bytes, window)
+
+
+class _Held(BaseModel):
+    until: datetime
+    size: int
+
+
+class _Waiting(BaseModel):
+    since: datetime
+    transfer_id: str
+    size: int
+    asks_at: datetime
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        return self.since, self.transfer_id
+
+
+class _Spent(BaseModel):
+    at: datetime
+    size: int
+
+
+class Budget(BaseModel):
+    """The state of one entity: turns that are held, those who wait, bytes that still count."""
+
+    held: dict[str, _Held] = {}
+    line: list[_Waiting] = []
+    spent: list[_Spent] = []
+    closed_until: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to remember."""
+        return not (self.held or self.line or self.spent or self.closed_until)
+
+    def ask(self, ask: AskForTurn, limits: Limits, now: datetime) -> Turn:
+        """Grant a turn if one is free for the asker and for all who come before it.
+
+        Asked again by who holds it, the turn is granted anew.
+        """
+        self.tidy(limits, now)
+        own = _Waiting(since=ask.since, transfer_id=ask.transfer_id, size=ask.size, asks_at=now)
+        self.held.pop(ask.transfer_id, None)
+        self.line = [each for each in self.line if each.transfer_id != ask.transfer_id]
+        ahead = [each for each in self.line if each.place < own.place]
+        wait = self._wait(own, ahead, limits, now)
+        if wait <= 0:
+            self.held[ask.transfer_id] = _Held(until=now + LEASE, size=ask.size)
+            return Turn(granted=True, wake=self._wake(limits, now))
+        own.asks_at = now + timedelta(seconds=wait)
+        self.line = sorted([*self.line, own], key=lambda each: each.place)
+        return Turn(wait_seconds=wait)
+
+    def give_back(self, back: GiveTurnBack, limits: Limits, now: datetime) -> Turn:
+        """End a turn, or the wait for one; the bytes that were sent count from now on."""
+        self.line = [each for each in self.line if each.transfer_id != back.transfer_id]
+        if self.held.pop(back.transfer_id, None) and back.sent:
+            self.spent.append(_Spent(at=now, size=back.sent))
+        if back.rest_seconds:
+            rest = now + timedelta(seconds=back.rest_seconds)
+            self.closed_until = max(self.closed_until or rest, rest)
+        self.tidy(limits, now)
+        return Turn(wake=self._wake(limits, now))
+
+    def tidy(self, limits: Limits, now: datetime) -> None:
+        """Forget what counts no more; a turn that ran out counts with all its bytes."""
+        for transfer_id, held in list(self.held.items()):
+            if held.until <= now:
+                del self.held[transfer_id]
+                self.spent.append(_Spent(at=held.until, size=held.size))
+        self.line = [each for each in self.line if each.asks_at + _PATIENCE > now]
+        self.spent = [each for each in self.spent if each.size and each.at + limits.window > now]
+        if self.closed_until and self.closed_until <= now:
+            self.closed_until = None
+
+    def _wake(self, limits: Limits, now: datetime) -> tuple[str, ...]:
+        """Those who can have their turn now, and the first who cannot, if it can sooner."""
+        woken = []
+        for place, each in enumerate(self.line):
+            wait = self._wait(each, self.line[:place], limits, now)
+            asks_at = now + timedelta(seconds=wait)
+            if asks_at < each.asks_at:
+                each.asks_at = asks_at
+                woken.append(each.transfer_id)
+            if wait:
+                break
+        return tuple(woken)
+
+    def _wait(self, own: _Waiting, ahead: list[_Waiting], limits: Limits, now: datetime) -> float:
+        """Seconds until it is worth asking again; 0 when the turn is free."""
+        if self.closed_until:
+            return (self.closed_until - now).total_seconds()
+        if len(self.held) + len(ahead) >= limits.at_once:
+            rounds = 1 + len(ahead) // limits.at_once
+            return min(_POLL_SECONDS * rounds, LEASE.total_seconds())
+        if limits.window_bytes is None or not own.size:
+            return 0.0
+        before = sum(each.size for each in ahead)
+        before += sum(each.size for each in self.held.values())
+        over = before + sum(each.size for each in self.spent) + own.size - limits.window_bytes
+        # More than the window ever holds goes when it is empty.
+        if over <= 0 or not (before or self.spent):
+            return 0.0
+        for each in sorted(self.spent, key=lambda spent: spent.at):
+            over -= each.size
+            if over <= 0:
+                return (each.at + limits.window - now).total_seconds()
+        return limits.window.total_seconds() if self.spent else _POLL_SECONDS
+
+
+type Entity = Callable[[EntityContext, object], object]
+
+
+def turn_entities(settings: Settings, clock: Clock) -> tuple[Entity, ...]:
+    """The entities of items and of mailboxes, by the limits of the app settings."""
+    return _entity(ITEM, ONE_WRITER, clock), _entity(MAILBOX, mailbox_limits(settings), clock)
+
+
+def _entity(name: str, limits: Limits, clock: Clock) -> Entity:
+    def entity(context: EntityContext, payload: object) -> object:
+        budget = Budget.model_validate(context.get_state(dict, {}))
+        if context.operation == "ask":
+            turn = budget.ask(AskForTurn.from_json(payload), limits, clock())
+        else:
+            turn = budget.give_back(GiveTurnBack.from_json(payload), limits, clock())
+        # An entity without a state is deleted: nothing is kept of mailboxes at rest.
+        context.set_state(None if budget.is_empty else budget.model_dump(mode="json"))
+        return turn.to_json()
+
+    entity.__name__ = name
+    return entity
+
+
+def utc_now() -> datetime:
+    """The time, as entities see it."""
+    return datetime.now(UTC)
