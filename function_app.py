@@ -12,10 +12,16 @@ from shared.storage.accounts import blob_service
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities import Attacher
+from shared.transfer.announcing import Announcer
+from shared.transfer.attachments import Attachments
 from shared.transfer.functions import transfer_functions
 from shared.transfer.inspection import Inspector
+from shared.transfer.readiness import Readiness
 from shared.transfer.recording import Recorder
+from shared.transfer.starting import Starter
 from shared.triggers.blob import blob_functions
+from shared.triggers.event_grid import event_grid_functions
+from shared.triggers.http import TransferApi, http_functions
 
 # Both log request URLs, urllib3 even in its warnings, and an upload URL is a credential.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -24,14 +30,20 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 _settings = read_app_settings()
 _values = _settings.values
 
-_source = BlobSource(blob_service(_settings.source).get_container_client(_values.source_container))
+_account = blob_service(_settings.source)
+_source = BlobSource(_account.get_container_client(_values.source_container))
 _sessions = SessionStore(
     blob_service(_settings.host_storage).get_container_client(_values.session_container)
 )
-_graph = GraphClient(
-    graph_endpoint(_values),
-    lambda: ManagedIdentityCredential(client_id=_values.graph_client_id),
-)
+
+
+def _credential() -> ManagedIdentityCredential:
+    return ManagedIdentityCredential(client_id=_values.graph_client_id)
+
+
+_graph = GraphClient(graph_endpoint(_values), _credential)
+_starter = Starter(_values, _source)
+_api = TransferApi(_starter, Attachments(_values, _source, _graph), Readiness(_source, _graph))
 
 app = df.DFApp()
 app.register_functions(
@@ -39,6 +51,9 @@ app.register_functions(
         Inspector(_values, _source),
         Attacher(_values, _source, _sessions, _graph),
         Recorder(_source, _sessions),
+        Announcer(_values, _source, _credential),
     )
 )
-app.register_functions(blob_functions(_source, _settings.source.name))
+app.register_functions(blob_functions(_starter, _settings.source.name))
+app.register_functions(http_functions(_api))
+app.register_functions(event_grid_functions(_values, _starter, _account.primary_hostname))

@@ -14,15 +14,20 @@ TransferError                      code and sentence, as the blob's record shows
 │   ├── UploadHostNotAllowed       the upload URL names a host that is not on the list
 │   ├── UploadSessionsUnavailable  this cloud takes small files only
 │   ├── GraphRefused               any other refusal, with Graph's own code
+│   ├── AttachmentNotFound         the transfer has none, or it is gone from the item
+│   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
+│   ├── Removed                    attached once, then removed on request
 │   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES
 │   ├── OutcomeUnknown             attached or not: nobody can tell
 │   └── InternalError              a bug of this app
 ├── Superseded                     overwritten meanwhile; the new content has its own transfer
+├── GraphUnavailable               worth another try by whoever asked; carries retry_after
 └── StorageUnavailable             worth another try
 SettingsError                      app settings that cannot work, every fault at once
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class TransferError(Exception):
@@ -63,6 +68,45 @@ class MailboxNotAllowed(Permanent):
         super().__init__(
             f"Mailbox {mailbox} is not allowed. "
             "An administrator can add it to the app setting ALLOWED_MAILBOXES."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """What is wrong with one field of a request; ``field`` is empty for the whole of it."""
+
+    field: str
+    message: str
+
+
+class InvalidRequest(Permanent):
+    """Raised when a request cannot be understood; ``details`` names every fault."""
+
+    def __init__(self, details: Sequence[FieldFault]) -> None:
+        super().__init__("The request cannot be understood. Correct what the details name.")
+        self.details = tuple(details)
+
+
+class BlobNotFound(Permanent):
+    """Raised when a request names a blob that is not in the source container."""
+
+    def __init__(self, blob: str) -> None:
+        super().__init__(f"There is no blob {blob} in the source container. Upload it first.")
+
+
+class TransferNotFound(Permanent):
+    """Raised when no transfer has that id, or none any more."""
+
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(f"There is no transfer {transfer_id}; its history may have been purged.")
+
+
+class TransferOver(Permanent):
+    """Raised when a transfer that is to be cancelled has ended already."""
+
+    def __init__(self, transfer_id: str, state: str) -> None:
+        super().__init__(
+            f"Transfer {transfer_id} has ended already: it is {state}, and cannot be cancelled."
         )
 
 
@@ -111,6 +155,30 @@ class GraphRefused(Permanent):
     """Raised for a refusal that has no code of its own here."""
 
 
+class AttachmentNotFound(Permanent):
+    """Raised when a transfer has no attachment, or its item does not hold it any more."""
+
+
+class DownloadTooLarge(Permanent):
+    """Raised when an attachment is larger than what the app hands through."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The attachment has more than the {limit:,} bytes of the app setting "
+            "MAX_DOWNLOAD_BYTES. Open it in Outlook."
+        )
+
+
+class Removed(Permanent):
+    """What a record says of an attachment that was removed from its item on request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The attachment was removed from its item on request. "
+            "To attach the file again, order a transfer of it or upload it again."
+        )
+
+
 class DeadlineExceeded(Permanent):
     """Raised when a transfer has not come to an end within its time."""
 
@@ -134,6 +202,20 @@ class Superseded(TransferError):
 
     def __init__(self, blob: str) -> None:
         super().__init__(f"The blob {blob} was overwritten; its new content has its own transfer.")
+
+
+class GraphUnavailable(TransferError):
+    """Raised to somebody who waits, when Graph did not do what was asked, for now.
+
+    ``retry_after`` is in whole seconds, at least one.
+    """
+
+    def __init__(self, said: str, retry_after: int) -> None:
+        seconds = "a second" if retry_after == 1 else f"{retry_after} seconds"
+        super().__init__(
+            f"Graph is throttling this app or is unavailable ({said}). Try again in {seconds}."
+        )
+        self.retry_after = retry_after
 
 
 class StorageUnavailable(TransferError):

@@ -26,13 +26,14 @@ from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities import Attacher
+from shared.transfer.announcing import Announcer
 from shared.transfer.functions import transfer_functions
 from shared.transfer.inspection import Inspector
 from shared.transfer.mailbox_budget import turn_entities
 from shared.transfer.orchestrator import attach_blob
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.recording import Recorder
-from shared.transfer.starting import start_transfer
+from shared.transfer.starting import Starter
 from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
 
 MAILBOX = "reports@contoso.com"
@@ -132,6 +133,7 @@ class Harness:
             lambda: cast("TokenCredential", EmulatorCredential(emulator)),
             timeouts=product.timeouts,
         )
+        self.starter = Starter(self.settings, self.source)
         store = product.store(self.sessions)
         self.entities = VirtualEntities(turn_entities(self.settings, clock))
         self.activities = _by_name(
@@ -139,6 +141,7 @@ class Harness:
                 Inspector(self.settings, self.source),
                 product.attacher(self.settings, self.source, store, self.graph),
                 Recorder(self.source, store),
+                Announcer(self.settings, self.source, _no_credential),
             )
         )
 
@@ -165,7 +168,7 @@ class Harness:
     def start(self, name: str) -> tuple[str, dict[str, Any]]:
         """What the door starts for this blob: instance id and input."""
         client = StartingClient()
-        asyncio.run(start_transfer(cast("df.DurableFunctionsClient", client), self.source, name))
+        asyncio.run(self.starter.from_blob(cast("df.DurableFunctionsClient", client), name))
         return client.started[0]
 
     def begin(self, name: str) -> VirtualEngine:
@@ -201,3 +204,7 @@ def _by_name(blueprint: df.Blueprint) -> dict[str, Activity]:
     app = df.DFApp()
     app.register_functions(blueprint)
     return {str(f.get_function_name()): f.get_user_function() for f in app.get_functions()}
+
+
+def _no_credential() -> Any:
+    raise AssertionError("no topic is set")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from azure.core import MatchConditions
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from shared.errors import StorageUnavailable, UnsupportedBlob
+from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
 from shared.storage.storage_errors import storage_errors
 
 
@@ -54,6 +54,24 @@ class BlobSource:
         if not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
             raise UnsupportedBlob("The blob's name holds '.' or '..' as a folder. Rename it.")
         return self._container.get_blob_client(name)
+
+    def can_be_read(self, seconds: float) -> bool:
+        """Whether there is such a container; listing one of its names needs the right to read.
+
+        One try, within about so many seconds. Raises :class:`StorageUnavailable`.
+        """
+        try:
+            with storage_errors("(any)"):
+                names = self._container.list_blob_names(
+                    results_per_page=1,
+                    retry_total=0,
+                    connection_timeout=seconds,
+                    read_timeout=seconds,
+                )
+                next(names, None)
+        except BlobDeleted:
+            return False
+        return True
 
     def look(self, name: str) -> SourceBlob:
         """The blob as it is now.

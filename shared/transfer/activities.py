@@ -20,18 +20,12 @@ from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
 from shared.transfer.decisions import Action, Call, decide
-from shared.transfer.payloads import (
-    CancelUploadSession,
-    Failure,
-    FindAttachment,
-    Job,
-    Step,
-    UploadRanges,
-)
+from shared.transfer.payloads import Failure
 from shared.transfer.range_uploader import PinnedSlices, RangeUploader
 from shared.transfer.reconciling import Reconciler
 from shared.transfer.refusals import CANNOT_TELL, failure
 from shared.transfer.typed_ends import typed_ends
+from shared.transfer.work import CancelUploadSession, FindAttachment, Job, Step, UploadRanges
 
 _LOG = logging.getLogger(__name__)
 

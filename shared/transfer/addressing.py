@@ -45,7 +45,7 @@ def read_address(name: str, metadata: Mapping[str, str]) -> Address:
     return Address(
         item=item,
         file_name=safe_file_name(file_name or decode(name.rsplit("/", 1)[-1])),
-        content_id=_safe_content_id(values.get("contentid")),
+        content_id=safe_content_id(values.get("contentid")),
     )
 
 
@@ -78,8 +78,8 @@ def safe_file_name(name: str) -> str:
     return text or "attachment"
 
 
-def _safe_content_id(value: str | None) -> str | None:
-    """It becomes a mail header and part of a URL: nothing that ends either stays in it."""
+def safe_content_id(value: str | None) -> str | None:
+    """The id without what could end a mail header or a part of a URL, both of which it becomes."""
     kept = (c for c in value or "" if not (_is_unsafe(c) or c.isspace() or c in '<>"'))
     return "".join(kept) or None
 
@@ -137,15 +137,23 @@ def _address_of_path(name: str) -> tuple[OutlookItem, str]:
     return _item(decoded[0], _ITEM_TYPES[parts[1]], decoded[2]), decoded[3]
 
 
-def _item(mailbox: str, type_: ItemType, item_id: str) -> OutlookItem:
+def fault_of_mailbox(mailbox: str) -> str | None:
+    """What is wrong with a mailbox, None if nothing is."""
     if mailbox in {".", ".."} or not _MAILBOX.fullmatch(mailbox):
-        raise ContradictoryAddress(
-            "The mailbox is neither an address nor an object id. Correct it."
-        )
+        return "The mailbox is neither an address nor an object id. Correct it."
+    return None
+
+
+def fault_of_item_id(item_id: str) -> str | None:
+    """What is wrong with the id of a message or an event, None if nothing is."""
     if any(_is_unsafe(c) or c.isspace() for c in item_id):
-        raise ContradictoryAddress(
-            "The item id holds a blank or an invisible character. Correct it."
-        )
+        return "The item id holds a blank or an invisible character. Correct it."
     if not {".", ".."}.isdisjoint(re.split(r"[/\\]", item_id)):
-        raise ContradictoryAddress("The item id is a path, not an id. Correct it.")
+        return "The item id is a path, not an id. Correct it."
+    return None
+
+
+def _item(mailbox: str, type_: ItemType, item_id: str) -> OutlookItem:
+    if fault := fault_of_mailbox(mailbox) or fault_of_item_id(item_id):
+        raise ContradictoryAddress(fault)
     return OutlookItem(mailbox, type_, item_id)

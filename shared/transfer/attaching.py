@@ -9,17 +9,10 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.transfer.payloads import (
-    CancelUploadSession,
-    Failure,
-    FindAttachment,
-    Job,
-    Payload,
-    Step,
-    UploadRanges,
-)
+from shared.transfer.payloads import Failure, Payload
 from shared.transfer.refusals import never_its_turn, outcome_unknown, too_late, unexplained
 from shared.transfer.stages import NEXT, SENDING, End, Pause, Stage, bytes_sent_by
+from shared.transfer.work import CancelUploadSession, FindAttachment, Job, Step, UploadRanges
 
 # Under this, one POST. Outlook's own boundary is not published, so either way can lead to the
 # other (protocol §1); base64 of this fits a request of 4 MB.

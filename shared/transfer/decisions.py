@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shared.errors import (
+    AttachmentNotFound,
     BlobDeleted,
     GraphRefused,
     ItemNotFound,
@@ -30,7 +31,9 @@ class Call(Enum):
     RANGE = "put range"
     LAST_RANGE = "put last range"
     STATE = "ask session state"
+    DESCRIBE = "describe attachment"
     CONTENT = "read attachment"
+    REMOVE = "remove attachment"
     METADATA_WRITE = "write metadata"
     CANCEL = "cancel session"
 
@@ -48,7 +51,8 @@ class Action(Enum):
     GIVE_UP = "permanent"
 
 
-GRAPH = frozenset({Call.LIST, Call.CREATE, Call.SMALL_POST, Call.CONTENT})
+AFTERWARDS = frozenset({Call.DESCRIBE, Call.CONTENT, Call.REMOVE})
+GRAPH = frozenset({Call.LIST, Call.CREATE, Call.SMALL_POST}) | AFTERWARDS
 PUT = frozenset({Call.RANGE, Call.LAST_RANGE})
 ATTACHING = frozenset({Call.LAST_RANGE, Call.SMALL_POST})
 ALL = frozenset(Call)
@@ -146,6 +150,7 @@ TABLE: tuple[Row, ...] = (
     Row(GRAPH, Action.GIVE_UP, "a fresh token was refused too", statuses=_s(401), error=PermissionMissing),
     Row(GRAPH, Action.GIVE_UP, "the identity may not write there", statuses=_s(403), error=PermissionMissing),
     # The item, the session.
+    Row(AFTERWARDS, Action.GIVE_UP, "it was there once: removed, or its item is gone or has moved", statuses=_s(404, 410), error=AttachmentNotFound),
     Row(GRAPH, Action.RETRY, "a fresh draft may not be visible yet", statuses=_s(404), error=ItemNotFound, tries=4),
     Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", statuses=_s(405, 501), error=UploadSessionsUnavailable),
     Row(_LAST_RANGE, Action.RECONCILE, "gone, perhaps because it was done", statuses=_s(401, 404, 410)),

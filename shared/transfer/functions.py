@@ -5,23 +5,24 @@ from collections.abc import Callable
 import azure.durable_functions as df
 
 from shared.transfer.activities import Attacher
+from shared.transfer.announcing import Announcer
 from shared.transfer.inspection import Inspector
 from shared.transfer.mailbox_budget import turn_entities, utc_now
 from shared.transfer.orchestrator import attach_blob
-from shared.transfer.payloads import (
+from shared.transfer.payloads import Payload
+from shared.transfer.recording import Recorder
+from shared.transfer.work import (
     CancelUploadSession,
     FindAttachment,
     Inspect,
     Job,
-    Payload,
     RecordAttachment,
     UploadRanges,
 )
-from shared.transfer.recording import Recorder
 
 
 def transfer_functions(
-    inspector: Inspector, attacher: Attacher, recorder: Recorder
+    inspector: Inspector, attacher: Attacher, recorder: Recorder, announcer: Announcer
 ) -> df.Blueprint:
     """A blueprint with ``attach_blob``, and the activities and entities it calls."""
     blueprint = df.Blueprint()
@@ -46,4 +47,5 @@ def transfer_functions(
     activity("find_attachment", FindAttachment, attacher.find_attachment)
     activity("cancel_upload_session", CancelUploadSession, attacher.cancel_upload_session)
     activity("record_attachment", RecordAttachment, recorder.record)
+    activity("announce_end", RecordAttachment, announcer.announce)
     return blueprint

@@ -15,15 +15,8 @@ from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.transfer.instance_id import is_of
-from shared.transfer.payloads import (
-    Failure,
-    Inspect,
-    Inspection,
-    Job,
-    State,
-    TransferRequest,
-    TransferStatus,
-)
+from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
+from shared.transfer.work import Inspect, Inspection, Job
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,8 +42,8 @@ class Inspector:
             if not is_of(work.transfer_id, self.source, blob, item):
                 return _superseded(work)
             record = read_record(blob.metadata)
-            if record.is_about(self.source.container, blob, item):
-                return Inspection(ended=_as_recorded(record, _status(request)))
+            if self._is_done(request, record, blob):
+                return Inspection(ended=as_recorded(record, request.status))
             if request.refused:
                 return _refused(work, request.refused)
             self._check(request, blob)
@@ -60,6 +53,17 @@ class Inspector:
         except Permanent as error:
             return _refused(work, Failure.of(error))
         return Inspection(job=self._job(work, blob))
+
+    def _is_done(
+        self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
+    ) -> bool:
+        """Whether the record ends the transfer: any final one does, unless it was asked for."""
+        if request.force:
+            return False
+        item, container = str(request.item or ""), self.source.container
+        if request.ordered:
+            return record.proves_attached(container, blob, item)
+        return record.is_about(container, blob, item)
 
     def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
         """The checks that need no Graph; the mailbox first, so that nothing else is revealed."""
@@ -90,7 +94,7 @@ class Inspector:
             item_type=request.item_type or "message",
             item_id=request.item_id or "",
             file_name=request.file_name,
-            content_type=blob.content_type,
+            content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
             activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
@@ -99,21 +103,11 @@ class Inspector:
         )
 
 
-def _status(request: TransferRequest) -> TransferStatus:
-    return TransferStatus(
-        blob=request.blob,
-        mailbox=request.mailbox,
-        item_type=request.item_type,
-        item_id=request.item_id,
-        file_name=request.file_name or None,
-    )
-
-
 def _superseded(work: Inspect) -> Inspection:
     error = Superseded(work.request.blob)
     _LOG.info("transfer %s: %s", work.transfer_id, error.sentence)
     update = {"state": "superseded", "error": Failure.of(error)}
-    return Inspection(ended=_status(work.request).model_copy(update=update))
+    return Inspection(ended=work.request.status.model_copy(update=update))
 
 
 def _refused(work: Inspect, reason: Failure) -> Inspection:
@@ -127,11 +121,11 @@ def _refused(work: Inspect, reason: Failure) -> Inspection:
         reason.code,
         reason.message,
     )
-    ended = _status(work.request).model_copy(update={"state": "failed", "error": reason})
+    ended = work.request.status.model_copy(update={"state": "failed", "error": reason})
     return Inspection(ended=ended, record="unaddressed" if unaddressed else "failed")
 
 
-def _as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferStatus:
+def as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferStatus:
     """The end of an earlier transfer of the same content, as its record tells it."""
     error = None
     if record.error_code:

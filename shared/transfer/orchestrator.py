@@ -13,27 +13,30 @@ from durabletask.task import CompletableTask, OrchestrationContext, Task, TaskFa
 from shared.errors import InternalError
 from shared.transfer.attaching import Attaching
 from shared.transfer.payloads import (
-    CancelUploadSession,
     Failure,
-    Inspect,
-    Inspection,
-    Job,
     Payload,
-    RecordAttachment,
     RecordedStatus,
-    Step,
     TransferRequest,
-    TransferStatus,
 )
 from shared.transfer.stages import Pause, Stage
 from shared.transfer.turns import Steps, Turns
 from shared.transfer.waits import Waits, exactly
+from shared.transfer.work import (
+    CancelUploadSession,
+    Inspect,
+    Inspection,
+    Job,
+    RecordAttachment,
+    Step,
+)
 
-# The external event that cancels a transfer.
-CANCEL = "cancel"
+# The external events that cancel a transfer, and that begin one which follows another.
+CANCEL, GO = "cancel", "go"
 # How long storage may be out of reach before the first look and for the record: an outage ends,
 # and a blob that somebody has leased can be written when the lease ends.
 STORAGE_PATIENCE = timedelta(hours=4)
+# How long a transfer waits for the end of the one before it, of which nothing may be heard.
+FOLLOWING_PATIENCE = timedelta(hours=24)
 # How often deleting a session is tried, and how long, in seconds, its turn is waited for: what is
 # not deleted expires by itself.
 FORGETTING_AT_MOST = 4
@@ -56,7 +59,11 @@ def attach_blob(ctx: OrchestrationContext, payload: dict[str, Any]) -> Steps[dic
     except TaskFailedError:
         # A bug of ours: clean up and say so, then let the engine show the instance as failed.
         yield from transfer.end_after_a_bug()
+        transfer.let_the_next_begin()
+        yield from transfer.announce()
         raise
+    transfer.let_the_next_begin()
+    yield from transfer.announce()
     transfer.show()
     return transfer.status.to_json()
 
@@ -67,7 +74,8 @@ class _Transfer:
     def __init__(self, ctx: OrchestrationContext, request: TransferRequest) -> None:
         self.ctx = ctx
         self.request = request
-        self.status = TransferStatus(blob=request.blob)
+        self.status = request.status
+        self.recorded: RecordedStatus | None = None
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
         self.waits = Waits(ctx, self.cancelled)
         self.turns = Turns(ctx, request.item) if request.item else None
@@ -78,23 +86,40 @@ class _Transfer:
         self.ctx.set_custom_status(self.status.model_copy(update=fields).to_json())
 
     def run(self) -> Steps[None]:
+        if self.request.follows:
+            yield from self.waits.until_told(GO, FOLLOWING_PATIENCE)
         inspection = yield from self._inspect()
         record = inspection.record
         if inspection.job and self.turns:
-            self.status = self.status.with_job(inspection.job)
+            self.status = self.status.model_copy(update={"size": inspection.job.size})
             yield from self._attach(inspection.job, self.turns)
             record = _RECORDS.get(self.status.state)
         elif inspection.ended:
             self.status = inspection.ended
         if record:
             yield from self._record(record)
+            self.recorded = record
+
+    def let_the_next_begin(self) -> None:
+        """However this transfer ended, the one that follows it goes on."""
+        if self.request.next:
+            self.ctx.send_event(self.request.next, GO)
+
+    def announce(self) -> Steps[None]:
+        """Tell the end by an event, if the app does, and if it is one that was recorded."""
+        if self.request.announced and self.recorded:
+            try:
+                yield self._activity("announce_end", self._ended(self.recorded))
+            except TaskFailedError:
+                # The engine has it in its log; the file is where it is.
+                return
 
     def end_after_a_bug(self) -> Steps[None]:
         """What is attached stays so; whatever else fails does not hide the first error."""
         if self.status.state != "attached":
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
-        state = _RECORDS[self.status.state]
+        self.recorded = state = _RECORDS[self.status.state]
         for cleanup in (self._give_back, self._forget_now, lambda: self._record(state)):
             try:
                 yield from cleanup()
@@ -158,7 +183,7 @@ class _Transfer:
 
     def _record(self, record: RecordedStatus) -> Steps[None]:
         self.show(state="recording")
-        work = RecordAttachment(transfer_id=self.ctx.instance_id, status=self.status, record=record)
+        work = self._ended(record)
         until = self.ctx.current_utc_datetime + STORAGE_PATIENCE
         tries = 0
         while True:
@@ -168,6 +193,10 @@ class _Transfer:
                 return
             yield self.waits.timer(Pause(tries, at_most=left))
             tries += 1
+
+    def _ended(self, record: RecordedStatus) -> RecordAttachment:
+        id_ = self.ctx.instance_id
+        return RecordAttachment(transfer_id=id_, status=self.status, record=record)
 
     def _forget(self, turns: Turns) -> Steps[None]:
         """Delete the session and its notes, when it is this transfer's turn."""
@@ -179,9 +208,10 @@ class _Transfer:
             left = (until - self.ctx.current_utc_datetime).total_seconds()
             last = tries == FORGETTING_AT_MOST - 1 or wait > left
             step = yield from self._forget_now(resting=wait > 0, last=last)
-            if not wait or step.outcome != "retry":
+            over = last or step.outcome != "retry"
+            if over or not wait:
                 yield from turns.give_back(0, step.wait_seconds or 0.0)
-            if step.outcome != "retry":
+            if over:
                 return
             self.waits.heard(step)
             if not wait:

@@ -15,8 +15,9 @@ from shared.outlook.upload_url import UploadUrl
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.decisions import Action, Call, Row, decide
-from shared.transfer.payloads import Failure, Job, Step
+from shared.transfer.payloads import Failure
 from shared.transfer.refusals import failure
+from shared.transfer.work import Job, Step
 
 _ASKED_AT_MOST = 3
 # How often a range that the server refuses is worth another look without progress.

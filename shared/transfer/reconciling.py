@@ -13,13 +13,18 @@ from shared.errors import BlobDeleted, OutcomeUnknown, Superseded
 from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.storage.blob_source import BlobSource
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.payloads import Job
 from shared.transfer.range_uploader import StartOver, recognise
 from shared.transfer.refusals import CANNOT_TELL
+from shared.transfer.work import Job
 
 # Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
 _LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
 _CHUNK = 1_048_576
+
+
+def most_told(size: int) -> float:
+    """The most that Graph may tell as the size of a file of so many bytes."""
+    return size * _MOST + _OVERHEAD
 
 
 class ThrottledLook(Exception):
@@ -129,4 +134,4 @@ class _Content:
 
 def _plausible(job: Job, attachment: ListedAttachment) -> bool:
     size = attachment.size
-    return size is None or job.size * _LEAST <= size <= job.size * _MOST + _OVERHEAD
+    return size is None or job.size * _LEAST <= size <= most_told(job.size)

@@ -4,26 +4,16 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from shared.errors import BlobDeleted, Permanent, StorageUnavailable, UnsupportedBlob
-from shared.outlook.answers import Answer, Lost
-from shared.storage.attachment_record import (
-    AttachmentRecord,
-    ascii_only,
-    fingerprint,
-    merge_record,
-    read_record,
-)
+from shared.errors import Permanent, StorageUnavailable
+from shared.storage.attachment_record import AttachmentRecord, ascii_only, fingerprint
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.storage.session_store import SessionStore
-from shared.storage.storage_errors import BlobChanged
-from shared.transfer.decisions import Action, Call, decide
 from shared.transfer.instance_id import is_of
-from shared.transfer.payloads import Failure, RecordAttachment, Step
+from shared.transfer.payloads import Failure
+from shared.transfer.record_writing import write_record
+from shared.transfer.work import RecordAttachment, Step
 
 _LOG = logging.getLogger(__name__)
-
-# Somebody else may be writing metadata at the same moment; never this often.
-_WRITES_AT_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +52,15 @@ class Recorder:
 
     def _write(self, work: RecordAttachment) -> bool:
         """Write the record if it is due; whether a duplicate will recognise it."""
-        container = self.source.container
-        for _ in range(_WRITES_AT_MOST):
-            blob = self.source.look(work.status.blob)
-            earlier = read_record(blob.metadata)
-            if not self._is_due(work, blob, earlier):
-                return True
-            metadata = merge_record(blob.metadata, self._merged(work, blob, earlier))
-            try:
-                self.source.write_metadata(blob.name, blob.etag, metadata)
-            except (BlobChanged, BlobDeleted, StorageUnavailable) as error:
-                row = decide(Call.METADATA_WRITE, _answer(error))
-                if row.action is Action.RESYNCHRONISE:
-                    continue
-                if row.action is Action.GIVE_UP and not isinstance(error, BlobDeleted):
-                    raise UnsupportedBlob(f"Its record cannot be written: {error}") from None
-                raise
-            return read_record(metadata).is_about(container, blob, work.item)
-        raise StorageUnavailable(f"The metadata of {work.status.blob} changes all the time.")
+
+        def change(blob: SourceBlob, earlier: AttachmentRecord) -> AttachmentRecord | None:
+            due = self._is_due(work, blob, earlier)
+            return self._merged(work, blob, earlier) if due else None
+
+        written = write_record(self.source, work.status.blob, change)
+        return written is None or written.record.is_about(
+            self.source.container, written.blob, work.item
+        )
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
         if not is_of(work.transfer_id, self.source, blob, work.item):
@@ -89,7 +70,8 @@ class Recorder:
                 blob.name,
             )
             return False
-        if (earlier.transfer_id, earlier.status) == (work.transfer_id, work.record):
+        told = (earlier.transfer_id, earlier.status, earlier.attachment_id)
+        if told == (work.transfer_id, work.record, work.status.attachment_id or ""):
             return False
         if work.record == "attached":
             return True
@@ -115,17 +97,6 @@ class Recorder:
             error_code=error.code if error else "",
             error_message=error.message if error else "",
         )
-
-
-def _answer(error: BlobChanged | BlobDeleted | StorageUnavailable) -> Answer:
-    """What the storage said, in the terms of the decision table."""
-    if isinstance(error, BlobChanged):
-        return Answer(status=412)
-    if isinstance(error, BlobDeleted):
-        return Answer(status=404)
-    if error.status is None:
-        return Answer(lost=Lost.UNKNOWN)
-    return Answer(status=error.status, code=error.storage_code)
 
 
 def _log_end(work: RecordAttachment) -> None:

@@ -1,20 +1,26 @@
 """The sentence for each way Graph and Outlook can refuse: what happened, and what to change."""
 
+import math
 import re
 
 from shared.errors import (
+    AttachmentNotFound,
     DeadlineExceeded,
     GraphRefused,
+    GraphUnavailable,
     ItemNotFound,
     MailboxLimitExceeded,
     OutcomeUnknown,
     Permanent,
     PermissionMissing,
+    TransferError,
     UploadSessionsUnavailable,
 )
 from shared.outlook.answers import Answer
-from shared.transfer.decisions import Row
-from shared.transfer.payloads import Failure, Job
+from shared.outlook.item import OutlookItem
+from shared.transfer.decisions import Action, Row
+from shared.transfer.payloads import Failure
+from shared.transfer.work import Job
 
 CANNOT_TELL = (
     "It cannot be told whether the file was attached. Look at the item in Outlook; "
@@ -23,6 +29,8 @@ CANNOT_TELL = (
 
 _SECRET = re.compile(r"https?://\S+|\S*authtoken\S*", re.IGNORECASE)
 _WORDS = 200
+# Seconds, for somebody who waits, where Graph does not say how long.
+_TRY_AGAIN = 5.0
 
 
 def failure(row: Row, answer: Answer, job: Job) -> Failure:
@@ -33,14 +41,8 @@ def failure(row: Row, answer: Answer, job: Job) -> Failure:
             f"Outlook refused {job.size:,} bytes as too large for mailbox {job.mailbox} ({said}). "
             "Its administrator can raise the mailbox's message size limit (35 MB unless set)."
         ),
-        ItemNotFound: (
-            f"Graph finds no {job.item_type} with this id in mailbox {job.mailbox} ({said}). "
-            "Check mailbox and id; an id changes when the item moves, unless it is immutable."
-        ),
-        PermissionMissing: (
-            f"Graph refused this app access to mailbox {job.mailbox} ({said}). Grant its managed "
-            f"identity {job.item.permission}, with a scope that includes this mailbox."
-        ),
+        ItemNotFound: _no_item(job.item, said),
+        PermissionMissing: _no_permission(job.item, said),
         UploadSessionsUnavailable: (
             f"This cloud offers no upload sessions for attachments ({said}): "
             "only files under 3 MB can be attached."
@@ -55,6 +57,38 @@ def failure(row: Row, answer: Answer, job: Job) -> Failure:
         ),
     }
     return Failure(code=row.error.__name__, message=sentences[row.error])
+
+
+def refusal_afterwards(row: Row, answer: Answer, item: OutlookItem) -> TransferError:
+    """The error for somebody who waits for an answer about an item's attachment."""
+    said = _said(answer)
+    if row.action is Action.RETRY:
+        asked = _TRY_AGAIN if answer.retry_after is None else answer.retry_after
+        return GraphUnavailable(said, max(1, math.ceil(asked)))
+    if row.error is ItemNotFound:
+        return ItemNotFound(_no_item(item, said))
+    if row.error is PermissionMissing:
+        return PermissionMissing(_no_permission(item, said))
+    if row.error is AttachmentNotFound:
+        return AttachmentNotFound(
+            f"The {item.type} does not hold the attachment any more ({said}). "
+            "To attach the file again, order a transfer of it with force."
+        )
+    return GraphRefused(f"Graph refused the call ({said}). Change what it names.")
+
+
+def _no_item(item: OutlookItem, said: str) -> str:
+    return (
+        f"Graph finds no {item.type} with this id in mailbox {item.mailbox} ({said}). "
+        "Check mailbox and id; an id changes when the item moves, unless it is immutable."
+    )
+
+
+def _no_permission(item: OutlookItem, said: str) -> str:
+    return (
+        f"Graph refused this app access to mailbox {item.mailbox} ({said}). Grant its managed "
+        f"identity {item.permission}, with a scope that includes this mailbox."
+    )
 
 
 def outcome_unknown(last: Failure | None) -> Failure:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.transfer.payloads import Failure, Job, Outcome, State
+from shared.transfer.payloads import Failure, State
+from shared.transfer.work import Job, Outcome
 
 
 class Stage(Enum):

@@ -2,18 +2,40 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 
 import azure.durable_functions as df
 import grpc
 
-from shared.errors import Permanent
+from shared.errors import (
+    AttachmentTooLarge,
+    BlobDeleted,
+    BlobNotFound,
+    MailboxNotAllowed,
+    Permanent,
+    StorageUnavailable,
+    TransferError,
+)
+from shared.settings import Settings
+from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
 from shared.storage.blob_source import BlobSource, SourceBlob
-from shared.transfer.addressing import read_address
+from shared.transfer.addressing import (
+    Address,
+    decode,
+    read_address,
+    safe_content_id,
+    safe_file_name,
+)
+from shared.transfer.inspection import as_recorded
 from shared.transfer.instance_id import instance_id
+from shared.transfer.orders import AttachOrder
 from shared.transfer.payloads import Failure, TransferRequest
+from shared.transfer.watching import Transfer, of_content
 
 ORCHESTRATOR = "attach_blob"
+# States that an order starts anew; whatever else there is, it joins.
+_RESTARTED = frozenset({"failed", "cancelled", "superseded"})
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,26 +48,145 @@ class Started:
     joined: bool
 
 
-async def start_transfer(
-    client: df.DurableFunctionsClient, source: BlobSource, blob_name: str
-) -> Started:
-    """Start the transfer that a blob's own metadata or path asks for, or join it.
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of one blob of an order: a transfer, or the reason why there is none."""
 
-    Raises :class:`BlobDeleted` when there is no such blob, and :class:`StorageUnavailable`.
-    """
-    blob = await asyncio.to_thread(source.look, blob_name)
-    request = _request(blob)
-    id_ = instance_id(source, blob, str(request.item or ""))
-    try:
-        await client.schedule_new_orchestration(
-            ORCHESTRATOR, input=request.to_json(), instance_id=id_
-        )
-    except grpc.RpcError as error:
-        if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-            raise
-        return Started(id_, joined=True)
-    _LOG.info("transfer %s of blob %r to %s started", id_, blob_name, request.item or "no item")
-    return Started(id_, joined=False)
+    blob: str
+    outcome: Transfer | TransferError
+
+    @property
+    def error(self) -> TransferError | None:
+        """The reason why there is no transfer, None when there is one."""
+        return self.outcome if isinstance(self.outcome, TransferError) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A transfer that is to be started: its id and input; ``known`` is one of that id."""
+
+    id: str
+    request: TransferRequest
+    known: Transfer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Starts transfers of the blobs of one source container."""
+
+    settings: Settings
+    source: BlobSource
+
+    async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
+        """Start the transfer that a blob's own metadata or path asks for, or join it.
+
+        Raises :class:`BlobDeleted` when there is no such blob, and :class:`StorageUnavailable`.
+        """
+        blob = await asyncio.to_thread(self.source.look, name)
+        request = _request(blob)
+        id_ = instance_id(self.source, blob, str(request.item or ""))
+        return Started(id_, joined=not await self._schedule(client, id_, request))
+
+    async def ordered(
+        self, client: df.DurableFunctionsClient, order: AttachOrder, attempt_key: str = ""
+    ) -> tuple[Placed, ...]:
+        """Start a transfer for each blob of the order, or join the one there is, in its order.
+
+        What runs or is attached is joined unless forced; what failed, was cancelled or waits for
+        an address is started anew. ``attempt_key``: the same key again is the same attempt.
+        Raises :class:`MailboxNotAllowed` before anything else is looked at.
+        """
+        if not self.settings.allows(order.mailbox):
+            raise MailboxNotAllowed(order.mailbox)
+        if order.force and not attempt_key:
+            attempt_key = uuid.uuid4().hex
+        drafts: list[Placed | _Plan] = []
+        for name in order.names:
+            try:
+                drafts.append(await self._draft(client, order, name, attempt_key))
+            except (Permanent, StorageUnavailable) as error:
+                drafts.append(Placed(name, error))
+        return await self._start_in_order(client, drafts)
+
+    async def _draft(
+        self, client: df.DurableFunctionsClient, order: AttachOrder, name: str, attempt_key: str
+    ) -> Placed | _Plan:
+        try:
+            blob = await asyncio.to_thread(self.source.look, name)
+        except BlobDeleted:
+            raise BlobNotFound(name) from None
+        if blob.size > self.settings.max_attachment_bytes:
+            raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
+        request = _ordered_request(order, blob)
+        item = str(order.item)
+        id_ = instance_id(self.source, blob, item, attempt_key)
+        own = fingerprint(self.source.container, blob, item)
+        known = {each.id: each for each in await of_content(client, own)}
+        if attempt_key and id_ in known:
+            return Placed(name, known[id_])
+        if not order.force and (joined := self._joined(blob, order, list(known.values()))):
+            return Placed(name, joined)
+        return _Plan(id_, request, known.get(id_))
+
+    def _joined(
+        self, blob: SourceBlob, order: AttachOrder, known: list[Transfer]
+    ) -> Transfer | None:
+        """The transfer that makes another one needless."""
+        item = str(order.item)
+        for each in known:
+            if each.completed_at is None:
+                return each
+        record = read_record(blob.metadata)
+        if record.proves_attached(self.source.container, blob, item):
+            named = [each for each in known if each.id == record.transfer_id]
+            return next(iter(named), None) or _recorded(blob, order, record)
+        if record.is_about(self.source.container, blob, item):
+            # Removed from the item since, or failed: whatever Durable remembers of before.
+            return None
+        attached = [each for each in known if each.state not in _RESTARTED]
+        return attached[0] if attached else None
+
+    async def _start_in_order(
+        self, client: df.DurableFunctionsClient, drafts: list[Placed | _Plan]
+    ) -> tuple[Placed, ...]:
+        """Start the plans so that each but the first waits for the one before it.
+
+        The last is started first: whoever is told to go on must be there to hear it.
+        """
+        placed = [each for each in drafts if isinstance(each, Placed)]
+        plans = [each for each in drafts if isinstance(each, _Plan)]
+        started: dict[str, Placed] = {each.blob: each for each in placed}
+        following = None
+        for place, plan in reversed(list(enumerate(plans))):
+            update = {"next": following, "follows": place > 0}
+            request = plan.request.model_copy(update=update)
+            if plan.known is not None:
+                # Some task hubs replace a finished instance, others refuse its id.
+                await client.purge_orchestration(plan.id)
+            await self._schedule(client, plan.id, request)
+            queued = request.status.model_dump()
+            started[request.blob] = Placed(request.blob, Transfer(id=plan.id, **queued))
+            following = plan.id
+        names = [each.blob if isinstance(each, Placed) else each.request.blob for each in drafts]
+        return tuple(started[name] for name in names)
+
+    async def _schedule(
+        self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
+    ) -> bool:
+        """Start the transfer; False when there is one of that id already."""
+        announced = self.settings.event_grid_topic_endpoint is not None
+        request = request.model_copy(update={"announced": announced})
+        try:
+            await client.schedule_new_orchestration(
+                ORCHESTRATOR, input=request.to_json(), instance_id=id_
+            )
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
+                raise
+            return False
+        item = request.item or "no item"
+        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item)
+        return True
 
 
 def _request(blob: SourceBlob) -> TransferRequest:
@@ -54,6 +195,32 @@ def _request(blob: SourceBlob) -> TransferRequest:
     except Permanent as error:
         # The orchestration says so in the blob's metadata: nothing that failed is silent.
         return TransferRequest(blob=blob.name, refused=Failure.of(error))
+    return _addressed(blob, address)
+
+
+def _ordered_request(order: AttachOrder, blob: SourceBlob) -> TransferRequest:
+    """The order's address; what it leaves open is the blob's own word."""
+    try:
+        own = read_address(blob.name, blob.metadata)
+    except Permanent:
+        own = Address(order.item, safe_file_name(decode(blob.name.rsplit("/", 1)[-1])))
+    address = replace(
+        own,
+        item=order.item,
+        file_name=safe_file_name(order.file_name) if order.file_name else own.file_name,
+        content_id=safe_content_id(order.content_id) or own.content_id,
+    )
+    update = {"content_type": order.content_type, "ordered": True, "force": order.force}
+    return _addressed(blob, address).model_copy(update=update)
+
+
+def _recorded(blob: SourceBlob, order: AttachOrder, record: AttachmentRecord) -> Transfer:
+    """A transfer that Durable has forgotten, as the blob's record tells it."""
+    status = as_recorded(record, _ordered_request(order, blob).status)
+    return Transfer(id=record.transfer_id, **(status.model_dump() | {"size": blob.size}))
+
+
+def _addressed(blob: SourceBlob, address: Address) -> TransferRequest:
     return TransferRequest(
         blob=blob.name,
         mailbox=address.item.mailbox,

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import wraps
 
 from shared.errors import StorageUnavailable, Superseded, TransferError, UnsupportedBlob
-from shared.transfer.payloads import Failure, Step, TransferWork
+from shared.transfer.payloads import Failure
 from shared.transfer.range_uploader import StartOver
 from shared.transfer.reconciling import ThrottledLook
+from shared.transfer.work import Step, TransferWork
 
 _LOG = logging.getLogger(__name__)
 

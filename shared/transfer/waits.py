@@ -6,9 +6,9 @@ from typing import Any
 
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
-from shared.transfer.payloads import Step
 from shared.transfer.stages import Pause
 from shared.transfer.turns import WAKE, Steps
+from shared.transfer.work import Step
 
 LONGEST_BACKOFF = 60.0
 
@@ -41,6 +41,13 @@ class Waits:
             yield timer
             return
         yield when_any([timer, self._cancelled])
+        timer.cancel()
+
+    def until_told(self, event: str, patience: timedelta) -> Steps[None]:
+        """Wait for an external event, so long at most; a cancellation cuts it short."""
+        told = self._ctx.wait_for_external_event(event)
+        timer = self.timer(exactly(patience.total_seconds()))
+        yield when_any([told, timer, self._cancelled])
         timer.cancel()
 
     def for_turn(self, seconds: float) -> Steps[None]:

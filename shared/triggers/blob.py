@@ -7,19 +7,18 @@ import azure.functions as func
 from azurefunctions.extensions.bindings.blob import BlobClient
 
 from shared.errors import Permanent
-from shared.storage.blob_source import BlobSource
-from shared.transfer.starting import start_transfer
+from shared.transfer.starting import Starter
 
 _LOG = logging.getLogger(__name__)
 
 
-def blob_functions(source: BlobSource, connection: str) -> df.Blueprint:
+def blob_functions(starter: Starter, connection: str) -> df.Blueprint:
     """A blueprint with ``blob_arrived`` over the source container of this storage connection."""
     blueprint = df.Blueprint()
 
     @blueprint.blob_trigger(
         arg_name="blob",
-        path=f"{source.container}/{{name}}",
+        path=f"{starter.source.container}/{{name}}",
         connection=connection,
         source=func.BlobSource.EVENT_GRID,
     )
@@ -27,7 +26,7 @@ def blob_functions(source: BlobSource, connection: str) -> df.Blueprint:
     async def blob_arrived(blob: BlobClient, client: df.DurableFunctionsClient) -> None:
         """Bound to the blob's client: its content never passes through the Functions host."""
         try:
-            started = await start_transfer(client, source, blob.blob_name)
+            started = await starter.from_blob(client, blob.blob_name)
         except Permanent as error:
             # There is nothing to transfer or to write to, and trying again would not change it.
             _LOG.warning("blob %r is not transferred: %s: %s", blob.blob_name, error.code, error)

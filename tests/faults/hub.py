@@ -23,12 +23,13 @@ from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities import Attacher
+from shared.transfer.announcing import Announcer
 from shared.transfer.functions import transfer_functions
 from shared.transfer.inspection import Inspector
 from shared.transfer.mailbox_budget import turn_entities
 from shared.transfer.orchestrator import attach_blob
 from shared.transfer.recording import Recorder
-from shared.transfer.starting import start_transfer
+from shared.transfer.starting import Starter
 from tests.direct_outlook import direct_client, direct_service
 from tests.harness import MAILBOX
 from tests.memory_storage import MemoryContainer
@@ -69,12 +70,14 @@ class Hub:
         values = {"graph_base_url": "http://127.0.0.1:9", "allowed_mailboxes": "*", **settings}
         self.settings = Settings.model_validate(values)
         self.source = BlobSource(self.blobs.as_client())
+        self.starter = Starter(self.settings, self.source)
         store = SessionStore(self.notes.as_client())
         self.graph = direct_client(self.service, self.settings)
         blueprint = transfer_functions(
             Inspector(self.settings, self.source),
             Attacher(self.settings, self.source, store, self.graph),
             Recorder(self.source, store),
+            Announcer(self.settings, self.source, _no_credential),
         )
         app = df.DFApp()
         app.register_functions(blueprint)
@@ -104,7 +107,7 @@ class Hub:
     def deliver(self, name: str) -> str:
         """The blob door, for one delivery of an event; the transfer's id."""
         client = cast("df.DurableFunctionsClient", self)
-        return asyncio.run(start_transfer(client, self.source, name)).id
+        return asyncio.run(self.starter.from_blob(client, name)).id
 
     async def schedule_new_orchestration(
         self,
@@ -156,3 +159,7 @@ class Hub:
     def close(self) -> None:
         """Close the client."""
         self.graph.close()
+
+
+def _no_credential() -> Any:
+    raise AssertionError("no topic is set")

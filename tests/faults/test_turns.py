@@ -104,9 +104,10 @@ class Crowd:
             draw = random.Random(seed)
             while not over.is_set():
                 # None can go on before another thread's step is done.
-                if not self.hub.step(draw) and not over.wait(0.001):
-                    if all(each.is_over for each in self.hub.engines.values()):
-                        over.set()
+                engines = self.hub.engines.values()
+                if not self.hub.step(draw) and all(each.is_over for each in engines):
+                    over.set()
+                over.wait(0.0001)
 
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(work, range(THREADS)))

@@ -66,6 +66,7 @@ def test_the_orchestrator_and_its_activities_are_there(
         "find_attachment",
         "cancel_upload_session",
         "record_attachment",
+        "announce_end",
     }
 
 

@@ -8,7 +8,7 @@ import azure.durable_functions as df
 import grpc
 import pytest
 
-from shared.transfer.starting import Started, start_transfer
+from shared.transfer.starting import Started
 from shared.triggers.blob import blob_functions
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness
@@ -38,7 +38,7 @@ class Engine:
 
 def start(harness: Harness, engine: Engine) -> Started:
     client = cast("df.DurableFunctionsClient", engine)
-    return asyncio.run(start_transfer(client, harness.source, "x"))
+    return asyncio.run(harness.starter.from_blob(client, "x"))
 
 
 def test_the_same_event_gives_the_same_id(make_harness: MakeHarness) -> None:
@@ -75,7 +75,7 @@ def test_a_blob_deleted_before_the_trigger_runs_is_logged(
     """There is no blob to write to, and no use in another delivery."""
     harness = make_harness()
     app = df.DFApp()
-    app.register_functions(blob_functions(harness.source, "AzureWebJobsStorage"))
+    app.register_functions(blob_functions(harness.starter, "AzureWebJobsStorage"))
     (blob_arrived,) = [f for f in app.get_functions() if f.get_function_name() == "blob_arrived"]
     function: Any = blob_arrived.get_user_function()
     blob = harness.container.get_blob_client("gone.pdf")

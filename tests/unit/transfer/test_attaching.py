@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transfer.attaching import SMALL_FILE_BYTES, Attaching
-from shared.transfer.payloads import (
+from shared.transfer.payloads import Failure
+from shared.transfer.stages import NEXT, End, Stage
+from shared.transfer.work import (
     CancelUploadSession,
-    Failure,
     FindAttachment,
     Job,
     Outcome,
     Step,
     UploadRanges,
 )
-from shared.transfer.stages import NEXT, End, Stage
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 LARGE = 20_000_000

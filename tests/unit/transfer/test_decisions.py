@@ -1,11 +1,12 @@
 import pytest
 
-from shared.errors import ItemNotFound, MailboxLimitExceeded, PermissionMissing
+from shared.errors import AttachmentNotFound, ItemNotFound, MailboxLimitExceeded, PermissionMissing
 from shared.outlook.answers import Answer, Lost
 from shared.transfer.decisions import TABLE, Action, Call, decide
 
 PUTS = (Call.RANGE, Call.LAST_RANGE)
 GRAPH = (Call.LIST, Call.CREATE, Call.SMALL_POST)
+AFTERWARDS = (Call.DESCRIBE, Call.CONTENT, Call.REMOVE)
 
 # Protocol §5, line by line: calls, status, code, what it deserves.
 OUTLOOK = tuple(call for call in Call if call is not Call.METADATA_WRITE)
@@ -48,6 +49,13 @@ LINES: list[tuple[tuple[Call, ...], int, str, Action]] = [
     ((Call.CREATE, Call.LIST), 504, "", Action.RETRY),
     (GRAPH, 400, "", Action.RETRY),
     (GRAPH, 400, "ErrorInvalidRequest", Action.GIVE_UP),
+    (AFTERWARDS, 401, "InvalidAuthenticationToken", Action.GIVE_UP),
+    (AFTERWARDS, 403, "ErrorAccessDenied", Action.GIVE_UP),
+    (AFTERWARDS, 404, "ErrorItemNotFound", Action.GIVE_UP),
+    (AFTERWARDS, 404, "ErrorInvalidUser", Action.GIVE_UP),
+    (AFTERWARDS, 410, "", Action.GIVE_UP),
+    (AFTERWARDS, 500, "", Action.RETRY),
+    (AFTERWARDS, 504, "", Action.RETRY),
     (OUTLOOK, 418, "Teapot", Action.GIVE_UP),
     (OUTLOOK, 302, "", Action.GIVE_UP),
 ]
@@ -72,6 +80,9 @@ def test_each_answer_gets_what_it_deserves(
         (Call.RANGE, Action.RESYNCHRONISE),
         (Call.LAST_RANGE, Action.RECONCILE),
         (Call.STATE, Action.RETRY),
+        (Call.DESCRIBE, Action.RETRY),
+        (Call.CONTENT, Action.RETRY),
+        (Call.REMOVE, Action.RETRY),
         (Call.CANCEL, Action.RETRY),
         (Call.METADATA_WRITE, Action.RETRY),
     ],
@@ -90,6 +101,10 @@ def test_a_lost_answer_is_never_replayed_blindly(call: Call, action: Action) -> 
         (Call.CREATE, 401, "", PermissionMissing),
         (Call.LIST, 404, "", ItemNotFound),
         (Call.CREATE, 404, "MailboxNotEnabledForRESTAPI", ItemNotFound),
+        (Call.DESCRIBE, 404, "ErrorItemNotFound", AttachmentNotFound),
+        (Call.REMOVE, 410, "", AttachmentNotFound),
+        (Call.CONTENT, 404, "ErrorInvalidUser", ItemNotFound),
+        (Call.REMOVE, 403, "ErrorAccessDenied", PermissionMissing),
     ],
 )
 def test_the_error_names_what_to_change(

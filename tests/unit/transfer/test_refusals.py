@@ -1,8 +1,9 @@
 import pytest
 
+from shared.errors import GraphUnavailable
 from shared.outlook.answers import Answer, Lost
 from shared.transfer.decisions import Call, decide
-from shared.transfer.refusals import failure
+from shared.transfer.refusals import failure, refusal_afterwards
 from tests.unit.transfer.test_attaching import job
 
 
@@ -31,3 +32,32 @@ def test_a_quoted_url_is_left_out() -> None:
     told = failure(decide(Call.RANGE, answer), answer, job())
     assert "canary" not in told.message
     assert "Bad <URL> here" in told.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (Answer(403, code="ErrorAccessDenied"), "PermissionMissing", "Mail.ReadWrite"),
+        (Answer(404, code="ErrorItemNotFound"), "AttachmentNotFound", "order a transfer"),
+        (Answer(404, code="ErrorInvalidUser"), "ItemNotFound", "Check mailbox"),
+        (Answer(400, code="Odd", message="Why https://x/?authtoken=canary"), "GraphRefused", "Odd"),
+        (Answer(413), "GraphRefused", "413"),
+    ],
+)
+def test_somebody_who_waits_is_told_what_to_change(answer: Answer, code: str, says: str) -> None:
+    """A refusal about an attachment speaks of it, and of no file that could be uploaded."""
+    error = refusal_afterwards(decide(Call.DESCRIBE, answer), answer, job().item)
+    assert error.code == code
+    assert says in error.sentence
+    assert "canary" not in error.sentence
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [(None, 5), (0.0, 1), (0.2, 1), (1.0, 1), (2.128, 3), (600.0, 600)]
+)
+def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> None:
+    """Whole seconds, at least one, never fewer than Graph asked for."""
+    answer = Answer(429, retry_after=asked)
+    error = refusal_afterwards(decide(Call.REMOVE, answer), answer, job().item)
+    assert isinstance(error, GraphUnavailable)
+    assert error.retry_after == told

@@ -1,0 +1,112 @@
+"""Can the app do its work now? Each thing it needs, asked at once and answered within seconds."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+
+from shared.errors import StorageUnavailable
+from shared.outlook.graph_client import GraphClient
+from shared.storage.blob_source import BlobSource
+from shared.transfer.payloads import Payload
+
+# Seconds.
+_LIMIT = 8.0
+
+
+class Check(Payload):
+    """What one check found; ``message`` says what to change when it is not ok."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class Readiness:
+    """Checks identity, container and Graph; each has ``seconds``, and all run at the same time.
+
+    A check that hangs is not started a second time: there is never more than one of each.
+    """
+
+    def __init__(self, source: BlobSource, graph: GraphClient, *, seconds: float = _LIMIT) -> None:
+        self._source = source
+        self._graph = graph
+        self._seconds = seconds
+        self._probes = {
+            "identity": self._identity,
+            "container": self._container,
+            "graph": self._reach,
+        }
+        self._threads = ThreadPoolExecutor(len(self._probes), "readiness")
+        self._running: dict[str, Future[Check]] = {}
+        self._lock = Lock()
+
+    def check(self) -> tuple[Check, ...]:
+        """Every check's finding, in this order; never raises."""
+        until = time.monotonic() + self._seconds
+        running = [(name, self._run(name, probe)) for name, probe in self._probes.items()]
+        return tuple(self._found(name, future, until) for name, future in running)
+
+    def _run(self, name: str, probe: Callable[[], Check]) -> Future[Check]:
+        with self._lock:
+            running = self._running.get(name)
+            if running is None or running.done():
+                running = self._running[name] = self._threads.submit(probe)
+            return running
+
+    def _found(self, name: str, future: Future[Check], until: float) -> Check:
+        try:
+            error = future.exception(timeout=max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            seconds = f"{self._seconds:g} seconds"
+            return Check(name=name, ok=False, message=f"No answer within {seconds}. Try again.")
+        if error is None:
+            return future.result()
+        # Its text may hold anything.
+        return Check(name=name, ok=False, message=f"The check failed ({type(error).__name__}).")
+
+    def _identity(self) -> Check:
+        ok = self._graph.identity().succeeded
+        message = "The app's identity gives tokens for Graph."
+        if not ok:
+            message = (
+                "The app's identity gives no token for Graph. Assign a managed identity to the "
+                "app; a user-assigned one is named by the app setting GRAPH_CLIENT_ID."
+            )
+        return Check(name="identity", ok=ok, message=message)
+
+    def _container(self) -> Check:
+        name = self._source.container
+        try:
+            exists = self._source.can_be_read(self._seconds)
+        except StorageUnavailable as error:
+            said = f"{error.status} {error.storage_code}" if error.status else "no answer"
+            message = (
+                f"The container {name} cannot be read ({said}). Check the app's role on the "
+                "storage account, and its network."
+            )
+            return Check(name="container", ok=False, message=message)
+        message = f"The container {name} can be read."
+        if not exists:
+            message = (
+                f"There is no container {name}. Create it, or name the right one in the app "
+                "setting SOURCE_CONTAINER."
+            )
+        return Check(name="container", ok=exists, message=message)
+
+    def _reach(self) -> Check:
+        """Ask for Graph's service document: small, and the token needs no permission for it.
+
+        Any answer but a refused token or a failure of Graph's own proves that it can be reached.
+        """
+        answer = self._graph.reach()
+        if answer.status is None:
+            said = answer.lost.value if answer.lost else "no answer"
+            message = f"Graph gave no answer ({said}). Check the app's network."
+        elif answer.status == 401:
+            message = "Graph refused the app's token. Check GRAPH_CLOUD and GRAPH_BASE_URL."
+        elif answer.status == 429 or answer.status >= 500:
+            message = f"Graph is throttling or unavailable ({answer.status}). Try again."
+        else:
+            return Check(name="graph", ok=True, message="Graph answers.")
+        return Check(name="graph", ok=False, message=message)

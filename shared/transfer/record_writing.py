@@ -1,0 +1,60 @@
+"""Writing a blob's record: conditional on the ETag, read and merged again when it has changed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
+from shared.outlook.answers import Answer, Lost
+from shared.storage.attachment_record import AttachmentRecord, merge_record, read_record
+from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.storage_errors import BlobChanged
+from shared.transfer.decisions import Action, Call, decide
+
+# Somebody else may be writing metadata at the same moment; never this often.
+_WRITES_AT_MOST = 5
+
+type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The blob as it was, and the record it has now: as much of it as there was room for."""
+
+    blob: SourceBlob
+    record: AttachmentRecord
+
+
+def write_record(source: BlobSource, name: str, change: Change) -> Written | None:
+    """Put the record that ``change`` makes of the present one in its place; None if it makes none.
+
+    Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` when the blob can have no such record,
+    and :class:`StorageUnavailable`.
+    """
+    for _ in range(_WRITES_AT_MOST):
+        blob = source.look(name)
+        record = change(blob, read_record(blob.metadata))
+        if record is None:
+            return None
+        metadata = merge_record(blob.metadata, record)
+        try:
+            source.write_metadata(blob.name, blob.etag, metadata)
+        except (BlobChanged, BlobDeleted, StorageUnavailable) as error:
+            row = decide(Call.METADATA_WRITE, _answer(error))
+            if row.action is Action.RESYNCHRONISE:
+                continue
+            if row.action is Action.GIVE_UP and not isinstance(error, BlobDeleted):
+                raise UnsupportedBlob(f"Its record cannot be written: {error}") from None
+            raise
+        return Written(blob, read_record(metadata))
+    raise StorageUnavailable(f"The metadata of {name} changes all the time.")
+
+
+def _answer(error: BlobChanged | BlobDeleted | StorageUnavailable) -> Answer:
+    """What the storage said, in the terms of the decision table."""
+    if isinstance(error, BlobChanged):
+        return Answer(status=412)
+    if isinstance(error, BlobDeleted):
+        return Answer(status=404)
+    if error.status is None:
+        return Answer(lost=Lost.UNKNOWN)
+    return Answer(status=error.status, code=error.storage_code)

@@ -1,0 +1,227 @@
+"""The Event Grid door: blobs that were created, and orders that come as events (design §7).
+
+Event Grid delivers again whatever fails, for a day. Only what another delivery can mend is raised;
+everything else is logged, in one line without the event's URL, which may hold a signature.
+"""
+
+import json
+import logging
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import azure.durable_functions as df
+
+from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavailable
+from shared.settings import Settings
+from shared.transfer.addressing import decode
+from shared.transfer.orders import AttachOrder
+from shared.transfer.starting import Starter
+
+BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+ATTACH_REQUESTED = "BlobToOutlook.AttachRequested"
+# The calls after which a blob is complete. CreateFile and SftpCreate leave an empty one behind,
+# which FlushWithClose or SftpCommit will fill.
+_COMPLETING = frozenset({"PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit"})
+
+_SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)", re.DOTALL)
+_BLOB_NAME_LENGTH = 1_024
+_PLAIN_FIELD = re.compile(r"[A-Za-z0-9.]{1,60}")
+# Characters of foreign text that a log entry shows.
+_SHOWN = 100
+
+_LOG = logging.getLogger(__name__)
+
+
+class MalformedEvent(Exception):
+    """Raised for an event that is not what its type promises; the text never quotes its URL."""
+
+
+class DroppedEvent(Exception):
+    """Raised for an event that is sound, and not for this app."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvent:
+    """What this app reads of an event, in whichever schema it came."""
+
+    id: str
+    type: str
+    subject: str
+    data: object
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedContainer:
+    """The source container as events name it.
+
+    ``host`` is what an URL of the account has after its scheme: a host, and on an emulator the
+    account's name after it.
+    """
+
+    host: str
+    name: str
+
+    def holds(self, url: str) -> bool:
+        """Whether a blob's URL, of either endpoint of the account, is of this container."""
+        place = url.partition("://")[2].lower()
+        hosts = {self.host.lower(), self.host.lower().replace(".blob.", ".dfs.", 1)}
+        return any(place.startswith(f"{host}/{self.name}/") for host in hosts)
+
+
+def event_grid_functions(settings: Settings, starter: Starter, account_host: str) -> df.Blueprint:
+    """A blueprint with ``event_received``; see :class:`WatchedContainer` for ``account_host``."""
+    blueprint = df.Blueprint()
+    # What follows the scheme of a client's URL ends in a slash, and a signature may follow that.
+    host = account_host.partition("?")[0].rstrip("/")
+    watched = WatchedContainer(host, settings.source_container)
+
+    # Bound to text: the library's own event classes refuse times that CloudEvents allow, and what
+    # fails before this function is delivered again for nothing.
+    @blueprint.event_grid_trigger(arg_name="event")
+    @blueprint.durable_client_input(client_name="client")
+    async def event_received(event: str, client: df.DurableFunctionsClient) -> None:
+        """Start what the event asks for."""
+        await receive(client, starter, watched, event)
+
+    return blueprint
+
+
+async def receive(
+    client: df.DurableFunctionsClient, starter: Starter, watched: WatchedContainer, text: str
+) -> None:
+    """Start what an event asks for, or say in the log why not.
+
+    Raises :class:`StorageUnavailable` and the engine's own errors: worth another delivery.
+    """
+    shown = ""
+    try:
+        event = read_event(text)
+        shown = event.id[:_SHOWN]
+        await _start(client, starter, watched, event)
+    except MalformedEvent as error:
+        _LOG.warning("event %r is refused: %s", shown, error)
+    except DroppedEvent as reason:
+        _LOG.info("event %r is dropped: %s", shown, reason)
+    except Permanent as error:
+        _LOG.warning("event %r starts nothing: %s: %s", shown, error.code, _sentence(error))
+    except StorageUnavailable as error:
+        # A request that storage calls malformed will be so again.
+        if error.status != 400:
+            raise
+        _LOG.warning("event %r starts nothing: %s: %s", shown, error.code, error.sentence)
+
+
+def read_event(text: str) -> ReceivedEvent:
+    """The event out of its JSON, in the Event Grid schema or as CloudEvents 1.0.
+
+    Raises :class:`MalformedEvent`.
+    """
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        raise MalformedEvent("it is no JSON, or too deep") from None
+    if not isinstance(body, dict):
+        raise MalformedEvent("it is no JSON object")
+    return ReceivedEvent(
+        id=_text(body, "id"),
+        type=_text(body, "type" if "specversion" in body else "eventType"),
+        subject=_text(body, "subject") if "subject" in body else "",
+        data=body.get("data"),
+    )
+
+
+def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> str:
+    """The name of the blob that a ``BlobCreated`` event says is complete, as its subject has it.
+
+    Raises :class:`MalformedEvent` and :class:`DroppedEvent`.
+    """
+    if not isinstance(event.data, dict):
+        raise MalformedEvent("its data is no JSON object")
+    api, url = _text(event.data, "api"), _text(event.data, "url")
+    subject = _SUBJECT.fullmatch(event.subject)
+    if subject is None:
+        raise MalformedEvent("its subject names no blob")
+    container, name = subject.groups()
+    _check_name(name)
+    if container != watched.name or not watched.holds(url):
+        raise DroppedEvent("its blob is of another account or container")
+    if api not in _COMPLETING:
+        raise DroppedEvent(f"{api[:_SHOWN]!r} does not complete a blob")
+    return name
+
+
+async def _start(
+    client: df.DurableFunctionsClient,
+    starter: Starter,
+    watched: WatchedContainer,
+    event: ReceivedEvent,
+) -> None:
+    if event.type == BLOB_CREATED:
+        await _start_created(client, starter, created_blob(event, watched))
+    elif event.type == ATTACH_REQUESTED:
+        await _start_ordered(client, starter, event)
+    else:
+        raise DroppedEvent(f"{event.type[:_SHOWN]!r} is no event for this app")
+
+
+async def _start_created(client: df.DurableFunctionsClient, starter: Starter, name: str) -> None:
+    try:
+        started = await starter.from_blob(client, name)
+    except BlobDeleted:
+        # Storage writes names into its events as they are; another sender may have encoded them.
+        decoded = decode(name)
+        if decoded == name:
+            raise
+        _check_name(decoded)
+        started = await starter.from_blob(client, decoded)
+    if started.joined:
+        _LOG.debug("blob %r joins transfer %s", name, started.id)
+
+
+async def _start_ordered(
+    client: df.DurableFunctionsClient, starter: Starter, event: ReceivedEvent
+) -> None:
+    """Start what an order names. A second delivery has the same id, and is the same attempt."""
+    unavailable: StorageUnavailable | None = None
+    for placed in await starter.ordered(client, AttachOrder.read(event.data), event.id):
+        error = placed.error
+        if isinstance(error, StorageUnavailable) and error.status != 400:
+            unavailable = error
+        elif error is not None:
+            _LOG.warning(
+                "event %r: blob %r is not transferred: %s: %s",
+                event.id[:_SHOWN],
+                placed.blob,
+                error.code,
+                error.sentence,
+            )
+    if unavailable is not None:
+        raise unavailable
+
+
+def _text(body: dict[str, object], field: str) -> str:
+    value = body.get(field)
+    if not isinstance(value, str) or not value:
+        raise MalformedEvent(f"its {field} is missing or no text")
+    if any(unicodedata.category(character) == "Cs" for character in value):
+        raise MalformedEvent(f"its {field} is no valid Unicode")
+    return value
+
+
+def _check_name(name: str) -> None:
+    """Storage would call such a name a bad request, and never hold such a blob."""
+    if len(name) > _BLOB_NAME_LENGTH:
+        raise MalformedEvent("its blob's name is too long")
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
+        raise MalformedEvent("its blob's name holds a control character")
+
+
+def _sentence(error: Permanent) -> str:
+    """The error in one line; of an order's own text only field names that look like some."""
+    if not isinstance(error, InvalidRequest):
+        return error.sentence
+    return "; ".join(
+        f"{fault.field if _PLAIN_FIELD.fullmatch(fault.field) else 'a field'} {fault.message}"
+        for fault in error.details
+    )

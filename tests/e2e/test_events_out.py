@@ -1,0 +1,75 @@
+"""The end of a transfer on the whole stack, as a topic hears of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.local.drop import drop, source_container
+from infra.local.stack import MAILBOXES, Stack
+from tests.e2e.test_main_job import ended, engine_is_content, until
+from tests.topic import Topic, running_topic
+
+MAILBOX = MAILBOXES[0]
+
+
+@pytest.fixture(scope="module")
+def topic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topic]:
+    """A topic that the stack of these tests tells of its transfers."""
+    with running_topic(tmp_path_factory.mktemp("topic")) as topic:
+        yield topic
+
+
+@pytest.fixture(scope="module")
+def telling_stack(topic: Topic) -> Iterator[Stack]:
+    """A stack with the topic set."""
+    settings = {"EVENT_GRID_TOPIC_ENDPOINT": topic.url, "ALLOWED_MAILBOXES": MAILBOX}
+    with pytest.MonkeyPatch.context() as environment:
+        # The environment's own wins over a stack's settings.
+        environment.setenv("REQUESTS_CA_BUNDLE", str(topic.authority))
+        with Stack(settings=settings) as running:
+            yield running
+
+
+def told(topic: Topic, transfer_id: str) -> dict[str, Any]:
+    """The one event of a transfer."""
+
+    def events() -> list[dict[str, Any]] | None:
+        sent = [event for _, _, batch in topic.requests for event in batch]
+        return [event for event in sent if event["data"]["id"] == transfer_id] or None
+
+    (event,) = until(events)
+    return event
+
+
+def test_the_topic_hears_of_an_attachment(telling_stack: Stack, topic: Topic) -> None:
+    """With its id, so that somebody can go on from there."""
+    item = telling_stack.outlook.add_item(MAILBOX, "message")
+    to = f"{MAILBOX}/messages/{item}"
+    dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
+    event = told(topic, dropped.transfer_id)
+    (attachment,) = telling_stack.outlook.attachments(MAILBOX, item)
+    assert event["type"] == "BlobToOutlook.Attached"
+    assert event["subject"] == event["data"]["blob"] == dropped.blob
+    assert event["data"]["attachmentId"] == attachment.id
+
+
+def test_the_topic_hears_of_a_failure(telling_stack: Stack, topic: Topic) -> None:
+    """With the reason."""
+    to = f"{MAILBOXES[1]}/messages/M="
+    dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
+    event = told(topic, dropped.transfer_id)
+    assert event["type"] == "BlobToOutlook.Failed"
+    assert event["data"]["error"]["code"] == "MailboxNotAllowed"
+
+
+def test_a_failing_topic_fails_no_transfer(telling_stack: Stack, topic: Topic) -> None:
+    """The file is attached and recorded as if there were no topic."""
+    topic.answers = [(403, {})]
+    item = telling_stack.outlook.add_item(MAILBOX, "message")
+    to = f"{MAILBOX}/messages/{item}"
+    dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
+    told(topic, dropped.transfer_id)
+    record = ended(source_container(telling_stack.info), dropped.blob)
+    assert record["attachmentstatus"] == "attached"
+    engine_is_content(telling_stack)

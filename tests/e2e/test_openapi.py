@@ -1,0 +1,94 @@
+"""The description of the API is true: a fuzzer that believes it finds nothing wrong."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import (
+    content_type_conformance,
+    not_a_server_error,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from infra.local.stack import MAILBOXES, Stack
+from shared.triggers.openapi import CALLS
+from tests.e2e.api import Api
+
+EXAMPLES = 60
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+FUZZING = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.mark.timeout(240)
+def test_a_fuzzer_finds_nothing_wrong(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every operation, called with what its description allows: no 5xx, and answers as told."""
+    api = Api(stack)
+    schema = schemathesis.openapi.from_dict(api.call("GET", "/openapi.json").json())
+    statuses: Counter[int] = Counter()
+    operations = [each.ok() for each in schema.get_all_operations()]  # type: ignore[union-attr]  # it is sound
+    for operation in operations:
+
+        @FUZZING
+        @given(case=operation.as_strategy())
+        def fuzz(case: schemathesis.Case[Any]) -> None:
+            base = stack.info.functions_url
+            answer = case.call(base_url=base, headers=api.key)
+            statuses[answer.status_code] += 1
+            case.validate_response(answer, checks=CHECKS)
+
+        fuzz()
+    with capsys.disabled():
+        told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+        print(f"\nschemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
+    assert len(operations) == len(CALLS)
+    assert statuses.total() >= 5 * EXAMPLES
+    assert max(statuses) < 500
+    assert {200, 404} <= set(statuses)
+
+
+def test_good_orders_are_answered_as_described(stack: Stack) -> None:
+    """What no fuzzer guesses: orders of blobs that are there, and the attachment afterwards."""
+    api = Api(stack)
+    schema = schemathesis.openapi.from_dict(api.call("GET", "/openapi.json").json())
+    item = stack.outlook.add_item(MAILBOXES[0], "message")
+    order = {"blob": api.put("openapi.pdf", b"x"), "mailbox": MAILBOXES[0], "messageId": item}
+
+    def conforms(method: str, path: str, answer: requests.Response) -> None:
+        parameters = {"id": id_} if "{id}" in path else {}
+        case = schema[path][method].Case(path_parameters=parameters)
+        case.validate_response(answer, checks=CHECKS)
+
+    id_ = ""
+    placed = api.order(**order)
+    conforms("POST", "/api/transfers", placed)
+    id_ = placed.json()["id"]
+    api.ended(id_)
+    conforms("POST", "/api/transfers", api.order(**order))
+    several = {name: value for name, value in order.items() if name != "blob"}
+    conforms("POST", "/api/transfers", api.order(blobs=[order["blob"], "nope"], **several))
+    conforms("GET", "/api/transfers", api.call("GET", "/transfers"))
+    conforms("GET", "/api/transfers/{id}", api.call("GET", f"/transfers/{id_}"))
+    conforms("DELETE", "/api/transfers/{id}", api.call("DELETE", f"/transfers/{id_}"))
+    path = "/api/transfers/{id}/attachment"
+    conforms("GET", path, api.call("GET", f"/transfers/{id_}/attachment"))
+    content = api.call("GET", f"/transfers/{id_}/attachment/content")
+    conforms("GET", f"{path}/content", content)
+    conforms("DELETE", path, api.call("DELETE", f"/transfers/{id_}/attachment"))
+    conforms("GET", "/api/health/ready", api.call("GET", "/health/ready"))

@@ -1,0 +1,159 @@
+"""Readiness against real parts: what is missing is named, and nothing waits for what hangs."""
+
+import re
+from threading import Event
+from typing import Any, cast
+
+import pytest
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
+from azure.storage.blob import BlobServiceClient
+
+from infra.local.outlook import Fault, catalogue
+from shared.storage.blob_source import BlobSource
+from shared.transfer.readiness import Check, Readiness
+from tests.conftest import MakeHarness
+from tests.harness import Harness
+
+
+def readiness(harness: Harness, **limits: float) -> Readiness:
+    return Readiness(harness.source, harness.graph, **limits)
+
+
+def by_name(found: tuple[Check, ...]) -> dict[str, Check]:
+    assert [each.name for each in found] == ["identity", "container", "graph"]
+    return {each.name: each for each in found}
+
+
+def faults_of(harness: Harness) -> list[str]:
+    """The names of the checks that are not ok."""
+    return [each.name for each in readiness(harness).check() if not each.ok]
+
+
+class Credential:
+    """A credential that fails, after a wait if need be."""
+
+    def __init__(self, gate: Event | None = None, error: type[Exception] | None = None) -> None:
+        self.asked = 0
+        self._gate = gate
+        self._error = error or ClientAuthenticationError
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        self.asked += 1
+        if self._gate is not None:
+            self._gate.wait()
+        raise self._error("secret detail")
+
+    @property
+    def as_credential(self) -> TokenCredential:
+        return cast("TokenCredential", self)
+
+
+def test_everything_is_there(make_harness: MakeHarness) -> None:
+    """Each check has its own line, and the token is used, so that Graph has seen it."""
+    harness = make_harness()
+    found = readiness(harness).check()
+    assert all(each.ok for each in found)
+    assert by_name(found)["graph"].to_json() == {
+        "name": "graph",
+        "ok": True,
+        "message": "Graph answers.",
+    }
+    (asked,) = [each for each in harness.emulator.requests if each.kind == "other"]
+    assert (asked.method, asked.target) == ("GET", "/v1.0")
+    assert "Authorization" in asked.headers
+
+
+@pytest.mark.parametrize("error", [ClientAuthenticationError, ZeroDivisionError])
+def test_without_an_identity(make_harness: MakeHarness, error: type[Exception]) -> None:
+    """Neither a token nor Graph; whatever was raised, its text stays inside."""
+    harness = make_harness()
+    harness.graph._credential = Credential(error=error).as_credential
+    found = by_name(readiness(harness).check())
+    assert [each.ok for each in found.values()] == [False, True, False]
+    assert "secret" not in str(found)
+    if error is ClientAuthenticationError:
+        assert "GRAPH_CLIENT_ID" in found["identity"].message
+
+
+def test_without_the_container(make_harness: MakeHarness) -> None:
+    """The setting that names it is in the sentence."""
+    harness = make_harness()
+    harness.container.delete_container()
+    found = by_name(readiness(harness).check())
+    assert [each.ok for each in found.values()] == [True, False, True]
+    assert "SOURCE_CONTAINER" in found["container"].message
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ((r"AccountKey=[^;]+", "AccountKey=c2VjcmV0"), "403 AuthorizationFailure"),
+        ((r"BlobEndpoint=http://[^/]+", "BlobEndpoint=http://127.0.0.1:1"), "no answer"),
+    ],
+)
+def test_storage_that_refuses_or_is_away(
+    azurite: str, make_harness: MakeHarness, change: tuple[str, str], says: str
+) -> None:
+    """One try; neither key nor address is told."""
+    harness = make_harness()
+    with BlobServiceClient.from_connection_string(re.sub(*change, azurite)) as service:
+        source = BlobSource(service.get_container_client(harness.source.container))
+        found = by_name(Readiness(source, harness.graph).check())
+    assert not found["container"].ok
+    assert says in found["container"].message
+    assert not {"c2VjcmV0", "127.0.0.1"} & set(found["container"].message.split())
+
+
+@pytest.mark.parametrize(
+    ("status", "ok"), [(200, True), (400, True), (403, True), (401, False), (429, False)]
+)
+def test_any_answer_but_trouble_will_do(make_harness: MakeHarness, status: int, ok: bool) -> None:
+    """A call that needs no permission may be refused all the same."""
+    harness = make_harness()
+    harness.graph.identity()
+    refused = catalogue.refused(status)
+    harness.emulator.faults.add(Fault(misbehaviour=refused, kind="other", times=None))
+    assert faults_of(harness) == ([] if ok else ["graph"])
+
+
+@pytest.mark.parametrize(
+    "misbehaviour",
+    [catalogue.refused(503), catalogue.hang(), catalogue.lost_answer("reset")],
+    ids=lambda misbehaviour: misbehaviour.name,
+)
+def test_graph_in_trouble(make_harness: MakeHarness, misbehaviour: Any) -> None:
+    """The others are ready."""
+    harness = make_harness()
+    harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind="other"))
+    assert faults_of(harness) == ["graph"]
+
+
+def test_graph_away(make_harness: MakeHarness) -> None:
+    """Nobody listens there; the token of before is still good."""
+    harness = make_harness()
+    harness.graph.identity()
+    harness.emulator.stop()
+    found = by_name(readiness(harness).check())
+    assert [each.ok for each in found.values()] == [True, True, False]
+    assert "the connection could not be made" in found["graph"].message
+    assert harness.emulator.url not in str(found)
+
+
+def test_what_hangs_is_waited_for_only_so_long(make_harness: MakeHarness) -> None:
+    """The others have their findings, and however often somebody asks, it hangs once."""
+    harness = make_harness()
+    gate = Event()
+    credential = Credential(gate)
+    ready = readiness(harness, seconds=0.2)
+    harness.graph._credential = credential.as_credential
+    for _ in range(100):
+        found = by_name(ready.check())
+        assert not found["graph"].ok
+        assert "No answer within 0.2 seconds" in found["identity"].message
+        if found["container"].ok:
+            break
+    assert found["container"].ok
+    # The identity's check and Graph's own each ask for a token.
+    assert credential.asked == 2
+    gate.set()

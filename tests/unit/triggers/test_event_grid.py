@@ -1,0 +1,479 @@
+"""The Event Grid door: which events start what, and what becomes of all others."""
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import azure.durable_functions as df
+import grpc
+import pytest
+from azure.storage.blob import BlobServiceClient
+
+from shared.errors import (
+    BlobDeleted,
+    BlobNotFound,
+    InternalError,
+    MailboxNotAllowed,
+    StorageUnavailable,
+    TransferError,
+)
+from shared.settings import Settings
+from shared.storage.blob_source import BlobSource
+from shared.transfer.orders import AttachOrder
+from shared.transfer.starting import Placed, Started, Starter
+from shared.transfer.watching import Transfer
+from shared.triggers.event_grid import event_grid_functions
+from tests.memory_storage import MemoryContainer
+from tests.virtual_engine import VirtualClock
+
+HOST = "account.blob.core.windows.net"
+SECRET = "sv=2025&sig=SECRET"
+ORDER = {"blob": "a.pdf", "mailbox": "reports@contoso.com", "messageId": "M="}
+
+
+@dataclass
+class NotingStarter:
+    """Notes what the door asks for. ``blobs``: those there are, all of them when None."""
+
+    blobs: set[str] | None = None
+    placed: tuple[Placed, ...] = ()
+    failure: Exception | None = None
+    names: list[str] = field(default_factory=list)
+    orders: list[tuple[AttachOrder, str]] = field(default_factory=list)
+
+    async def from_blob(self, _client: object, name: str) -> Started:
+        self.names.append(name)
+        if self.failure:
+            raise self.failure
+        if self.blobs is not None and name not in self.blobs:
+            raise BlobDeleted(name)
+        return Started("transfer", joined=True)
+
+    async def ordered(self, _client: object, order: AttachOrder, key: str) -> tuple[Placed, ...]:
+        self.orders.append((order, key))
+        if self.failure:
+            raise self.failure
+        return self.placed
+
+
+def deliver(starter: object, event: object, client: object = None, host: str = HOST) -> None:
+    """Hand one event to the function, as the worker does."""
+    settings = Settings.model_validate({"source_container": "inbox"})
+    app = df.DFApp()
+    app.register_functions(event_grid_functions(settings, cast("Starter", starter), host))
+    functions = {f.get_function_name(): f.get_user_function() for f in app.get_functions()}
+    function: Any = functions["event_received"]
+    text = event if isinstance(event, str) else json.dumps(event)
+    asyncio.run(function.client_function(event=text, client=client))
+
+
+def only_entry(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    """The one thing that the app said."""
+    (entry,) = [record for record in caplog.records if record.name.startswith("shared.")]
+    return entry
+
+
+def created(name: str = "a.pdf", **changed: object) -> dict[str, Any]:
+    """A ``BlobCreated`` event in the Event Grid schema, with some of its parts changed."""
+    data = {"api": "PutBlob", "url": f"https://{HOST}/inbox/{name}?{SECRET}", "blobType": "Block"}
+    event: dict[str, Any] = {
+        "id": "event-1",
+        "topic": "/subscriptions/s/providers/Microsoft.Storage/storageAccounts/account",
+        "subject": f"/blobServices/default/containers/inbox/blobs/{name}",
+        "eventType": "Microsoft.Storage.BlobCreated",
+        "eventTime": "2025-01-02T03:04:05.6789012Z",
+        "dataVersion": "",
+    }
+    return (
+        event
+        | {"data": data | {k: v for k, v in changed.items() if k in data}}
+        | {k: v for k, v in changed.items() if k not in data}
+    )
+
+
+def as_cloud_event(event: dict[str, Any]) -> dict[str, Any]:
+    """The same event in the CloudEvents schema."""
+    return {
+        "specversion": "1.0",
+        "id": event["id"],
+        "source": event["topic"],
+        "type": event["eventType"],
+        "subject": event["subject"],
+        "time": "2025-01-02T05:04:05+02:00",
+        "data": event["data"],
+    }
+
+
+def requested(data: object, **changed: object) -> dict[str, Any]:
+    """An ``AttachRequested`` event in the CloudEvents schema."""
+    return {
+        "specversion": "1.0",
+        "id": "event-2",
+        "source": "/invoices",
+        "type": "BlobToOutlook.AttachRequested",
+        "data": data,
+    } | changed
+
+
+# --- blobs that were created ---
+
+
+@pytest.mark.parametrize("api", ["PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"])
+@pytest.mark.parametrize("schema", [dict, as_cloud_event], ids=["event grid", "cloud events"])
+def test_a_complete_blob_is_started(api: str, schema: Any) -> None:
+    """Once for each event, in either schema."""
+    starter = NotingStarter()
+    deliver(starter, schema(created(api=api)))
+    assert starter.names == ["a.pdf"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        created(api="CreateFile"),
+        created(api="SftpCreate"),
+        created(api="AppendFile"),
+        created(subject="/blobServices/default/containers/other/blobs/a.pdf"),
+        created(url=f"https://{HOST}/other/a.pdf?{SECRET}"),
+        created(url=f"https://{HOST}/inbox-2/a.pdf?{SECRET}"),
+        created(url=f"https://stranger.blob.core.windows.net/inbox/a.pdf?{SECRET}"),
+        created(url=f"https://{HOST}@evil.example/inbox/a.pdf?{SECRET}"),
+        created(url=f"https://{HOST}.evil.example/inbox/a.pdf?{SECRET}"),
+        created(url=f"{HOST}/inbox/a.pdf?{SECRET}"),
+        created(eventType="Microsoft.Storage.BlobDeleted"),
+        created(eventType="microsoft.storage.blobcreated"),
+        as_cloud_event(created(eventType="x\ny")),
+    ],
+)
+def test_what_is_not_for_this_app_is_dropped(
+    event: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged in one line that has no secret, and nothing is looked at."""
+    starter = NotingStarter()
+    with caplog.at_level(logging.INFO):
+        deliver(starter, event)
+    assert (starter.names, starter.orders) == ([], [])
+    entry = only_entry(caplog)
+    assert entry.levelno == logging.INFO
+    assert "'event-1' is dropped" in entry.getMessage()
+    assert "SECRET" not in caplog.text
+    assert "\n" not in entry.getMessage()
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "",
+        "{",
+        DEEP,
+        '{"id": ' + DEEP,
+        "[]",
+        "null",
+        '"text"',
+        {},
+        created(id=None),
+        created(id=""),
+        created(id={"a": 1}),
+        created(eventType=7),
+        created(subject=None),
+        created(subject=""),
+        created(subject="/blobServices/default/containers/inbox"),
+        created(subject="/blobServices/default/containers/inbox/blobs/"),
+        created(subject=f"https://{HOST}/inbox/a.pdf?{SECRET}"),
+        created(data=None),
+        created(data=[SECRET]),
+        created(data={"url": SECRET}),
+        created(data={"api": "PutBlob"}),
+        created(api=["PutBlob"]),
+        created(url={"sig": "SECRET"}),
+        created("a" * 1_025),
+        created("a\nb"),
+        created("a\x00b"),
+        created("a\u2028b"),
+        created("a\ud800b"),
+        as_cloud_event(created(id="")),
+        {"specversion": "1.0", "id": "x", "eventType": "Microsoft.Storage.BlobCreated"},
+    ],
+    ids=lambda event: json.dumps(event)[:60],
+)
+def test_a_malformed_event_is_refused_and_not_raised(
+    event: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another delivery would be as malformed: one warning without its text, and no more."""
+    starter = NotingStarter()
+    deliver(starter, event)
+    assert (starter.names, starter.orders) == ([], [])
+    entry = only_entry(caplog)
+    assert entry.levelno == logging.WARNING
+    assert "is refused" in entry.getMessage()
+    assert "SECRET" not in caplog.text
+    assert "\n" not in entry.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("a b#?&+.pdf", ["a b#?&+.pdf"]),
+        ("/leading.pdf", ["/leading.pdf"]),
+        ("//two.pdf", ["//two.pdf"]),
+        ("folder/blobs/a.pdf", ["folder/blobs/a.pdf"]),
+        ("ä\u202e👩.pdf", ["ä\u202e👩.pdf"]),
+        ("r@contoso.com/messages/A%2FB/a.pdf", ["r@contoso.com/messages/A%2FB/a.pdf"]),
+        ("https://evil.example/a", ["https://evil.example/a"]),
+    ],
+)
+def test_a_name_is_taken_as_the_subject_has_it(name: str, asked: list[str]) -> None:
+    """Whatever its URL is: nothing of that is ever fetched."""
+    starter = NotingStarter()
+    deliver(starter, created(name))
+    assert starter.names == asked
+
+
+@pytest.mark.parametrize(
+    ("subject", "blob"), [("a%20b.pdf", "a b.pdf"), ("M%252F.pdf", "M%2F.pdf")]
+)
+def test_a_name_that_its_sender_encoded_is_decoded_once(subject: str, blob: str) -> None:
+    """After no blob was found under the name as it came."""
+    starter = NotingStarter(blobs={blob})
+    deliver(starter, created(subject))
+    assert starter.names == [subject, blob]
+
+
+@pytest.mark.parametrize("name", ["a%0Ab.pdf", "a%00b.pdf"])
+def test_a_name_that_decodes_to_none_is_refused(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No storage is asked for what it cannot hold."""
+    starter = NotingStarter(blobs=set())
+    deliver(starter, created(name))
+    assert starter.names == [name]
+    assert "control character" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("../secret.pdf", "UnsupportedBlob"),
+        ("a/../../other/secret.pdf", "UnsupportedBlob"),
+        ("..\\secret.pdf", "UnsupportedBlob"),
+        ("%2e%2e/secret.pdf", "UnsupportedBlob"),
+        ("%2E%2E%2Fsecret.pdf", "UnsupportedBlob"),
+        ("%252e%252e/secret.pdf", "BlobDeleted"),
+        ("/secret.pdf", "BlobDeleted"),
+        ("gone.pdf", "BlobDeleted"),
+    ],
+)
+def test_no_name_leads_out_of_the_container(
+    name: str, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The real starter finds nothing there, and the event is over."""
+    container = MemoryContainer("inbox", VirtualClock())
+    container.put("secret.pdf", b"1", None, {})
+    starter = Starter(Settings(), BlobSource(container.as_client()))
+    deliver(starter, created(name))
+    assert f"starts nothing: {code}" in caplog.text
+
+
+def test_a_transfer_that_the_blob_trigger_started_is_joined() -> None:
+    """The engine knows its id already: nothing fails, and nothing is started again."""
+    ids: list[str] = []
+
+    class AlreadyRunning(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.ALREADY_EXISTS
+
+    class Engine:
+        async def schedule_new_orchestration(self, *_: object, instance_id: str, **__: Any) -> str:
+            if instance_id in ids:
+                raise AlreadyRunning
+            ids.append(instance_id)
+            return instance_id
+
+    container = MemoryContainer("inbox", VirtualClock())
+    container.put("a.pdf", b"1", None, {"mailbox": "reports@contoso.com", "messageid": "M="})
+    starter = Starter(Settings(), BlobSource(container.as_client()))
+    client = Engine()
+    asyncio.run(starter.from_blob(cast("df.DurableFunctionsClient", client), "a.pdf"))
+    deliver(starter, created(), client)
+    deliver(starter, as_cloud_event(created()), client)
+    assert len(ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        (HOST, f"https://{HOST.replace('.blob.', '.dfs.')}/inbox/a.pdf"),
+        (HOST, f"https://{HOST.upper()}/inbox/a.pdf"),
+        ("127.0.0.1:10000/devstoreaccount1", "http://127.0.0.1:10000/devstoreaccount1/inbox/a.pdf"),
+    ],
+)
+def test_the_account_has_several_names(host: str, url: str) -> None:
+    """Its Data Lake endpoint, in any case; an emulator has the account in its path."""
+    starter = NotingStarter()
+    deliver(starter, created(url=url), host=host)
+    assert starter.names == ["a.pdf"]
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        f"BlobEndpoint=https://{HOST}/;SharedAccessSignature={SECRET}",
+        "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=c2VjcmV0;"
+        "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;",
+    ],
+    ids=["signature", "emulator"],
+)
+def test_the_clients_of_the_account_name_it_well(connection: str) -> None:
+    """By their host name, or by what follows the scheme of their URL."""
+    with BlobServiceClient.from_connection_string(connection) as service:
+        url = service.get_blob_client("inbox", "a.pdf").url
+        for host in (service.primary_hostname, service.url.partition("://")[2]):
+            starter = NotingStarter()
+            deliver(starter, created(url=url), host=host)
+            assert starter.names == ["a.pdf"]
+
+
+# --- orders ---
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        requested(ORDER),
+        {
+            "id": "event-2",
+            "subject": "any",
+            "eventType": "BlobToOutlook.AttachRequested",
+            "data": ORDER,
+            "dataVersion": "1",
+        },
+    ],
+    ids=["cloud events", "event grid"],
+)
+def test_an_order_is_placed_under_the_events_id(event: dict[str, Any]) -> None:
+    """So that another delivery of it is the same attempt."""
+    starter = NotingStarter()
+    deliver(starter, event)
+    assert starter.orders == [(AttachOrder.read(ORDER), "event-2")]
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (None, "InvalidRequest"),
+        ("text", "InvalidRequest"),
+        ({}, "mailbox"),
+        (ORDER | {"blob": f"https://{HOST}/inbox/a?{SECRET}"}, "not a URL"),
+        (ORDER | {"blob": "../a.pdf"}, "blob should be a blob's name"),
+        (ORDER | {"blobs": ["b.pdf"]}, "blobs should not be there beside blob"),
+        (ORDER | {"sendTo": SECRET}, "sendTo is no field of this call"),
+        (ORDER | {f"https://{HOST}?{SECRET}\n": 1}, "a field is no field of this call"),
+        (ORDER | {"mailbox": "\ud800"}, "InvalidRequest"),
+        (ORDER | {"force": "yes"}, "force"),
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_an_order_that_cannot_be_read_is_refused(
+    data: object, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its code and its faults are logged in one line, and not what it said."""
+    starter = NotingStarter()
+    deliver(starter, requested(data))
+    assert starter.orders == []
+    entry = only_entry(caplog)
+    assert "'event-2' starts nothing: InvalidRequest" in entry.getMessage()
+    assert shown in entry.getMessage()
+    assert "SECRET" not in caplog.text
+    assert "\n" not in entry.getMessage()
+
+
+def test_an_order_for_a_mailbox_that_is_not_allowed_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By its code; the event is over."""
+    deliver(NotingStarter(failure=MailboxNotAllowed("reports@contoso.com")), requested(ORDER))
+    assert "'event-2' starts nothing: MailboxNotAllowed" in caplog.text
+
+
+def test_one_blob_of_an_order_that_cannot_be_started_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By its name; the others are on their way."""
+    placed = (
+        Placed("a.pdf", Transfer(id="t", state="queued", blob="a.pdf")),
+        Placed("b.pdf", BlobNotFound("b.pdf")),
+    )
+    deliver(NotingStarter(placed=placed), requested(ORDER))
+    entry = only_entry(caplog)
+    assert "blob 'b.pdf' is not transferred: BlobNotFound" in entry.getMessage()
+
+
+# --- what another delivery can mend, and what it cannot ---
+
+
+@pytest.mark.parametrize(
+    ("starter", "event"),
+    [
+        (NotingStarter(failure=StorageUnavailable("busy", status=503)), created()),
+        (NotingStarter(failure=StorageUnavailable("gone")), created()),
+        (NotingStarter(failure=StorageUnavailable("no role", status=403)), requested(ORDER)),
+        (
+            NotingStarter(
+                placed=(
+                    Placed("a.pdf", StorageUnavailable("busy", status=503)),
+                    Placed("b.pdf", InternalError("x")),
+                )
+            ),
+            requested(ORDER),
+        ),
+    ],
+    ids=["busy", "no answer", "no role", "one blob of an order"],
+)
+def test_storage_that_is_unavailable_is_raised(
+    starter: NotingStarter, event: dict[str, Any]
+) -> None:
+    """Event Grid delivers the event again."""
+    with pytest.raises(StorageUnavailable):
+        deliver(starter, event)
+
+
+def test_an_engine_in_trouble_is_raised() -> None:
+    """As at the other doors."""
+
+    class Unavailable(grpc.RpcError):
+        """An answer of the engine."""
+
+    with pytest.raises(grpc.RpcError):
+        deliver(NotingStarter(failure=Unavailable()), created())
+
+
+BAD_REQUEST = StorageUnavailable("InvalidUri", status=400)
+
+
+@pytest.mark.parametrize(
+    ("starter", "event"),
+    [
+        (NotingStarter(failure=BAD_REQUEST), created()),
+        (NotingStarter(placed=(Placed("a.pdf", BAD_REQUEST),)), requested(ORDER)),
+    ],
+    ids=["blob", "order"],
+)
+def test_what_storage_calls_a_bad_request_is_not_raised(
+    starter: NotingStarter, event: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would be one again."""
+    deliver(starter, event)
+    entry = only_entry(caplog)
+    assert "StorageUnavailable: InvalidUri" in entry.getMessage()
+
+
+def test_every_permanent_error_ends_the_event(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it is."""
+    failure: TransferError = InternalError("t")
+    deliver(NotingStarter(failure=failure), created())
+    assert "starts nothing: InternalError" in caplog.text
