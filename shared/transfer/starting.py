@@ -29,6 +29,7 @@ from shared.transfer.addressing import (
 )
 from shared.transfer.inspection import as_recorded
 from shared.transfer.instance_id import instance_id
+from shared.transfer.orchestrator import GO
 from shared.transfer.orders import AttachOrder
 from shared.transfer.payloads import Failure, TransferRequest
 from shared.transfer.watching import Transfer, of_content
@@ -101,12 +102,13 @@ class Starter:
         if order.force and not attempt_key:
             attempt_key = uuid.uuid4().hex
         drafts: list[Placed | _Plan] = []
-        for name in order.names:
+        for name in dict.fromkeys(order.names):
             try:
                 drafts.append(await self._draft(client, order, name, attempt_key))
             except (Permanent, StorageUnavailable) as error:
                 drafts.append(Placed(name, error))
-        return await self._start_in_order(client, drafts)
+        placed = await self._start_in_order(client, drafts)
+        return tuple(placed[name] for name in order.names)
 
     async def _draft(
         self, client: df.DurableFunctionsClient, order: AttachOrder, name: str, attempt_key: str
@@ -148,27 +150,42 @@ class Starter:
 
     async def _start_in_order(
         self, client: df.DurableFunctionsClient, drafts: list[Placed | _Plan]
-    ) -> tuple[Placed, ...]:
+    ) -> dict[str, Placed]:
         """Start the plans so that each but the first waits for the one before it.
 
         The last is started first: whoever is told to go on must be there to hear it.
         """
-        placed = [each for each in drafts if isinstance(each, Placed)]
-        plans = [each for each in drafts if isinstance(each, _Plan)]
-        started: dict[str, Placed] = {each.blob: each for each in placed}
-        following = None
-        for place, plan in reversed(list(enumerate(plans))):
-            update = {"next": following, "follows": place > 0}
-            request = plan.request.model_copy(update=update)
-            if plan.known is not None:
-                # Some task hubs replace a finished instance, others refuse its id.
-                await client.purge_orchestration(plan.id)
-            await self._schedule(client, plan.id, request)
-            queued = request.status.model_dump()
-            started[request.blob] = Placed(request.blob, Transfer(id=plan.id, **queued))
-            following = plan.id
-        names = [each.blob if isinstance(each, Placed) else each.request.blob for each in drafts]
-        return tuple(started[name] for name in names)
+        started: dict[str, Placed] = {}
+        first = next((each for each in drafts if isinstance(each, _Plan)), None)
+        following: str | None = None
+        for each in reversed(drafts):
+            if isinstance(each, Placed):
+                started[each.blob] = each
+                if isinstance(each.outcome, Transfer):
+                    # It may be one that waits, of a call that was cut off. Others do not listen.
+                    following = each.outcome.id
+                continue
+            update = {"next": following, "follows": each is not first}
+            request = each.request.model_copy(update=update)
+            await self._start(client, each, request, following)
+            status = request.status.model_dump()
+            started[request.blob] = Placed(request.blob, Transfer(id=each.id, **status))
+            following = each.id
+        return started
+
+    async def _start(
+        self,
+        client: df.DurableFunctionsClient,
+        plan: _Plan,
+        request: TransferRequest,
+        following: str | None,
+    ) -> None:
+        if plan.known is not None:
+            # Some task hubs replace a finished instance, others refuse its id.
+            await client.purge_orchestration(plan.id)
+        if not await self._schedule(client, plan.id, request) and following:
+            # Another call was faster, and its transfer knows nothing of who follows here.
+            await client.raise_orchestration_event(following, GO)
 
     async def _schedule(
         self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
