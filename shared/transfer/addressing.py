@@ -49,6 +49,16 @@ def read_address(name: str, metadata: Mapping[str, str]) -> Address:
     )
 
 
+def described_file(name: str, metadata: Mapping[str, str]) -> tuple[str, str | None]:
+    """What the blob's file is called, and its content id, wherever it goes.
+
+    Raises :class:`ContradictoryAddress` when a key is there twice.
+    """
+    values = _address_metadata(metadata)
+    file_name = values.get("filename") or decode(name.rsplit("/", 1)[-1])
+    return safe_file_name(file_name), safe_content_id(values.get("contentid"))
+
+
 def decode(value: str) -> str:
     """Percent-decode once as UTF-8. ``+`` stays, and so does what is no valid escape."""
 
@@ -156,4 +166,5 @@ def fault_of_item_id(item_id: str) -> str | None:
 def _item(mailbox: str, type_: ItemType, item_id: str) -> OutlookItem:
     if fault := fault_of_mailbox(mailbox) or fault_of_item_id(item_id):
         raise ContradictoryAddress(fault)
-    return OutlookItem(mailbox, type_, item_id)
+    # One address in two cases is one mailbox, and one transfer.
+    return OutlookItem(mailbox.lower(), type_, item_id)

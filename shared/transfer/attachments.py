@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from shared.errors import (
     AttachmentNotFound,
+    BlobDeleted,
     DownloadTooLarge,
     ItemNotFound,
     MailboxNotAllowed,
@@ -24,6 +25,7 @@ from shared.outlook.item import OutlookItem
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint
 from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.storage_errors import BlobChanged
 from shared.transfer.decisions import Action, Call, decide
 from shared.transfer.instance_id import is_of
 from shared.transfer.payloads import Payload, TransferStatus
@@ -127,7 +129,24 @@ class Attachments:
             )
         if not self.settings.allows(mailbox):
             raise MailboxNotAllowed(mailbox)
-        return OutlookItem(mailbox, type_, id_), attachment_id
+        item = OutlookItem(mailbox, type_, id_)
+        if status.recorded:
+            self._prove(status, item, attachment_id)
+        return item, attachment_id
+
+    def _prove(self, status: TransferStatus, item: OutlookItem, attachment_id: str) -> None:
+        """That the attachment is the blob's: whoever writes metadata may name any other."""
+        answer, md5 = self.graph.attachment_md5(item, attachment_id)
+        self._check(Call.CONTENT, answer, item)
+        try:
+            own = self.source.md5_of(self.source.look(status.blob))
+        except (BlobChanged, BlobDeleted):
+            own = None
+        if own is None or md5 != own:
+            raise AttachmentNotFound(
+                "The blob's record names an attachment that is not of the blob's content. "
+                "Look at the item in Outlook."
+            )
 
     def _check(self, call: Call, answer: Answer, item: OutlookItem) -> None:
         row = decide(call, answer)

@@ -43,7 +43,8 @@ class Inspector:
                 return _superseded(work)
             record = read_record(blob.metadata)
             if self._is_done(request, record, blob):
-                return Inspection(ended=as_recorded(record, request.status))
+                status = request.status.model_copy(update={"size": blob.size})
+                return Inspection(ended=as_recorded(record, status))
             if request.refused:
                 return _refused(work, request.refused)
             self._check(request, blob)
@@ -135,5 +136,6 @@ def as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferSta
             "state": _STATES.get(record.status, "failed"),
             "attachment_id": record.attachment_id or None,
             "error": error,
+            "recorded": True,
         }
     )

@@ -20,19 +20,12 @@ MAILBOX = "mailbox_budget"
 ITEM = "item_turn"
 
 # A turn that is not given back belongs to a dead transfer: no activity takes so long.
-LEASE = timedelta(minutes=15)
+LEASE = timedelta(minutes=30)
 # Who does not ask again so long after being told to is dead, too, and waits no more.
 _PATIENCE = timedelta(minutes=5)
-# Who waits for a turn is woken when it is free; in case that message is lost, it asks by itself.
-_POLL_SECONDS = 60.0
-
-
-class AskForTurn(Payload):
-    """The input of ``ask``: a transfer under way ``since`` then wants to send ``size`` bytes."""
-
-    transfer_id: str
-    since: datetime
-    size: int = 0
+# Who waits for a turn is woken when it is free, unless it is the first and came too late for the
+# holder to know of it; in case that message is lost, the others ask by themselves, too.
+_FIRST_POLL_SECONDS, _POLL_SECONDS = 5.0, 60.0
 
 
 class GiveTurnBack(Payload):
@@ -43,13 +36,25 @@ class GiveTurnBack(Payload):
     rest_seconds: float = 0.0
 
 
+class AskForTurn(GiveTurnBack):
+    """The input of ``ask``: a transfer under way ``since`` then wants to send ``size`` bytes.
+
+    A turn that it still holds is given back by it.
+    """
+
+    since: datetime
+    size: int = 0
+
+
 class Turn(Payload):
     """The answer to both: granted, or to be asked for again in so many seconds.
 
-    ``wake``: the transfers that had better ask again now than when they were told to.
+    ``awaited``: others wait for this turn to end. ``wake``: the transfers that had better ask
+    again now than when they were told to.
     """
 
     granted: bool = False
+    awaited: bool = False
     wait_seconds: float = 0.0
     wake: tuple[str, ...] = ()
 
@@ -110,33 +115,32 @@ class Budget(BaseModel):
         return not (self.held or self.line or self.spent or self.closed_until)
 
     def ask(self, ask: AskForTurn, limits: Limits, now: datetime) -> Turn:
-        """Grant a turn if one is free for the asker and for all who come before it.
-
-        Asked again by who holds it, the turn is granted anew.
-        """
+        """Grant a turn if one is free for the asker and for all who come before it."""
+        self._end_turn(ask, now)
         self.tidy(limits, now)
         own = _Waiting(since=ask.since, transfer_id=ask.transfer_id, size=ask.size, asks_at=now)
-        self.held.pop(ask.transfer_id, None)
-        self.line = [each for each in self.line if each.transfer_id != ask.transfer_id]
         ahead = [each for each in self.line if each.place < own.place]
         wait = self._wait(own, ahead, limits, now)
         if wait <= 0:
             self.held[ask.transfer_id] = _Held(until=now + LEASE, size=ask.size)
-            return Turn(granted=True, wake=self._wake(limits, now))
+            return Turn(granted=True, awaited=bool(self.line), wake=self._wake(limits, now))
         own.asks_at = now + timedelta(seconds=wait)
         self.line = sorted([*self.line, own], key=lambda each: each.place)
-        return Turn(wait_seconds=wait)
+        return Turn(wait_seconds=wait, wake=self._wake(limits, now))
 
     def give_back(self, back: GiveTurnBack, limits: Limits, now: datetime) -> Turn:
         """End a turn, or the wait for one; the bytes that were sent count from now on."""
+        self._end_turn(back, now)
+        self.tidy(limits, now)
+        return Turn(wake=self._wake(limits, now))
+
+    def _end_turn(self, back: GiveTurnBack, now: datetime) -> None:
         self.line = [each for each in self.line if each.transfer_id != back.transfer_id]
         if self.held.pop(back.transfer_id, None) and back.sent:
             self.spent.append(_Spent(at=now, size=back.sent))
         if back.rest_seconds:
             rest = now + timedelta(seconds=back.rest_seconds)
             self.closed_until = max(self.closed_until or rest, rest)
-        self.tidy(limits, now)
-        return Turn(wake=self._wake(limits, now))
 
     def tidy(self, limits: Limits, now: datetime) -> None:
         """Forget what counts no more; a turn that ran out counts with all its bytes."""
@@ -168,7 +172,8 @@ class Budget(BaseModel):
             return (self.closed_until - now).total_seconds()
         if len(self.held) + len(ahead) >= limits.at_once:
             rounds = 1 + len(ahead) // limits.at_once
-            return min(_POLL_SECONDS * rounds, LEASE.total_seconds())
+            poll = _POLL_SECONDS * rounds if ahead else _FIRST_POLL_SECONDS
+            return min(poll, LEASE.total_seconds())
         if limits.window_bytes is None or not own.size:
             return 0.0
         before = sum(each.size for each in ahead)

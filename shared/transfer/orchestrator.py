@@ -30,8 +30,8 @@ from shared.transfer.work import (
     Step,
 )
 
-# The external events that cancel a transfer, and that begin one which follows another.
-CANCEL, GO = "cancel", "go"
+# The external event that cancels a transfer.
+CANCEL = "cancel"
 # How long storage may be out of reach before the first look and for the record: an outage ends,
 # and a blob that somebody has leased can be written when the lease ends.
 STORAGE_PATIENCE = timedelta(hours=4)
@@ -51,18 +51,23 @@ _RECORDS: dict[str, RecordedStatus] = {
 }
 
 
+def go_after(transfer_id: str) -> str:
+    """The external event that begins a transfer which follows this one."""
+    return f"go after {transfer_id}"
+
+
 def attach_blob(ctx: OrchestrationContext, payload: dict[str, Any]) -> Steps[dict[str, object]]:
     """Transfer one blob to one item; the output is the transfer's last status."""
     transfer = _Transfer(ctx, TransferRequest.from_json(payload))
     try:
         yield from transfer.run()
-    except TaskFailedError:
+    except Exception:
         # A bug of ours: clean up and say so, then let the engine show the instance as failed.
         yield from transfer.end_after_a_bug()
-        transfer.let_the_next_begin()
+        yield from transfer.let_the_next_begin()
         yield from transfer.announce()
         raise
-    transfer.let_the_next_begin()
+    yield from transfer.let_the_next_begin()
     yield from transfer.announce()
     transfer.show()
     return transfer.status.to_json()
@@ -75,6 +80,9 @@ class _Transfer:
         self.ctx = ctx
         self.request = request
         self.status = request.status
+        self.go: Task[Any] | None = None
+        if request.follows:
+            self.go = ctx.wait_for_external_event(go_after(request.follows))
         self.recorded: RecordedStatus | None = None
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
         self.waits = Waits(ctx, self.cancelled)
@@ -86,8 +94,8 @@ class _Transfer:
         self.ctx.set_custom_status(self.status.model_copy(update=fields).to_json())
 
     def run(self) -> Steps[None]:
-        if self.request.follows:
-            yield from self.waits.until_told(GO, FOLLOWING_PATIENCE)
+        if self.go:
+            yield from self.waits.until_told(self.go, FOLLOWING_PATIENCE)
         inspection = yield from self._inspect()
         record = inspection.record
         if inspection.job and self.turns:
@@ -100,10 +108,13 @@ class _Transfer:
             yield from self._record(record)
             self.recorded = record
 
-    def let_the_next_begin(self) -> None:
-        """However this transfer ended, the one that follows it goes on."""
-        if self.request.next:
-            self.ctx.send_event(self.request.next, GO)
+    def let_the_next_begin(self) -> Steps[None]:
+        """However this transfer ended, those that follow go on: after those before it, too."""
+        if self.request.next and self.go:
+            self.show()
+            yield from self.waits.until_told(self.go, FOLLOWING_PATIENCE, whatever=True)
+        for transfer_id in self.request.next:
+            self.ctx.send_event(transfer_id, go_after(self.ctx.instance_id))
 
     def announce(self) -> Steps[None]:
         """Tell the end by an event, if the app does, and if it is one that was recorded."""
@@ -171,12 +182,13 @@ class _Transfer:
         stage, most = attaching.stage, attaching.sends
         step = Step.from_json((yield self._activity(stage.value, attaching.work())))
         sent = step.sent if stage is Stage.UPLOAD else most
-        yield from turns.give_back(sent, step.wait_seconds or 0.0)
+        turns.used(sent, step.wait_seconds or 0.0)
         self.waits.heard(step)
         attaching.took(step, self.ctx.current_utc_datetime)
         if self.cancelled.is_complete:
             attaching.cancel()
         if attaching.pause is not None:
+            yield from turns.give_back()
             if attaching.pause.at_least >= _LONG_WAIT:
                 self.show(state="waiting", bytes_sent=attaching.offset)
             yield from self.waits.pause(attaching.pause)
@@ -209,8 +221,9 @@ class _Transfer:
             last = tries == FORGETTING_AT_MOST - 1 or wait > left
             step = yield from self._forget_now(resting=wait > 0, last=last)
             over = last or step.outcome != "retry"
+            turns.used(0, step.wait_seconds or 0.0)
             if over or not wait:
-                yield from turns.give_back(0, step.wait_seconds or 0.0)
+                yield from turns.give_back()
             if over:
                 return
             self.waits.heard(step)

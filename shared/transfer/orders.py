@@ -1,6 +1,7 @@
 """What somebody asks for by hand or by event: these blobs, to this item (design §6)."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
@@ -9,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.errors import FieldFault, InvalidRequest
 from shared.outlook.item import OutlookItem
-from shared.transfer.addressing import fault_of_item_id, fault_of_mailbox
+from shared.transfer.addressing import fault_of_item_id, fault_of_mailbox, safe_content_id
 
 BLOBS_AT_MOST = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -30,7 +31,7 @@ def _blob_name(name: str) -> str:
         raise ValueError("should be the name of a blob in the source container, not a URL")
     if name.startswith(("/", "\\")) or not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
         raise ValueError("should be a blob's name: no leading slash, no . or .. in its path")
-    if any(not character.isprintable() for character in name):
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise ValueError("should hold no control characters")
     return name
 
@@ -45,6 +46,12 @@ def _item_id(item_id: str) -> str:
     if fault := fault_of_item_id(item_id):
         raise ValueError(fault)
     return item_id
+
+
+def _content_id(content_id: str) -> str:
+    if not safe_content_id(content_id):
+        raise ValueError("should hold a character that a mail header can carry")
+    return content_id
 
 
 BlobName = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_blob_name)]
@@ -84,7 +91,7 @@ class AttachOrder(BaseModel):
     file_name: Short | None = None
     content_type: Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)] | None = None
     is_inline: bool | None = None
-    content_id: Short | None = None
+    content_id: Annotated[Short, AfterValidator(_content_id)] | None = None
     force: bool = False
 
     @classmethod
@@ -111,7 +118,7 @@ class AttachOrder(BaseModel):
     def item(self) -> OutlookItem:
         """The item that is to receive them."""
         type_: Any = "message" if self.message_id else "event"
-        return OutlookItem(self.mailbox, type_, self.message_id or self.event_id or "")
+        return OutlookItem(self.mailbox.lower(), type_, self.message_id or self.event_id or "")
 
 
 def _contradictions(body: Mapping[str, object]) -> Iterator[FieldFault]:

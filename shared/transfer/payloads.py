@@ -63,9 +63,9 @@ class TransferRequest(Payload):
     The address is settled at the door, once: what somebody writes to the metadata afterwards
     does not change where a running transfer goes. ``refused`` says why there is no address.
     ``ordered``: somebody asked for it, so that an earlier failure does not end it; ``force``: nor
-    does an earlier success. One that ``follows`` begins when it is told to, by the end of another
-    or after a day; ``next`` is the transfer that follows this one. ``announced``: its end is told
-    by an event.
+    does an earlier success. One that ``follows`` another transfer begins at the end of that one,
+    or after a day; ``next`` are those that follow this one. ``announced``: its end is told by an
+    event.
     """
 
     blob: str
@@ -78,8 +78,8 @@ class TransferRequest(Payload):
     refused: Failure | None = None
     ordered: bool = False
     force: bool = False
-    follows: bool = False
-    next: str | None = None
+    follows: str | None = None
+    next: tuple[str, ...] = ()
     announced: bool = False
 
     @property
@@ -102,7 +102,10 @@ class TransferRequest(Payload):
 
 
 class TransferStatus(Payload):
-    """A transfer as its watchers see it: custom status while it runs, output at its end."""
+    """A transfer as its watchers see it: custom status while it runs, output at its end.
+
+    ``recorded``: told by the blob's record, which is its writer's word, and not seen to happen.
+    """
 
     state: State = "queued"
     blob: str
@@ -114,3 +117,4 @@ class TransferStatus(Payload):
     file_name: str | None = None
     attachment_id: str | None = None
     error: Failure | None = None
+    recorded: bool = False

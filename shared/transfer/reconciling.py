@@ -5,7 +5,6 @@ file of that name at the same time. Graph's ``size`` is never the file's own (pr
 ``$value`` of a large attachment can time out, so that the bytes cannot always be had.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,6 @@ from shared.transfer.work import Job
 
 # Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
 _LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
-_CHUNK = 1_048_576
 
 
 def most_told(size: int) -> float:
@@ -113,14 +111,11 @@ class Reconciler:
             proven = bool(word)
         except (Superseded, BlobDeleted):
             return _Content(word, proven=bool(word))
-        digest = hashlib.md5(usedforsecurity=False)
         try:
-            for start in range(0, job.size, _CHUNK):
-                length = min(_CHUNK, job.size - start)
-                digest.update(self.source.read(job.blob, etag, start, length))
+            digest = self.source.md5_of(blob)
         except (BlobChanged, BlobDeleted):
             return _Content(word, proven=bool(word))
-        seen = frozenset({digest.hexdigest()})
+        seen = frozenset({digest})
         return _Content(seen if etag == job.etag else seen | word, proven=proven)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import azure.durable_functions as df
 import grpc
@@ -22,14 +22,14 @@ from shared.storage.attachment_record import AttachmentRecord, fingerprint, read
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.transfer.addressing import (
     Address,
-    decode,
+    described_file,
     read_address,
     safe_content_id,
     safe_file_name,
 )
 from shared.transfer.inspection import as_recorded
 from shared.transfer.instance_id import instance_id
-from shared.transfer.orchestrator import GO
+from shared.transfer.orchestrator import go_after
 from shared.transfer.orders import AttachOrder
 from shared.transfer.payloads import Failure, TransferRequest
 from shared.transfer.watching import Transfer, of_content
@@ -94,13 +94,13 @@ class Starter:
         """Start a transfer for each blob of the order, or join the one there is, in its order.
 
         What runs or is attached is joined unless forced; what failed, was cancelled or waits for
-        an address is started anew. ``attempt_key``: the same key again is the same attempt.
+        an address is started anew. ``attempt_key`` makes it the same attempt again when forced;
+        otherwise content and item do, for whichever door: two keys must not attach twice.
         Raises :class:`MailboxNotAllowed` before anything else is looked at.
         """
         if not self.settings.allows(order.mailbox):
             raise MailboxNotAllowed(order.mailbox)
-        if order.force and not attempt_key:
-            attempt_key = uuid.uuid4().hex
+        attempt_key = (attempt_key or uuid.uuid4().hex) if order.force else ""
         drafts: list[Placed | _Plan] = []
         for name in dict.fromkeys(order.names):
             try:
@@ -126,12 +126,12 @@ class Starter:
         known = {each.id: each for each in await of_content(client, own)}
         if attempt_key and id_ in known:
             return Placed(name, known[id_])
-        if not order.force and (joined := self._joined(blob, order, list(known.values()))):
+        if not order.force and (joined := self._joined(id_, blob, order, list(known.values()))):
             return Placed(name, joined)
         return _Plan(id_, request, known.get(id_))
 
     def _joined(
-        self, blob: SourceBlob, order: AttachOrder, known: list[Transfer]
+        self, id_: str, blob: SourceBlob, order: AttachOrder, known: list[Transfer]
     ) -> Transfer | None:
         """The transfer that makes another one needless."""
         item = str(order.item)
@@ -141,7 +141,7 @@ class Starter:
         record = read_record(blob.metadata)
         if record.proves_attached(self.source.container, blob, item):
             named = [each for each in known if each.id == record.transfer_id]
-            return next(iter(named), None) or _recorded(blob, order, record)
+            return next(iter(named), None) or _recorded(id_, blob, order, record)
         if record.is_about(self.source.container, blob, item):
             # Removed from the item since, or failed: whatever Durable remembers of before.
             return None
@@ -155,37 +155,37 @@ class Starter:
 
         The last is started first: whoever is told to go on must be there to hear it.
         """
+        plans = [each for each in drafts if isinstance(each, _Plan)]
+        before = dict(zip([each.id for each in plans[1:]], plans, strict=False))
         started: dict[str, Placed] = {}
-        first = next((each for each in drafts if isinstance(each, _Plan)), None)
-        following: str | None = None
+        following: list[str] = []
         for each in reversed(drafts):
             if isinstance(each, Placed):
                 started[each.blob] = each
-                if isinstance(each.outcome, Transfer):
-                    # It may be one that waits, of a call that was cut off. Others do not listen.
-                    following = each.outcome.id
+                if isinstance(each.outcome, Transfer) and each.outcome.state == "queued":
+                    # It may be waiting, since a call that was cut off. Others do not listen.
+                    following.append(each.outcome.id)
                 continue
-            update = {"next": following, "follows": each is not first}
+            follows = before[each.id].id if each.id in before else None
+            update = {"next": tuple(following), "follows": follows}
             request = each.request.model_copy(update=update)
-            await self._start(client, each, request, following)
+            await self._start(client, each, request)
             status = request.status.model_dump()
             started[request.blob] = Placed(request.blob, Transfer(id=each.id, **status))
-            following = each.id
+            following = [each.id]
         return started
 
     async def _start(
-        self,
-        client: df.DurableFunctionsClient,
-        plan: _Plan,
-        request: TransferRequest,
-        following: str | None,
+        self, client: df.DurableFunctionsClient, plan: _Plan, request: TransferRequest
     ) -> None:
         if plan.known is not None:
             # Some task hubs replace a finished instance, others refuse its id.
             await client.purge_orchestration(plan.id)
-        if not await self._schedule(client, plan.id, request) and following:
-            # Another call was faster, and its transfer knows nothing of who follows here.
-            await client.raise_orchestration_event(following, GO)
+        if await self._schedule(client, plan.id, request):
+            return
+        # Another call was faster, and its transfer knows nothing of those that follow here.
+        for following in request.next:
+            await client.raise_orchestration_event(following, go_after(plan.id))
 
     async def _schedule(
         self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
@@ -218,23 +218,22 @@ def _request(blob: SourceBlob) -> TransferRequest:
 def _ordered_request(order: AttachOrder, blob: SourceBlob) -> TransferRequest:
     """The order's address; what it leaves open is the blob's own word."""
     try:
-        own = read_address(blob.name, blob.metadata)
+        file_name, content_id = described_file(blob.name, blob.metadata)
     except Permanent:
-        own = Address(order.item, safe_file_name(decode(blob.name.rsplit("/", 1)[-1])))
-    address = replace(
-        own,
-        item=order.item,
-        file_name=safe_file_name(order.file_name) if order.file_name else own.file_name,
-        content_id=safe_content_id(order.content_id) or own.content_id,
-    )
+        file_name, content_id = described_file(blob.name, {})
+    if order.file_name:
+        file_name = safe_file_name(order.file_name)
+    if order.content_id or order.is_inline is False:
+        content_id = safe_content_id(order.content_id)
     update = {"content_type": order.content_type, "ordered": True, "force": order.force}
+    address = Address(order.item, file_name, content_id)
     return _addressed(blob, address).model_copy(update=update)
 
 
-def _recorded(blob: SourceBlob, order: AttachOrder, record: AttachmentRecord) -> Transfer:
+def _recorded(id_: str, blob: SourceBlob, order: AttachOrder, record: AttachmentRecord) -> Transfer:
     """A transfer that Durable has forgotten, as the blob's record tells it."""
     status = as_recorded(record, _ordered_request(order, blob).status)
-    return Transfer(id=record.transfer_id, **(status.model_dump() | {"size": blob.size}))
+    return Transfer(id=id_, **(status.model_dump() | {"size": blob.size}))
 
 
 def _addressed(blob: SourceBlob, address: Address) -> TransferRequest:

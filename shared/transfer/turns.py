@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Generator
+from datetime import UTC
 from typing import Any
 
 from durabletask.entities import EntityInstanceId
-from durabletask.task import OrchestrationContext
+from durabletask.task import OrchestrationContext, when_all
 
 from shared.outlook.item import OutlookItem
 from shared.transfer.mailbox_budget import ITEM, MAILBOX, AskForTurn, GiveTurnBack, Turn
@@ -23,41 +24,71 @@ class Turns:
 
     def __init__(self, ctx: OrchestrationContext, item: OutlookItem) -> None:
         self._ctx = ctx
-        self._since = ctx.current_utc_datetime
+        # Durable's times are UTC, and do not say so.
+        self._since = ctx.current_utc_datetime.replace(tzinfo=UTC)
         # By the item's id alone: one mailbox can have several addresses.
         self._item = _entity(ITEM, item.id)
         self._mailbox = _entity(MAILBOX, item.mailbox.lower())
+        # Whether the entities may know this transfer, and what it did with its last turn.
         self._known = False
+        self._awaited = False
+        self._used = {"sent": 0, "rest_seconds": 0.0}
+
+    def used(self, sent: int, rest_seconds: float) -> None:
+        """Note what went out in this turn, and how long a rest the far side asked for."""
+        self._used = {"sent": sent, "rest_seconds": rest_seconds}
 
     def ask(self, size: int) -> Steps[float]:
         """Ask for both turns, to send ``size`` bytes: 0.0, or the seconds until asking again.
 
-        A turn at the item is kept while the mailbox is waited for.
+        The turns before are given back by it. A turn at the item is kept while the mailbox is
+        waited for, but never the other way round: others could use the mailbox meanwhile.
         """
         self._known = True
-        for entity in (self._item, self._mailbox):
-            ask = AskForTurn(transfer_id=self._ctx.instance_id, since=self._since, size=size)
-            turn = yield from self._call(entity, "ask", ask)
-            if not turn.granted:
-                return turn.wait_seconds
-        return 0.0
+        id_ = self._ctx.instance_id
+        asks = (
+            (self._item, AskForTurn(transfer_id=id_, since=self._since)),
+            (
+                self._mailbox,
+                AskForTurn(transfer_id=id_, since=self._since, size=size, **self._used),
+            ),
+        )
+        self.used(0, 0.0)
+        item, mailbox = yield from self._call("ask", *asks)
+        self._awaited = item.awaited or mailbox.awaited
+        if mailbox.granted and not item.granted:
+            yield from self._call("give_back", (self._mailbox, GiveTurnBack(transfer_id=id_)))
+        return max(item.wait_seconds, mailbox.wait_seconds)
 
-    def give_back(self, sent: int = 0, rest_seconds: float = 0.0) -> Steps[None]:
-        """End the turns, or the wait for them; the mailbox learns what was sent and asked for."""
+    def give_back(self) -> Steps[None]:
+        """End the turns, or the wait for them; the mailbox learns what they were used for."""
         if not self._known:
             return
-        self._known = False
         id_ = self._ctx.instance_id
-        back = GiveTurnBack(transfer_id=id_, sent=sent, rest_seconds=rest_seconds)
-        yield from self._call(self._mailbox, "give_back", back)
-        yield from self._call(self._item, "give_back", GiveTurnBack(transfer_id=id_))
+        backs = (
+            (self._item, GiveTurnBack(transfer_id=id_)),
+            (self._mailbox, GiveTurnBack(transfer_id=id_, **self._used)),
+        )
+        if self._awaited:
+            yield from self._call("give_back", *backs)
+        else:
+            # Nobody is to be woken: no answer is waited for.
+            for entity, back in backs:
+                self._ctx.signal_entity(entity, "give_back", back.to_json())
+        self._known = False
+        self.used(0, 0.0)
 
-    def _call(self, entity: EntityInstanceId, operation: str, value: Payload) -> Steps[Turn]:
-        answer = yield self._ctx.call_entity(entity, operation, value.to_json(), return_type=dict)
-        turn = Turn.from_json(answer)
-        for transfer_id in turn.wake:
+    def _call(self, operation: str, *inputs: tuple[EntityInstanceId, Payload]) -> Steps[list[Turn]]:
+        answers = yield when_all(
+            [
+                self._ctx.call_entity(entity, operation, value.to_json(), return_type=dict)
+                for entity, value in inputs
+            ]
+        )
+        turns = [Turn.from_json(answer) for answer in answers]
+        for transfer_id in dict.fromkeys(each for turn in turns for each in turn.wake):
             self._ctx.send_event(transfer_id, WAKE)
-        return turn
+        return turns
 
 
 def _entity(name: str, key: str) -> EntityInstanceId:

@@ -43,11 +43,14 @@ class Waits:
         yield when_any([timer, self._cancelled])
         timer.cancel()
 
-    def until_told(self, event: str, patience: timedelta) -> Steps[None]:
-        """Wait for an external event, so long at most; a cancellation cuts it short."""
-        told = self._ctx.wait_for_external_event(event)
+    def until_told(
+        self, told: Task[Any], patience: timedelta, *, whatever: bool = False
+    ) -> Steps[None]:
+        """Wait for an external event, so long at most; a cancellation cuts it short or not."""
+        if told.is_complete:
+            return
         timer = self.timer(exactly(patience.total_seconds()))
-        yield when_any([told, timer, self._cancelled])
+        yield when_any([told, timer] if whatever else [told, timer, self._cancelled])
         timer.cancel()
 
     def for_turn(self, seconds: float) -> Steps[None]:

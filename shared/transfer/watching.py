@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import azure.durable_functions as df
 from durabletask.client import OrchestrationQuery, OrchestrationState, OrchestrationStatus
+from pydantic import Field
 
 from shared.errors import InternalError, TransferNotFound, TransferOver
 from shared.outlook.item import ItemType
@@ -39,11 +40,12 @@ class Transfer(Payload):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     completed_at: datetime | None = None
+    recorded: bool = Field(default=False, exclude=True)
 
     @property
     def status(self) -> TransferStatus:
         """The transfer without its id and times."""
-        return TransferStatus.model_validate(self.model_dump())
+        return TransferStatus.model_validate(self.model_dump() | {"recorded": self.recorded})
 
     def to_json(self) -> dict[str, object]:
         """All fields, those that are not known yet as null."""
@@ -152,6 +154,8 @@ async def cancel(client: df.DurableFunctionsClient, transfer_id: str) -> Transfe
     """
     state = await _state(client, transfer_id)
     transfer = transfer_of(state)
+    if is_running(state) and transfer.state == "recording":
+        raise TransferOver(transfer_id, "being recorded")
     if is_running(state):
         await client.raise_orchestration_event(transfer_id, CANCEL)
     elif transfer.state != "cancelled":

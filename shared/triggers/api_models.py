@@ -11,6 +11,9 @@ from shared.transfer.payloads import Failure, State
 from shared.transfer.readiness import Check
 from shared.transfer.watching import LISTED_AT_MOST
 
+# What every engine can turn into a time of its own.
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000
+
 
 class ListQuery(BaseModel):
     """The query of a listing; other parameters, such as a key, are none of its business."""
@@ -25,6 +28,8 @@ class ListQuery(BaseModel):
     @field_validator("since")
     @classmethod
     def _in_utc(cls, time: datetime | None) -> datetime | None:
+        if time and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            raise ValueError("should be a time of our days")
         return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
 
     @classmethod
@@ -37,7 +42,10 @@ class ListQuery(BaseModel):
             return cls.model_validate(dict(params))
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
-            faults = [FieldFault(".".join(map(str, e["loc"])), e["msg"]) for e in errors]
+            faults = [
+                FieldFault(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
+                for e in errors
+            ]
             raise InvalidRequest(faults) from None
 
 

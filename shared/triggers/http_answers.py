@@ -96,6 +96,9 @@ def problem_of(error: TransferError) -> Problem:
 def refusal(error: TransferError) -> func.HttpResponse:
     """The answer that an error stands for."""
     status = next((s for kind, s in STATUSES.items() if isinstance(error, kind)), 500)
+    if isinstance(error, StorageUnavailable) and error.status == 400:
+        # A name that storage calls malformed will be so again.
+        status = 400
     body = ProblemAnswer(error=problem_of(error)).model_dump()
     if status != 503:
         return answer(status, body)

@@ -205,6 +205,8 @@ def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
     assert (len(top["items"]), top["truncated"]) == (1, True)
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert api.call("GET", "/transfers", params={"since": later}).json()["items"] == []
+    for odd in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert api.call("GET", "/transfers", params={"since": odd}).status_code == 400
     bad = api.call("GET", "/transfers", params={"since": "x", "top": 0, "status": "y"})
     assert bad.status_code == 400
     assert {each["field"] for each in bad.json()["error"]["details"]} == {"since", "top", "status"}

@@ -12,7 +12,7 @@ from infra.local.outlook import ItemKind, OutlookEmulator, Rules
 from shared.storage.blob_source import BlobSource, SourceBlob
 from tests.faults.verdict import Delivery, Finding, Referee, Transfer, listening
 from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
-from tests.virtual_engine import EPOCH, VirtualClock, VirtualEngine
+from tests.virtual_engine import EPOCH, VirtualClock
 
 CONTAINER = "tried"
 BLOB = "in/report.pdf"
@@ -128,22 +128,25 @@ class Trial:
         twice: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """Run the transfer to its end, or as far as it goes."""
-        engine, clock = transfer.engine, self.harness.clock
-        transfer.deliveries = self._deliveries = []
         for step in range(_STEPS_AT_MOST):
             before(step)
-            if engine.is_over or clock.now - transfer.begun > _HOURS_AT_MOST:
+            if not self.step(transfer, 2 if twice(step) else 1):
                 break
-            try:
-                self._advance(engine, 2 if twice(step) else 1)
-            except Exception as error:  # noqa: BLE001 (whatever leaves an activity is a finding)
-                transfer.crash = f"{type(error).__name__}: {error}"
-                break
-        transfer.ended = clock.now
+        transfer.ended = self.harness.clock.now
 
-    def _advance(self, engine: VirtualEngine, deliveries: int) -> None:
+    def step(self, transfer: Transfer, deliveries: int = 1) -> bool:
+        """Take one step of the transfer; false when it goes no further."""
+        engine, clock = transfer.engine, self.harness.clock
+        too_late = clock.now - transfer.begun > _HOURS_AT_MOST
+        if engine.is_over or transfer.crash or too_late:
+            return False
+        self._deliveries = transfer.deliveries
         self._heard = deliveries == 1
-        engine.advance(deliveries)
+        try:
+            engine.advance(deliveries)
+        except Exception as error:  # noqa: BLE001 (whatever leaves an activity is a finding)
+            transfer.crash = f"{type(error).__name__}: {error}"
+        return not transfer.crash
 
     def _noted(
         self, name: str, activity: Callable[[dict[str, Any]], dict[str, Any]]

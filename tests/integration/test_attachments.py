@@ -1,7 +1,7 @@
 """The attachment after its transfer, between a real Azurite and the strict emulator."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -427,3 +427,19 @@ def test_a_malformed_description_is_no_description(
     done.harness.emulator.faults.add(Fault(misbehaviour=fault, kind="get_attachment"))
     with pytest.raises(GraphUnavailable):
         done.call("describe")
+
+
+@pytest.mark.parametrize("name", ["describe", "content", "remove"])
+def test_a_record_that_names_another_attachment_is_not_believed(
+    make_harness: MakeHarness, name: str
+) -> None:
+    """Whoever writes metadata could read or remove any attachment of the mailbox by it."""
+    done = attach(make_harness())
+    secret = done.harness.emulator.attach(MAILBOX, done.item, "secret.pdf", b"SECRET").id
+    forged = replace(done, status=done.but(attachment_id=secret, recorded=True))
+    with pytest.raises(AttachmentNotFound, match="not of the blob's content"):
+        forged.call(name)
+    assert secret in done.held
+    honest = replace(done, status=done.but(recorded=True))
+    honest.call(name)
+    assert (done.status.attachment_id in done.held) == (name != "remove")

@@ -7,7 +7,7 @@ import azure.durable_functions as df
 import pytest
 
 from shared.errors import BlobNotFound, InvalidRequest, MailboxNotAllowed
-from shared.transfer.orchestrator import GO
+from shared.transfer.orchestrator import go_after
 from shared.transfer.orders import AttachOrder
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.starting import Placed
@@ -43,10 +43,16 @@ class Knowing(StartingClient):
         return []
 
 
-def ordered(harness: Harness, client: Knowing, **body: object) -> tuple[Placed, ...]:
+def ordered(
+    harness: Harness, client: Knowing, attempt_key: str = "", **body: object
+) -> tuple[Placed, ...]:
     order = AttachOrder.read({"mailbox": MAILBOX, **body})
     durable = cast("df.DurableFunctionsClient", client)
-    return asyncio.run(harness.starter.ordered(durable, order))
+    return asyncio.run(harness.starter.ordered(durable, order, attempt_key))
+
+
+def ids_of(placed: tuple[Placed, ...]) -> list[str]:
+    return [each.outcome.id for each in placed if isinstance(each.outcome, Transfer)]
 
 
 def requests_of(client: Knowing) -> dict[str, TransferRequest]:
@@ -66,6 +72,59 @@ def test_a_mailbox_that_is_not_allowed_reveals_nothing(make_harness: MakeHarness
         assert (client.started, client.asked) == ([], 0)
 
 
+def test_every_door_gives_the_same_content_and_item_the_same_id(make_harness: MakeHarness) -> None:
+    """Keys, events and the mailbox's case make no second transfer; only force does."""
+    harness = make_harness()
+    harness.put("a", b"x", mailbox=MAILBOX.upper(), messageid="M")
+    own, _ = harness.start("a")
+    for key in ("", "key", "another"):
+        assert ids_of(ordered(harness, Knowing(), key, blob="a", messageId="M")) == [own]
+        order: dict[str, Any] = {"blob": "a", "messageId": "M", "mailbox": MAILBOX.title()}
+        assert ids_of(ordered(harness, Knowing(), key, **order)) == [own]
+    forced: dict[str, Any] = {"blob": "a", "messageId": "M", "force": True}
+    keyed = {ids_of(ordered(harness, Knowing(), "key", **forced))[0] for _ in range(2)}
+    without = {ids_of(ordered(harness, Knowing(), "", **forced))[0] for _ in range(2)}
+    assert (len(keyed), len(without)) == (1, 2)
+    assert own not in keyed | without
+
+
+def test_what_an_order_leaves_open_is_the_blobs_own_word(make_harness: MakeHarness) -> None:
+    """Its file name and content id, also when it names no item; unless the order says otherwise."""
+    harness, client = make_harness(), Knowing()
+    harness.put("x.tmp", b"x", filename="Report.pdf", contentid="logo")
+    ordered(harness, client, blob="x.tmp", messageId="M")
+    told = requests_of(client)["x.tmp"]
+    assert (told.file_name, told.content_id) == ("Report.pdf", "logo")
+    plain = Knowing()
+    ordered(harness, plain, blob="x.tmp", messageId="M", isInline=False, fileName="a.pdf")
+    told = requests_of(plain)["x.tmp"]
+    assert (told.file_name, told.content_id) == ("a.pdf", None)
+
+
+def test_odd_spaces_are_part_of_a_name(make_harness: MakeHarness) -> None:
+    """Screenshots of some systems have them."""
+    harness, client = make_harness(), Knowing()
+    name = "Screenshot 10.00\u202fAM\u00a01.png"
+    harness.put(name, b"x")
+    (placed,) = ordered(harness, client, blob=name, messageId="M")
+    assert placed.error is None
+
+
+def test_an_attached_one_in_the_middle_keeps_nobody_waiting(make_harness: MakeHarness) -> None:
+    """The one after it follows the one before it."""
+    harness, client = make_harness(), Knowing()
+    item = harness.emulator.add_item(MAILBOX, "message")
+    for name in ("x", "y", "z"):
+        harness.put(name, name.encode())
+    harness.put("y", b"y", mailbox=MAILBOX, messageid=item)
+    assert harness.transfer("y").state == "attached"
+    x, y, z = ids_of(ordered(harness, client, blobs=["x", "y", "z"], messageId=item))
+    started = requests_of(client)
+    assert set(started) == {"x", "z"}
+    assert (started["z"].follows, started["x"].next) == (x, (z,))
+    assert y not in (x, z)
+
+
 def test_several_follow_each_other(make_harness: MakeHarness) -> None:
     """Each but the first waits for the one before; whoever waits is started first."""
     harness, client = make_harness(), Knowing()
@@ -75,9 +134,9 @@ def test_several_follow_each_other(make_harness: MakeHarness) -> None:
     assert [each.blob for each in placed] == ["c", "missing", "a", "b"]
     assert isinstance(placed[1].error, BlobNotFound)
     started = requests_of(client)
-    assert [started[name].follows for name in ("c", "a", "b")] == [False, True, True]
     ids = {each.blob: each.outcome.id for each in placed if isinstance(each.outcome, Transfer)}
-    assert [started[name].next for name in ("c", "a", "b")] == [ids["a"], ids["b"], None]
+    assert [started[name].follows for name in ("c", "a", "b")] == [None, ids["c"], ids["a"]]
+    assert [started[name].next for name in ("c", "a", "b")] == [(ids["a"],), (ids["b"],), ()]
     assert [TransferRequest.from_json(payload).blob for _, payload in client.started] == [
         "b",
         "a",
@@ -92,7 +151,7 @@ def test_the_same_blob_twice_is_one_transfer(make_harness: MakeHarness) -> None:
     placed = ordered(harness, client, blobs=["a", "a"], eventId="E")
     assert len({each.outcome.id for each in placed if isinstance(each.outcome, Transfer)}) == 1
     assert len(client.started) == 1
-    assert not requests_of(client)["a"].follows
+    assert requests_of(client)["a"].follows is None
 
 
 def test_who_follows_a_transfer_of_a_faster_call_is_told_at_once(make_harness: MakeHarness) -> None:
@@ -104,7 +163,7 @@ def test_who_follows_a_transfer_of_a_faster_call_is_told_at_once(make_harness: M
     a, b = (each.outcome.id for each in first if isinstance(each.outcome, Transfer))
     client = Knowing(a)
     ordered(harness, client, blobs=["a", "b"], eventId="E")
-    assert client.told == [(b, GO)]
+    assert client.told == [(b, go_after(a))]
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -116,10 +175,12 @@ def test_one_that_follows_begins_when_it_is_told_or_after_a_day(
     item = harness.emulator.add_item(MAILBOX, "message")
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
     id_, payload = harness.start("a")
-    engine = harness.engine(id_, payload | {"follows": True})
+    engine = harness.engine(id_, payload | {"follows": "first"})
+    assert engine.next_activity is None
+    engine.raise_event(go_after("another"))
     assert engine.next_activity is None
     if told:
-        engine.raise_event(GO)
+        engine.raise_event(go_after("first"))
     assert engine.run()["state"] == "attached"
     assert [wait for wait in engine.waits if wait > 1] == ([] if told else [86_400.0])
 
@@ -130,7 +191,7 @@ def test_one_that_follows_can_be_cancelled_while_it_waits(make_harness: MakeHarn
     item = harness.emulator.add_item(MAILBOX, "message")
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
     id_, payload = harness.start("a")
-    engine = harness.engine(id_, payload | {"follows": True})
+    engine = harness.engine(id_, payload | {"follows": "first"})
     engine.raise_event("cancel")
     assert engine.run()["state"] == "cancelled"
     assert harness.metadata("a")["attachmentstatus"] == "cancelled"
@@ -145,14 +206,35 @@ def test_whatever_its_end_the_next_is_told(make_harness: MakeHarness, end: str) 
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
     harness.put("b", b"y", mailbox=MAILBOX, messageid=harness.emulator.add_item(MAILBOX, "event"))
     second_id, second = harness.start("b")
-    following = harness.engine(second_id, second | {"follows": True})
     first_id, first = harness.start("a")
-    leading = harness.engine(first_id, first | {"next": second_id})
+    following = harness.engine(second_id, second | {"follows": first_id})
+    leading = harness.engine(first_id, first | {"next": [second_id]})
     if end == "cancelled":
         leading.raise_event("cancel")
     assert leading.run()["state"] == end
     following.advance()
     assert following.next_activity == "inspect_blob"
+
+
+def test_a_cancelled_one_lets_none_overtake_those_before_it(make_harness: MakeHarness) -> None:
+    """Of three the middle one is cancelled while it waits: the third still waits for the first."""
+    harness = make_harness()
+    for name in ("a", "b", "c"):
+        item = harness.emulator.add_item(MAILBOX, "message")
+        harness.put(name, b"x", mailbox=MAILBOX, messageid=item)
+    (a, first), (b, second), (c, third) = (harness.start(name) for name in ("a", "b", "c"))
+    last = harness.engine(c, third | {"follows": b})
+    middle = harness.engine(b, second | {"follows": a, "next": [c]})
+    leading = harness.engine(a, first | {"next": [b]})
+    middle.raise_event("cancel")
+    while middle.is_active:
+        middle.advance()
+    assert middle.statuses[-1]["state"] == "cancelled"
+    assert last.next_activity is None
+    leading.run()
+    middle.run()
+    last.advance()
+    assert last.next_activity == "inspect_blob"
 
 
 @pytest.mark.parametrize("body", [{}, {"blob": "a", "blobs": ["b"]}, {"blob": "a", "x": 1}, []])
