@@ -14,7 +14,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -38,12 +38,13 @@ FIGURE = "figure 1: transfers as a state machine"
 FAULTS_AT_MOST = 8
 # The steps that the engine takes before an event: how often each is delivered.
 STEPS = st.lists(st.sampled_from((1, 1, 2)), max_size=4)
+SEEDS, SEEDS_FOR_BROKEN = range(4), range(20)
 SETTINGS = settings(
-    max_examples=40,
+    # Of more, hypothesis would make most by changing little in those it has.
+    max_examples=10,
     stateful_step_count=15,
     deadline=None,
-    # The same examples every time.
-    derandomize=True,
+    database=None,
     print_blob=True,
     report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow],
@@ -175,10 +176,11 @@ class TransferMachine(RuleBasedStateMachine):
         assert not findings, "\n".join(map(str, findings))
 
 
-def run(bench: Bench, how: settings, product: Product = AS_SHIPPED) -> Seen:
-    """Run machines over this bench; what they came to."""
+def run(bench: Bench, number: int, how: settings, product: Product = AS_SHIPPED) -> Seen:
+    """Run the machines of a seed over this bench; what they came to."""
     seen = Seen()
 
+    @seed(number)
     class Transfers(TransferMachine):
         def __init__(self) -> None:
             super().__init__(bench, seen, product)
@@ -189,12 +191,15 @@ def run(bench: Bench, how: settings, product: Product = AS_SHIPPED) -> Seen:
 
 # The minutes are for shrinking, when something is wrong.
 @pytest.mark.timeout(420)
-def test_no_order_of_events_does_harm(bench: Bench, figures: defaultdict[str, Tally]) -> None:
+@pytest.mark.parametrize("number", SEEDS)
+def test_no_order_of_events_does_harm(
+    bench: Bench, figures: defaultdict[str, Tally], number: int
+) -> None:
     """After every event nothing is doubled or shown; in the end every figure is zero."""
-    seen = run(bench, SETTINGS)
+    seen = run(bench, number, SETTINGS)
     figures[FIGURE].merge(seen.tally)
-    assert seen.tally.fired > SETTINGS.max_examples // 2
-    assert len(seen.ends) >= 3
+    assert seen.tally.fired > 0
+    assert len(seen.ends) > 1
 
 
 class Talkative(GraphClient):
@@ -216,6 +221,11 @@ class Talkative(GraphClient):
 )
 def test_a_broken_product_is_found_out(bench: Bench, product: Product, figure: str) -> None:
     """Some order of events shows the very fault it has."""
-    few = settings(SETTINGS, max_examples=200, stateful_step_count=5, phases=[Phase.generate])
-    with pytest.raises(AssertionError, match=f"{figure}: "):
-        run(bench, few, product)
+    unshrunk = settings(SETTINGS, phases=[Phase.generate])
+    for number in SEEDS_FOR_BROKEN:
+        try:
+            run(bench, number, unshrunk, product)
+        except AssertionError as error:
+            if f"{figure}: " in str(error):
+                return
+    raise AssertionError(f"no order of events did find it {figure}")
