@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 
 import pytest
 from azure.storage.blob import BlobType, ContainerClient
@@ -13,18 +11,9 @@ from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from infra.local.drop import drop, source_container
 from infra.local.outlook import Fault, catalogue
 from infra.local.stack import MAILBOXES, Stack
+from tests.e2e.api import until
 
 MAILBOX = MAILBOXES[0]
-_DEADLINE_SECONDS = 60.0
-
-
-def until[T](observe: Callable[[], T | None]) -> T:
-    """Wait until something is there; fail if it never is."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while (seen := observe()) is None:
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
-    return seen
 
 
 def ended(container: ContainerClient, name: str) -> dict[str, str]:
