@@ -204,7 +204,7 @@ def _entity(name: str, limits: Limits, clock: Clock) -> Entity:
             turn = budget.ask(AskForTurn.from_json(payload), limits, clock())
         else:
             turn = budget.give_back(GiveTurnBack.from_json(payload), limits, clock())
-        # An entity without a state is deleted: nothing is kept of mailboxes at rest.
+        # An entity without a state is deleted.
         context.set_state(None if budget.is_empty else budget.model_dump(mode="json"))
         return turn.to_json()
 
