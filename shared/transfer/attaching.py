@@ -81,7 +81,9 @@ class Attaching:
             case Stage.CLOSE:
                 return CancelUploadSession(transfer_id=self.job.transfer_id)
             case Stage.LOOK:
-                return FindAttachment(job=self.job, finally_=self._last_look)
+                # Cut short by the deadline, the bytes alone may tell.
+                finally_ = self._last_look and not self._overdue
+                return FindAttachment(job=self.job, finally_=finally_)
             case _:
                 return self.job
 
@@ -234,7 +236,7 @@ class Attaching:
                 self.pause = replace(self.pause, at_most=min(self.pause.at_most, left))
             return
         may_ask = self.pause is None or not self.pause.at_least
-        if self.stage in {Stage.UPLOAD, Stage.CLOSE, Stage.LOOK} and may_ask and not self._overdue:
+        if self._may_be_attached and may_ask and not self._overdue:
             self._overdue = True
             self._cut_short = self._is_looking and now < self._look_until
             self._look(until=now)
@@ -246,6 +248,14 @@ class Attaching:
                 self._fail(self._unknown())
         else:
             self._fail(self._late())
+
+    @property
+    def _may_be_attached(self) -> bool:
+        """Whether every byte may have gone out, though nobody has said so."""
+        may_be_complete = self.offset + self.job.activity_bytes >= self.job.size
+        return self._is_looking or (
+            self.stage in {Stage.UPLOAD, Stage.CLOSE} and (may_be_complete or self.job.unsure)
+        )
 
     def _unknown(self) -> Failure:
         return outcome_unknown(self._reason)

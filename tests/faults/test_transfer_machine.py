@@ -35,7 +35,7 @@ from tests.faults.verdict import Tally
 from tests.harness import AS_SHIPPED, MAILBOX, Product
 
 FIGURE = "figure 1: transfers as a state machine"
-FAULTS_AT_MOST = 8
+FAULTS_AT_MOST, EVENTS_AT_MOST = 8, 6
 # The steps that the engine takes before an event: how often each is delivered.
 STEPS = st.lists(st.sampled_from((1, 1, 2)), max_size=4)
 SEEDS, SEEDS_FOR_BROKEN = range(4), range(20)
@@ -134,7 +134,9 @@ class TransferMachine(RuleBasedStateMachine):
         self.world.steps(after)
         self.world.sleep(timedelta(minutes=self.world.way.session_minutes))
 
-    @precondition(lambda self: self.world.is_recorded)
+    @precondition(
+        lambda self: self.world.is_recorded and len(self.world.transfers) < EVENTS_AT_MOST
+    )
     @rule()
     def event_comes_again(self) -> None:
         asked = len(self.world.outlook.requests)

@@ -279,3 +279,24 @@ def test_each_stage_says_how_much_it_sends() -> None:
     assert attaching.sends == 500
     drive(attaching, step("reconcile", offset=3_000_500))
     assert attaching.sends == 0
+
+
+def test_at_the_deadline_half_a_file_is_not_looked_for() -> None:
+    """It cannot be attached, so that whatever is there is somebody else's."""
+    attaching = begun(job(3_000_500), NOW)
+    drive(attaching, step("progress"), step("progress", offset=1_000), seconds=10)
+    attaching.waited(NOW + timedelta(hours=2))
+    error = end_of(attaching).error
+    assert error is not None
+    assert error.code == "DeadlineExceeded"
+
+
+def test_at_the_deadline_no_guess_is_made() -> None:
+    """An attachment whose bytes Outlook does not give may be somebody else's."""
+    attaching = begun(job(), NOW)
+    drive(attaching, step("progress"), step("progress", offset=job().size - 1), seconds=10)
+    attaching.waited(NOW + timedelta(hours=2))
+    drive(attaching, step("progress"))
+    work = attaching.work()
+    assert isinstance(work, FindAttachment)
+    assert not work.finally_
