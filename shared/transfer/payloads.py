@@ -117,4 +117,4 @@ class TransferStatus(Payload):
     file_name: str | None = None
     attachment_id: str | None = None
     error: Failure | None = None
-    recorded: bool = False
+    recorded: Literal[True] | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import azure.durable_functions as df
 from durabletask.client import OrchestrationQuery, OrchestrationState, OrchestrationStatus
@@ -40,7 +41,7 @@ class Transfer(Payload):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     completed_at: datetime | None = None
-    recorded: bool = Field(default=False, exclude=True)
+    recorded: Literal[True] | None = Field(default=None, exclude=True)
 
     @property
     def status(self) -> TransferStatus:
