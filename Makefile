@@ -30,7 +30,7 @@ start: install ## Run the local stack until Ctrl-C
 	@$(PYTHON) -m infra.local start
 
 test: install ## Run all tests
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
 soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print the figures
 	@$(PYTHON) -m tests.faults.soak

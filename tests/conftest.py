@@ -13,6 +13,8 @@ from tests.virtual_engine import VirtualClock
 
 MakeHarness = Callable[..., Harness]
 
+pytest_plugins = ["tests.figures"]
+
 _containers = count()
 
 

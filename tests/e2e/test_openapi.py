@@ -18,6 +18,7 @@ from schemathesis.checks import (
 from infra.local.stack import MAILBOXES, Stack
 from shared.triggers.openapi import CALLS
 from tests.e2e.api import Api
+from tests.figures import Say
 
 EXAMPLES = 60
 CHECKS = [
@@ -37,7 +38,7 @@ FUZZING = settings(
 
 
 @pytest.mark.timeout(240)
-def test_a_fuzzer_finds_nothing_wrong(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fuzzer_finds_nothing_wrong(stack: Stack, say: Say) -> None:
     """Every operation, called with what its description allows: no 5xx, and answers as told."""
     api = Api(stack)
     schema = schemathesis.openapi.from_dict(api.call("GET", "/openapi.json").json())
@@ -54,9 +55,8 @@ def test_a_fuzzer_finds_nothing_wrong(stack: Stack, capsys: pytest.CaptureFixtur
             case.validate_response(answer, checks=CHECKS)
 
         fuzz()
-    with capsys.disabled():
-        told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-        print(f"\nschemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
+    told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+    say(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
     assert len(operations) == len(CALLS)
     assert statuses.total() >= 5 * EXAMPLES
     assert max(statuses) < 500

@@ -15,6 +15,7 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.transfer import orchestrator
 from tests.faults.hub import Finished, Hub
+from tests.figures import Say
 from tests.harness import MAILBOX
 
 SEED = 20_261_122
@@ -158,7 +159,7 @@ def run_shuffle(seed: int) -> tuple[str | None, int]:
 
 
 @pytest.mark.timeout(300)
-def test_a_thousand_shuffles_attach_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thousand_shuffles_attach_once(say: Say) -> None:
     """Duplicates, overwrites, copies and other writers of metadata, from eight threads."""
     faults: dict[int, str] = {}
     delivered = 0
@@ -167,10 +168,7 @@ def test_a_thousand_shuffles_attach_once(capsys: pytest.CaptureFixture[str]) -> 
         delivered += deliveries
         if fault:
             faults[seed] = fault
-    with capsys.disabled():
-        print(
-            f"\nfigure 5: shuffles {SHUFFLES}, acts {delivered}, wrong {len(faults)} (seed {SEED})"
-        )
+    say(f"figure 5: shuffles {SHUFFLES}, acts {delivered}, wrong {len(faults)} (seed {SEED})")
     assert not faults
 
 

@@ -33,6 +33,7 @@ from shared.transfer.addressing import read_address
 from tests.conftest import MakeHarness
 from tests.faults.hostile import blob_names, upload_urls
 from tests.faults.hub import Hub
+from tests.figures import Say
 from tests.harness import MAILBOX, Harness
 
 SEED = 7
@@ -242,9 +243,7 @@ def checked(client: GraphClient, text: str) -> UploadUrl | None:
     return None
 
 
-def test_no_hostile_upload_url_gets_a_connection(
-    connections: Connections, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_hostile_upload_url_gets_a_connection(connections: Connections, say: Say) -> None:
     """5,000 of them: refused without showing the token, or a host of the list on port 443."""
     endpoint = graph_endpoint(Settings.model_validate({}))
     client = client_of(endpoint)
@@ -263,12 +262,11 @@ def test_no_hostile_upload_url_gets_a_connection(
         for each in connections.looked_up
         if each[0] not in CLOUDS["global"].upload_hosts or each[1] != 443
     }
-    with capsys.disabled():
-        sent = len(connections.looked_up)
-        print(
-            f"\nfigure 7: upload URLs {COUNT}, refused {refused}, to hosts of the list {sent}, "
-            f"to other hosts {len(elsewhere)} (seed {SEED})"
-        )
+    sent = len(connections.looked_up)
+    say(
+        f"figure 7: upload URLs {COUNT}, refused {refused}, to hosts of the list {sent}, "
+        f"to other hosts {len(elsewhere)} (seed {SEED})"
+    )
     assert not elsewhere
     assert not connections.connected
     assert 0 < len(connections.looked_up) < COUNT / 4
@@ -321,9 +319,7 @@ ITEM_PATH = re.compile(
 )
 
 
-def test_no_blob_name_leaves_its_item_at_graph(
-    connections: Connections, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_blob_name_leaves_its_item_at_graph(connections: Connections, say: Say) -> None:
     """5,000 of them: refused, or one mailbox, one item and nothing beside, as it is on the wire."""
     asked = 0
     outside: dict[str, str] = {}
@@ -350,11 +346,10 @@ def test_no_blob_name_leaves_its_item_at_graph(
                 outside[name] = target
             emulator.clear()
         client.close()
-    with capsys.disabled():
-        print(
-            f"\nfigure 7: blob names {COUNT}, addressed {asked}, "
-            f"outside of their item {len(outside)} (seed {SEED})"
-        )
+    say(
+        f"figure 7: blob names {COUNT}, addressed {asked}, "
+        f"outside of their item {len(outside)} (seed {SEED})"
+    )
     assert not outside
     assert asked > COUNT / 10
     assert not connections.abroad
@@ -395,7 +390,7 @@ def storage_paths() -> Iterator[tuple[str, list[str]]]:
 def test_no_blob_name_leaves_its_container(
     storage_paths: tuple[str, list[str]],
     connections: Connections,
-    capsys: pytest.CaptureFixture[str],
+    say: Say,
 ) -> None:
     """5,000 of them: refused, or asked for under their own name in the watched container."""
     text, paths = storage_paths
@@ -411,11 +406,7 @@ def test_no_blob_name_leaves_its_container(
                 asked += 1
                 if not path.startswith("/a/source/") or unquote(path) != f"/a/source/{name}":
                     outside[name] = path
-    with capsys.disabled():
-        print(
-            f"\nfigure 7: blob names {COUNT}, asked for {asked}, "
-            f"elsewhere {len(outside)} (seed {SEED})"
-        )
+    say(f"figure 7: blob names {COUNT}, asked for {asked}, elsewhere {len(outside)} (seed {SEED})")
     assert not connections.abroad
     assert asked > COUNT / 4
     assert not outside

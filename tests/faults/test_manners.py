@@ -12,6 +12,7 @@ import pytest
 from infra.local.outlook import Fault, Kind, Misbehaviour, RecordedRequest, catalogue
 from infra.local.outlook.rules import Rules
 from tests.faults.hub import SMALL_RULES, Hub
+from tests.figures import Say
 from tests.harness import MAILBOX
 
 SEED = 6
@@ -107,9 +108,7 @@ def test_no_request_comes_before_retry_after_is_over(kind: Kind, skew: timedelta
 
 
 @pytest.mark.parametrize("skew", SKEWS, ids=str)
-def test_several_waits_in_a_row_are_all_kept(
-    skew: timedelta, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_waits_in_a_row_are_all_kept(skew: timedelta, say: Say) -> None:
     """A seeded third of all requests is throttled, each time for another while."""
     draw = random.Random(SEED)
     kinds: list[Kind] = ["list", "create", "range", "last_range", "cancel"]
@@ -126,12 +125,11 @@ def test_several_waits_in_a_row_are_all_kept(
             requests = hub.service.recorder.requests
             too_soon += early(requests)
             waited += sum(free_at(each) is not None for each in requests)
-    with capsys.disabled():
-        minutes = skew / timedelta(minutes=1)
-        print(
-            f"\nfigure 6: clock off by {minutes:+.0f} min, waits {waited}, "
-            f"early {len(too_soon)} (seed {SEED})"
-        )
+    minutes = skew / timedelta(minutes=1)
+    say(
+        f"figure 6: clock off by {minutes:+.0f} min, waits {waited}, "
+        f"early {len(too_soon)} (seed {SEED})"
+    )
     assert not too_soon
     assert waited > 100
 

@@ -16,6 +16,7 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from shared.transfer.orchestrator import attach_blob
 from tests.faults.record_histories import FOLDER, SCENARIOS
+from tests.figures import Say
 
 HISTORIES = sorted(FOLDER.glob("*.json"))
 
@@ -120,13 +121,12 @@ def _wrong_end(kept: Kept, actions: list[pb.OrchestratorAction]) -> str | None:
     return None if merged(output, kept.output) == output else f"another output: {output}"
 
 
-def test_every_scenario_has_its_history(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_scenario_has_its_history(say: Say) -> None:
     """Small, large, reconciled, throttled, cancelled, failed: none is missing or unknown."""
     kept = [Kept.read(path) for path in HISTORIES]
     turns = sum(len(each.turns) for each in kept)
     diverged = sum(diverges(each) is not None for each in kept)
-    with capsys.disabled():
-        print(f"\nfigure 8: histories {len(kept)}, turns {turns}, diverged {diverged}")
+    say(f"figure 8: histories {len(kept)}, turns {turns}, diverged {diverged}")
     assert {path.stem for path in HISTORIES} == {each.name for each in SCENARIOS}
 
 

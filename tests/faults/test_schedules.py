@@ -1,12 +1,10 @@
 """Figure 1: nothing lost, doubled or corrupted over seeded random schedules."""
 
-from collections import defaultdict
-
 import pytest
 
 from tests.faults.bench import Bench
 from tests.faults.schedules import draw, run, run_all
-from tests.faults.verdict import Tally
+from tests.figures import AddUp
 
 FIRST_SEED = 1
 BATCHES, BATCH = 20, 25
@@ -14,11 +12,11 @@ FIGURE = f"figure 1: schedules from seed {FIRST_SEED}"
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_no_schedule_does_harm(bench: Bench, figures: defaultdict[str, Tally], batch: int) -> None:
+def test_no_schedule_does_harm(bench: Bench, add_up: AddUp, batch: int) -> None:
     """Zero in every column; a red seed is printed with what is wrong."""
     first = FIRST_SEED + batch * BATCH
     tally = run_all(bench, range(first, first + BATCH))
-    figures[FIGURE].merge(tally)
+    add_up(FIGURE, tally)
     assert tally.tried == BATCH
     assert not tally.red, tally.account()
 

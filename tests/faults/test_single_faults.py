@@ -6,7 +6,6 @@ session store meet what they can meet.
 
 import random
 import socket
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -39,6 +38,7 @@ from tests.faults.faulty_storage import (
 )
 from tests.faults.schedules import PERMANENT, TRANSIENT
 from tests.faults.verdict import Finding, Tally, Transfer
+from tests.figures import AddUp
 from tests.harness import MAILBOX, Product
 
 R = 1_000
@@ -107,16 +107,14 @@ def test_a_plain_transfer_makes_the_requests_told_here(bench: Bench, shape: str)
 
 
 @pytest.mark.parametrize(("shape", "index"), list(requests_of_every_shape()))
-def test_no_single_fault_does_harm(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, index: int
-) -> None:
+def test_no_single_fault_does_harm(bench: Bench, add_up: AddUp, shape: str, index: int) -> None:
     """Each fires; the file is attached once, or, after a refusal for good, not at all."""
     kind = SHAPES[shape][2][index]
     tally = Tally()
     for misbehaviour in (*TRANSIENT, *PERMANENT):
         if kind in misbehaviour.kinds and (kind, misbehaviour.name) not in WITHOUT_EFFECT:
             tally.add(misbehaviour.name, 1, single_fault(bench, shape, index, misbehaviour))
-    figures[FIGURE].merge(tally)
+    add_up(FIGURE, tally)
     assert tally.tried > 10
     assert not tally.red, tally.account()
 
@@ -177,7 +175,7 @@ _NOWHERE = HTTPConnection("graph.invalid")
     ids=["refused", "DNS", "TLS"],
 )
 def test_a_connection_that_is_not_made_is_made_later(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, reason: Exception
+    bench: Bench, add_up: AddUp, shape: str, reason: Exception
 ) -> None:
     """Refused, without an address or without TLS: at every request, and attached once."""
     tally = Tally()
@@ -189,7 +187,7 @@ def test_a_connection_that_is_not_made_is_made_later(
             trial.run(transfer)
             assert adapter.failed
             tally.add(f"request {number}", 1, trial.judge(transfer))
-    figures[FIGURE].merge(tally)
+    add_up(FIGURE, tally)
     assert not tally.red, tally.account()
 
 
@@ -213,7 +211,7 @@ def over_faulty_storage(
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("how", FAILURES)
 def test_no_single_failure_of_storage_does_harm(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, how: Failure
+    bench: Bench, add_up: AddUp, shape: str, how: Failure
 ) -> None:
     """At every request to blob and session store: attached once, recorded, nothing left."""
     tally = Tally()
@@ -226,7 +224,7 @@ def test_no_single_failure_of_storage_does_harm(
             assert transport.failed == 1
             transport.heal()
             tally.add(f"request {number}", 1, trial.judge(transfer))
-    figures[NEAR_FIGURE].merge(tally)
+    add_up(NEAR_FIGURE, tally)
     assert tally.tried >= 7
     assert not tally.red, tally.account()
 
@@ -234,7 +232,7 @@ def test_no_single_failure_of_storage_does_harm(
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("first", range(8))
 def test_a_session_store_that_is_down_for_a_while_does_no_harm(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, first: int
+    bench: Bench, add_up: AddUp, shape: str, first: int
 ) -> None:
     """Five requests in a row, from any one on: attached once all the same."""
     tally = Tally()
@@ -244,14 +242,14 @@ def test_a_session_store_that_is_down_for_a_while_does_no_harm(
         trial.run(transfer)
         transport.heal()
         tally.add(f"from {first}", transport.failed, trial.judge(transfer))
-    figures[NEAR_FIGURE].merge(tally)
+    add_up(NEAR_FIGURE, tally)
     assert not tally.red, tally.account()
 
 
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("first", range(0, 8, 2))
 def test_a_session_store_that_stays_down_ends_the_transfer_in_time(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, first: int
+    bench: Bench, add_up: AddUp, shape: str, first: int
 ) -> None:
     """Nothing is doubled and nothing is told wrongly; what cannot be deleted expires."""
     tally = Tally()
@@ -265,14 +263,14 @@ def test_a_session_store_that_stays_down_ends_the_transfer_in_time(
         transport.heal()
         found = [each for each in trial.judge(transfer) if each.figure != "left"]
         tally.add(f"from {first}", transport.failed, found)
-    figures[NEAR_FIGURE].merge(tally)
+    add_up(NEAR_FIGURE, tally)
     assert not tally.red, tally.account()
 
 
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("times", [1, 2, 5])
 def test_a_session_store_that_fails_a_second_delivery_does_no_harm(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, times: int
+    bench: Bench, add_up: AddUp, shape: str, times: int
 ) -> None:
     """The second delivery cannot read what the first has noted: attached once all the same."""
     tally = Tally()
@@ -289,7 +287,7 @@ def test_a_session_store_that_fails_a_second_delivery_does_no_harm(
         transport.heal()
         assert transport.failed == times
         tally.add(f"{times} times", transport.failed, trial.judge(transfer))
-    figures[NEAR_FIGURE].merge(tally)
+    add_up(NEAR_FIGURE, tally)
     assert not tally.red, tally.account()
 
 
@@ -345,7 +343,7 @@ EVENTS = {
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS.keys())
 def test_an_event_at_any_step_does_no_harm(
-    bench: Bench, figures: defaultdict[str, Tally], shape: str, event: Event
+    bench: Bench, add_up: AddUp, shape: str, event: Event
 ) -> None:
     """Either the file is attached once and said to be, or it is not and that is said."""
     tally = Tally()
@@ -357,7 +355,7 @@ def test_an_event_at_any_step_does_no_harm(
             transfer.must_attach = event.must_attach
             trial.run(transfer, before=partial(_happen, event, at, trial, transfer))
             tally.add(f"before step {at}", 1, trial.judge(transfer))
-    figures[NEAR_FIGURE].merge(tally)
+    add_up(NEAR_FIGURE, tally)
     assert not tally.red, tally.account()
 
 

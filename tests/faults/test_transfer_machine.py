@@ -7,7 +7,7 @@ shrunk to the fewest events, and printed as the calls that do it again.
 
 import logging
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -32,6 +32,7 @@ from tests.faults.test_broken_products import Impatient, Unreconciled
 from tests.faults.transfer_ways import FAULTS, WAYS, FaultOfKind, R, Way
 from tests.faults.transfer_world import ITEM, SURVIVED, World
 from tests.faults.verdict import Tally
+from tests.figures import AddUp
 from tests.harness import AS_SHIPPED, MAILBOX, Product
 
 FIGURE = "figure 1: transfers as a state machine"
@@ -194,12 +195,10 @@ def run(bench: Bench, number: int, how: settings, product: Product = AS_SHIPPED)
 # The minutes are for shrinking, when something is wrong.
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("number", SEEDS)
-def test_no_order_of_events_does_harm(
-    bench: Bench, figures: defaultdict[str, Tally], number: int
-) -> None:
+def test_no_order_of_events_does_harm(bench: Bench, add_up: AddUp, number: int) -> None:
     """After every event nothing is doubled or shown; in the end every figure is zero."""
     seen = run(bench, number, SETTINGS)
-    figures[FIGURE].merge(seen.tally)
+    add_up(FIGURE, seen.tally)
     assert seen.tally.fired > 0
     assert len(seen.ends) > 1
 

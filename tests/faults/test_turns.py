@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
 from shared.transfer.stages import Stage
 from tests.faults.hub import Hub
+from tests.figures import Say
 from tests.harness import MAILBOX
 from tests.virtual_engine import Activity
 
@@ -124,19 +123,18 @@ class Crowd:
         return sum(sorted(held[item]) != sorted(due) for item, due in self.due.items())
 
 
-def test_a_mailbox_is_never_sent_more_than_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mailbox_is_never_sent_more_than_it_takes(say: Say) -> None:
     """200 transfers from 8 threads: at most 4 at once, one writer an item, nothing refused."""
     with crowd() as all_of_them:
         began = all_of_them.hub.clock()
         all_of_them.run()
         minutes = (all_of_them.hub.clock() - began).total_seconds() / 60
         watch = all_of_them.watch
-        with capsys.disabled():
-            print(
-                f"\nfigure 6: {TRANSFERS} transfers to one mailbox: most at once "
-                f"{watch.most_at_once}, writers of an item {watch.most_writers}, refused "
-                f"{all_of_them.refused}, {minutes:.0f} virtual minutes (seed {SEED})"
-            )
+        say(
+            f"figure 6: {TRANSFERS} transfers to one mailbox: most at once "
+            f"{watch.most_at_once}, writers of an item {watch.most_writers}, refused "
+            f"{all_of_them.refused}, {minutes:.0f} virtual minutes (seed {SEED})"
+        )
         assert all_of_them.lost_or_doubled == 0
         assert watch.most_at_once <= 4
         assert watch.most_writers == 1

@@ -7,12 +7,12 @@ nothing by themselves. A *finding* is one figure that should be zero, with a sen
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 from azure.core.exceptions import ResourceNotFoundError
 
@@ -336,10 +336,20 @@ class Tally:
         self.found.update(other.found)
         self.red.update(other.red)
 
+    def figures(self) -> dict[str, int]:
+        """The figures by name, without what is behind them."""
+        found: dict[str, int] = {figure: self.found[figure] for figure in FIGURES}
+        return {"tried": self.tried, "fired": self.fired, **found}
+
+    @classmethod
+    def of(cls, figures: Mapping[str, int]) -> Self:
+        """The tally with these figures."""
+        found = Counter({figure: figures[figure] for figure in FIGURES})
+        return cls(tried=figures["tried"], fired=figures["fired"], found=found)
+
     def table(self) -> str:
         """The figures, a column each."""
-        columns = {"tried": self.tried, "fired": self.fired}
-        columns |= {figure: self.found[figure] for figure in FIGURES}
+        columns = self.figures()
         widths = {name: max(len(name), len(f"{value:,}")) for name, value in columns.items()}
         head = "  ".join(f"{name:>{widths[name]}}" for name in columns)
         row = "  ".join(f"{value:>{widths[name]},}" for name, value in columns.items())
