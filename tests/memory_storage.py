@@ -65,6 +65,11 @@ class MemoryContainer:
             merged = dict(blob.metadata) | metadata
             self._blobs[name] = replace(blob, etag=self._etag(), metadata=merged)
 
+    def set_md5(self, name: str, md5: bytes | None) -> None:
+        """Set the blob's properties, as somebody else does: its MD5 is replaced, or cleared."""
+        with self._lock:
+            self._blobs[name] = replace(self._find(name), etag=self._etag(), md5=md5)
+
     def copy(self, name: str, to: str) -> None:
         """Copy a blob with all its metadata."""
         with self._lock:

@@ -12,6 +12,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from urllib.parse import unquote
 
+# Seconds: the longest ``Retry-After`` that is believed.
+LONGEST_WAIT = 86_400.0
+
 # 'Attachments(' in any case; the id stands between its quotes, percent-encoded or not.
 _ATTACHMENT = re.compile(r"attachments\((?:'|%27)(.+?)(?:'|%27)\)", re.IGNORECASE)
 
@@ -92,17 +95,20 @@ def _json_object(content: bytes) -> Mapping[str, object] | None:
 def retry_after(value: str | None, server_date: str | None = None) -> float | None:
     """Seconds to wait: ``Retry-After`` in whole or fractional seconds, or as an HTTP date.
 
-    A date is measured against the server's own ``Date``, since clocks differ.
+    A date is measured against the server's own ``Date``, since clocks differ. More than a day is
+    taken for a day: a mailbox must not be closed for years by a mistake.
     """
     if value is None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d*)?", value.strip(), re.ASCII):
-        return float(value)
-    until = _http_date(value)
-    if until is None:
-        return None
-    now = _http_date(server_date or "") or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
+        seconds = float(value)
+    else:
+        until = _http_date(value)
+        if until is None:
+            return None
+        now = _http_date(server_date or "") or datetime.now(UTC)
+        seconds = (until - now).total_seconds()
+    return min(max(0.0, seconds), LONGEST_WAIT)
 
 
 def _http_date(value: str) -> datetime | None:

@@ -74,7 +74,7 @@ class GraphClient(GraphHttp):
             entries = answer.body.get("value")
             if not answer.succeeded:
                 return answer, []
-            if not isinstance(entries, list):
+            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
                 return Answer(lost=Lost.UNKNOWN), []
             found += [_listed(entry) for entry in entries if "id" in entry]
             link = answer.body.get("@odata.nextLink")

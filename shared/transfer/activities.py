@@ -21,7 +21,8 @@ from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
 from shared.transfer.decisions import Action, Call, decide
 from shared.transfer.payloads import Failure
-from shared.transfer.range_uploader import PinnedSlices, RangeUploader
+from shared.transfer.pinned_slices import PinnedSlices
+from shared.transfer.range_uploader import RangeUploader
 from shared.transfer.reconciling import Reconciler
 from shared.transfer.refusals import CANNOT_TELL, failure
 from shared.transfer.typed_ends import typed_ends
@@ -86,9 +87,10 @@ class Attacher:
         url = self.graph.upload_url(answer.body["uploadUrl"])
         try:
             self.sessions.put(job.transfer_id, replace(noted, upload_url=url.reveal()))
-        except StorageUnavailable:
-            self.graph.cancel_upload_session(url)
-            raise
+        except StorageUnavailable as error:
+            # Nobody would know of it. If it cannot be deleted either, it expires.
+            rest = self.graph.cancel_upload_session(url).retry_after
+            return Step(outcome="retry", wait_seconds=rest, failure=Failure.of(error))
         expected = next_expected_range(answer.body, job.size)
         return Step(outcome="progress", offset=expected.start if expected else 0)
 
@@ -119,8 +121,10 @@ class Attacher:
         """
         job = work.job
         notes = self.sessions.get(job.transfer_id)
-        if notes is None:
+        if notes is None and work.noted:
             raise OutcomeUnknown(CANNOT_TELL)
+        if notes is None:
+            return Step(outcome="not_attached")
         answer, attachments = self.graph.list_attachments(job.item)
         if step := _refusal(Call.LIST, answer, job):
             return step
@@ -148,7 +152,7 @@ class Attacher:
         else:
             waiting = self._cancel(work.transfer_id, notes)
         if waiting and not work.whatever:
-            return waiting
+            return waiting.model_copy(update={"tries": _CANCELS_AT_MOST})
         if work.forget:
             self.sessions.delete(work.transfer_id)
         elif notes and notes.upload_url:
@@ -172,7 +176,10 @@ class Attacher:
             transfer_id,
             answer.status or answer.lost,
         )
-        return Step(outcome="retry", tries=_CANCELS_AT_MOST, wait_seconds=answer.retry_after)
+        if decide(Call.CANCEL, answer).action is not Action.RETRY:
+            # Refused for good: it expires.
+            return None
+        return Step(outcome="retry", wait_seconds=answer.retry_after)
 
     def _note_attachments(self, job: Job, notes: SessionNotes | None) -> SessionNotes | Step:
         """What the item holds before this attempt; a step, if the listing decides already.

@@ -18,6 +18,8 @@ from shared.transfer.work import CancelUploadSession, FindAttachment, Job, Step,
 # other (protocol §1); base64 of this fits a request of 4 MB.
 SMALL_FILE_BYTES = 3_000_000
 ATTEMPTS_AT_MOST = 5
+# How long the last look, at the deadline, waits for its turn.
+LAST_LOOK_PATIENCE = timedelta(seconds=30)
 UNREAD_LOOKS = 4
 
 
@@ -46,6 +48,10 @@ class Attaching:
         self._look_until = self._deadline
         self._last_look = False
         self._unread_looks = 0
+        # Whether an earlier delivery of this stage's work may have attached the file, for all
+        # that its repetition could tell; whether the notes of what it had before are known to be.
+        self._perhaps_done = False
+        self._noted = False
         self._cut_short = False
         self._ways_changed = 0
         self._reason: Failure | None = None
@@ -61,17 +67,25 @@ class Attaching:
     def waited(self, now: datetime) -> None:
         """Nothing was done until this time but wait for others."""
         self.pause = None
-        self._end_if_overdue(now)
+        if self._overdue and not self.patience(now):
+            self._fail(self._unknown())
+        else:
+            self._end_if_overdue(now)
+
+    def patience(self, now: datetime) -> float:
+        """Seconds for which it may wait for its turn: to the deadline, or the last look's own."""
+        until = self._deadline + (LAST_LOOK_PATIENCE if self._overdue else timedelta())
+        return max(0.0, (until - now).total_seconds())
 
     @property
     def sends(self) -> int:
         """The most bytes that the stage's activity gives the mailbox."""
         return bytes_sent_by(self.stage, self.job, self.offset)
 
-    def cancel(self) -> None:
+    def cancel(self, now: datetime) -> None:
         """Send nothing more. What may be attached already is still looked for."""
         self._cancelled = True
-        self._end_if_cancelled()
+        self._end_if_cancelled(now)
 
     def work(self) -> Payload:
         """The input of the stage's activity."""
@@ -83,7 +97,7 @@ class Attaching:
             case Stage.LOOK:
                 # Cut short by the deadline, the bytes alone may tell.
                 finally_ = self._last_look and not self._overdue
-                return FindAttachment(job=self.job, finally_=finally_)
+                return FindAttachment(job=self.job, finally_=finally_, noted=self._noted)
             case _:
                 return self.job
 
@@ -93,6 +107,7 @@ class Attaching:
         self._reason = step.failure or self._reason
         if step.etag:
             self.job = self.job.model_copy(update={"etag": step.etag})
+        self._note_progress(step)
         match step.outcome:
             case "attached":
                 self.end = End("attached", self.job.size, step.attachment_id)
@@ -111,7 +126,7 @@ class Attaching:
         if step.wait_seconds and not self.pause:
             # Whatever comes next, the far side has asked for a rest.
             self.pause = Pause(0, step.wait_seconds)
-        self._end_if_cancelled()
+        self._end_if_cancelled(now)
         self._end_if_overdue(now)
         if self.end is not None:
             self.pause = None
@@ -140,6 +155,7 @@ class Attaching:
 
     def _go_on(self, step: Step, now: datetime) -> None:
         stage, outcome = self.stage, step.outcome
+        self._noted = self._noted or outcome in {"progress", "reconcile"}
         self._enter(NEXT[stage, outcome])
         match outcome:
             case "progress":
@@ -161,6 +177,7 @@ class Attaching:
         self._last_look = False
         self._unread_looks = 0
         self.job = self.job.model_copy(update={"unsure": True})
+        self._perhaps_done = False
 
     def _not_found(self, now: datetime, *, unread: bool) -> None:
         left = (self._look_until - now).total_seconds()
@@ -182,13 +199,16 @@ class Attaching:
     def _small(self) -> bool:
         return (self.job.size < SMALL_FILE_BYTES) != bool(self._ways_changed)
 
-    def _progress(self, stage: Stage, step: Step) -> None:
+    def _note_progress(self, step: Step) -> None:
+        """A byte that Outlook never had before makes all patience new."""
         if step.offset > self._most_sent:
             self._most_sent = step.offset
             self._tries = 0
             self._refusals.clear()
             self._attempts = 1
-        elif stage is Stage.UPLOAD and step.offset <= self.offset:
+
+    def _progress(self, stage: Stage, step: Step) -> None:
+        if stage is Stage.UPLOAD and step.offset <= self.offset:
             # Accepted, yet no further than before: not at full speed for ever.
             self._wait(0.0)
         self.offset = step.offset
@@ -198,10 +218,13 @@ class Attaching:
             # A POST that was refused; a second delivery of one that was not must be told apart,
             # even one that could not read that it is the second.
             self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
+        if self.stage is Stage.POST and step.is_of_storage:
+            # It may be the notes that could not be read.
+            self._perhaps_done = True
         if self.stage is Stage.UPLOAD:
+            self._perhaps_done = self._may_be_complete
             if step.offset > self.offset:
                 self._tries = 0
-            self._most_sent = max(self._most_sent, step.offset)
             self.offset = step.offset
         self._wait(step.wait_seconds or 0.0)
 
@@ -211,6 +234,7 @@ class Attaching:
             return
         self._attempts += 1
         self.offset = 0
+        self._perhaps_done = False
         self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
         # Slower than a repetition: the session service itself may be in trouble.
         self.pause = Pause(self._attempts + 1, step.wait_seconds or 0.0)
@@ -224,8 +248,13 @@ class Attaching:
         self.pause = Pause(self._tries, at_least, at_most)
         self._tries += 1
 
-    def _end_if_cancelled(self) -> None:
-        if self._cancelled and self.end is None and self.stage in SENDING:
+    def _end_if_cancelled(self, now: datetime) -> None:
+        if not self._cancelled or self.end is not None or self.stage not in SENDING:
+            return
+        if self._perhaps_done:
+            self.stage = Stage.CLOSE
+            self._look(now + timedelta(seconds=self.job.reconcile_seconds))
+        else:
             self.end = End("cancelled", self.offset)
 
     def _end_if_overdue(self, now: datetime) -> None:
@@ -252,10 +281,15 @@ class Attaching:
     @property
     def _may_be_attached(self) -> bool:
         """Whether every byte may have gone out, though nobody has said so."""
-        may_be_complete = self.offset + self.job.activity_bytes >= self.job.size
-        return self._is_looking or (
-            self.stage in {Stage.UPLOAD, Stage.CLOSE} and (may_be_complete or self.job.unsure)
-        )
+        if self._is_looking or self._perhaps_done:
+            return True
+        sent = self.stage in {Stage.UPLOAD, Stage.CLOSE}
+        return sent and (self._may_be_complete or self.job.unsure)
+
+    @property
+    def _may_be_complete(self) -> bool:
+        """Whether the next activity, or one that was repeated, sends the file's last byte."""
+        return self.offset + self.job.activity_bytes >= self.job.size
 
     def _unknown(self) -> Failure:
         return outcome_unknown(self._reason)

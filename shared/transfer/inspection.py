@@ -14,8 +14,9 @@ from shared.errors import (
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
 from shared.storage.blob_source import BlobSource, SourceBlob
-from shared.transfer.instance_id import is_of
+from shared.transfer.instance_id import is_of, may_be_of
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
+from shared.transfer.pinned_slices import MD5_CHANGED
 from shared.transfer.work import Inspect, Inspection, Job
 
 _LOG = logging.getLogger(__name__)
@@ -39,8 +40,10 @@ class Inspector:
         item = str(request.item or "")
         try:
             blob = self.source.look(request.blob)
-            if not is_of(work.transfer_id, self.source, blob, item):
+            if not may_be_of(work.transfer_id, self.source, blob, item, request.content):
                 return _superseded(work)
+            if not is_of(work.transfer_id, self.source, blob, item):
+                raise UnsupportedBlob(MD5_CHANGED)
             record = read_record(blob.metadata)
             if self._is_done(request, record, blob):
                 status = request.status.model_copy(update={"size": blob.size})

@@ -5,6 +5,7 @@ import json
 
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, fingerprint
 from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.transfer.payloads import Content
 
 
 def instance_id(source: BlobSource, blob: SourceBlob, item: str, attempt_key: str = "") -> str:
@@ -20,6 +21,15 @@ def instance_id(source: BlobSource, blob: SourceBlob, item: str, attempt_key: st
     parts = [source.account, own, blob.name, item, attempt_key]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:FINGERPRINT_DIGITS]
     return f"{own}-{digest}"
+
+
+def may_be_of(
+    transfer_id: str, source: BlobSource, blob: SourceBlob, item: str, content: Content | None
+) -> bool:
+    """Whether the transfer, asked for this content, may still be about what the blob has now."""
+    if is_of(transfer_id, source, blob, item):
+        return True
+    return content is not None and not content.is_replaced_by(Content.of(blob))
 
 
 def is_of(transfer_id: str, source: BlobSource, blob: SourceBlob, item: str) -> bool:

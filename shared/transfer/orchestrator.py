@@ -127,11 +127,12 @@ class _Transfer:
 
     def end_after_a_bug(self) -> Steps[None]:
         """What is attached stays so; whatever else fails does not hide the first error."""
-        if self.status.state != "attached":
+        if self.status.state == "queued":
+            # How it ended before that is worth more, if it had.
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
-        self.recorded = state = _RECORDS[self.status.state]
-        for cleanup in (self._give_back, self._forget_now, lambda: self._record(state)):
+        self.recorded = _RECORDS.get(self.status.state)
+        for cleanup in (self._give_back, self._forget_at_once, self._record_again):
             try:
                 yield from cleanup()
             except TaskFailedError:
@@ -158,7 +159,7 @@ class _Transfer:
         attaching = Attaching(job, self.ctx.current_utc_datetime)
         while True:
             if self.cancelled.is_complete:
-                attaching.cancel()
+                attaching.cancel(self.ctx.current_utc_datetime)
             if attaching.end is not None:
                 break
             # A rest that a cancellation cut short is kept before anything else is asked.
@@ -166,12 +167,13 @@ class _Transfer:
                 yield self.waits.timer(exactly(rest))
             elif wait := (yield from turns.ask(attaching.sends)):
                 self.show(state="waiting", bytes_sent=attaching.offset)
-                yield from self.waits.for_turn(wait)
+                patience = attaching.patience(self.ctx.current_utc_datetime)
+                yield from self.waits.for_turn(min(wait, patience))
                 attaching.waited(self.ctx.current_utc_datetime)
             else:
                 yield from self._advance(attaching, turns)
-        yield from turns.give_back()
         self.status = self.status.model_copy(update=attaching.end.status())
+        yield from turns.give_back()
         if attaching.end.state != "attached":
             yield from self._forget(turns)
 
@@ -186,12 +188,16 @@ class _Transfer:
         self.waits.heard(step)
         attaching.took(step, self.ctx.current_utc_datetime)
         if self.cancelled.is_complete:
-            attaching.cancel()
+            attaching.cancel(self.ctx.current_utc_datetime)
         if attaching.pause is not None:
             yield from turns.give_back()
             if attaching.pause.at_least >= _LONG_WAIT:
                 self.show(state="waiting", bytes_sent=attaching.offset)
             yield from self.waits.pause(attaching.pause)
+
+    def _record_again(self) -> Steps[None]:
+        if self.recorded:
+            yield from self._record(self.recorded)
 
     def _record(self, record: RecordedStatus) -> Steps[None]:
         self.show(state="recording")
@@ -208,7 +214,9 @@ class _Transfer:
 
     def _ended(self, record: RecordedStatus) -> RecordAttachment:
         id_ = self.ctx.instance_id
-        return RecordAttachment(transfer_id=id_, status=self.status, record=record)
+        return RecordAttachment(
+            transfer_id=id_, content=self.request.content, status=self.status, record=record
+        )
 
     def _forget(self, turns: Turns) -> Steps[None]:
         """Delete the session and its notes, when it is this transfer's turn."""
@@ -235,7 +243,10 @@ class _Transfer:
             else:
                 yield from self.waits.for_turn(wait)
 
-    def _forget_now(self, *, resting: bool = False, last: bool = True) -> Steps[Step]:
+    def _forget_at_once(self) -> Steps[Step]:
+        return self._forget_now(resting=self.waits.rest_left > 0, last=True)
+
+    def _forget_now(self, *, resting: bool, last: bool) -> Steps[Step]:
         work = CancelUploadSession(
             transfer_id=self.ctx.instance_id, forget=True, resting=resting, whatever=last
         )

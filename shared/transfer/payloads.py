@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.errors import TransferError
 from shared.outlook.item import ItemType, OutlookItem
+from shared.storage.blob_source import SourceBlob
 
 State = Literal[
     "queued",
@@ -57,18 +58,42 @@ class Failure(Payload):
         return cls(code=error.code, message=error.sentence)
 
 
+class Content(Payload):
+    """One content of a blob, as its properties tell it; its metadata and ETag may change."""
+
+    created: str
+    size: int
+    md5: str
+
+    @classmethod
+    def of(cls, blob: SourceBlob) -> Self:
+        """The content that a blob has."""
+        return cls(created=blob.created, size=blob.size, md5=blob.md5)
+
+    def is_replaced_by(self, now: Self) -> bool:
+        """Whether the blob has surely been overwritten: an event of its own tells that.
+
+        Setting a blob's properties sets or clears its MD5 without any event, so that one MD5
+        alone proves nothing.
+        """
+        if (self.created, self.size) != (now.created, now.size):
+            return True
+        return bool(self.md5 and now.md5) and self.md5 != now.md5
+
+
 class TransferRequest(Payload):
     """A blob of the source container and the item it goes to, as a door found them.
 
     The address is settled at the door, once: what somebody writes to the metadata afterwards
-    does not change where a running transfer goes. ``refused`` says why there is no address.
-    ``ordered``: somebody asked for it, so that an earlier failure does not end it; ``force``: nor
-    does an earlier success. One that ``follows`` another transfer begins at the end of that one,
-    or after a day; ``next`` are those that follow this one. ``announced``: its end is told by an
-    event.
+    does not change where a running transfer goes, nor which ``content`` it is about. ``refused``
+    says why there is no address. ``ordered``: somebody asked for it, so that an earlier failure
+    does not end it; ``force``: nor does an earlier success. One that ``follows`` another transfer
+    begins at the end of that one, or after a day; ``next`` are those that follow this one.
+    ``announced``: its end is told by an event.
     """
 
     blob: str
+    content: Content | None = None
     mailbox: str | None = None
     item_type: ItemType | None = None
     item_id: str | None = None

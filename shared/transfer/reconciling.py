@@ -8,16 +8,17 @@ file of that name at the same time. Graph's ``size`` is never the file's own (pr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import BlobDeleted, OutcomeUnknown, Superseded
+from shared.errors import BlobDeleted, OutcomeUnknown, Superseded, UnsupportedBlob
 from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.storage.blob_source import BlobSource
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.range_uploader import StartOver, recognise
+from shared.transfer.pinned_slices import StartOver, recognise
 from shared.transfer.refusals import CANNOT_TELL
 from shared.transfer.work import Job
 
 # Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
 _LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
+_GONE = frozenset({404, 410})
 
 
 def most_told(size: int) -> float:
@@ -84,6 +85,9 @@ class Reconciler:
                 raise ThrottledLook(answer.retry_after)
             if answer.succeeded and md5 in content.md5s:
                 return Findings(own=each.id)
+            if answer.status in _GONE and finally_:
+                # Listed a moment ago: nobody looks again to see if it is really gone.
+                raise OutcomeUnknown(CANNOT_TELL)
             if answer.succeeded and content.proven:
                 foreign.append(each.id)
             else:
@@ -106,7 +110,7 @@ class Reconciler:
             etag, proven = blob.etag, True
             if etag != job.etag:
                 recognise(job, blob)
-        except StartOver:
+        except (StartOver, UnsupportedBlob):
             # The same content or another: no MD5 tells.
             proven = bool(word)
         except (Superseded, BlobDeleted):

@@ -5,10 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shared.errors import Permanent, StorageUnavailable
-from shared.storage.attachment_record import AttachmentRecord, ascii_only, fingerprint
+from shared.storage.attachment_record import (
+    FINGERPRINT_DIGITS,
+    AttachmentRecord,
+    ascii_only,
+    fingerprint,
+)
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.storage.session_store import SessionStore
-from shared.transfer.instance_id import is_of
+from shared.transfer.instance_id import may_be_of
 from shared.transfer.payloads import Failure
 from shared.transfer.record_writing import write_record
 from shared.transfer.work import RecordAttachment, Step
@@ -30,17 +35,22 @@ class Recorder:
         not answer is worth another try.
         """
         try:
-            recognisable = self._write(work)
-            if work.record == "attached":
-                self._forget(work.transfer_id, recognisable=recognisable)
+            self._record(work)
         except StorageUnavailable as error:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
             return Step(outcome="retry", failure=Failure.of(error))
+        _log_end(work)
+        return Step(outcome="recorded")
+
+    def _record(self, work: RecordAttachment) -> None:
+        try:
+            recognisable = self._write(work)
         except Permanent as error:
             _LOG.warning("transfer %s leaves no record: %s", work.transfer_id, error.sentence)
             self.sessions.delete(work.transfer_id)
-        _log_end(work)
-        return Step(outcome="recorded")
+        else:
+            if work.record == "attached":
+                self._forget(work.transfer_id, recognisable=recognisable)
 
     def _forget(self, transfer_id: str, *, recognisable: bool) -> None:
         """Delete the notes, unless they are all that a duplicate could know the transfer by."""
@@ -63,7 +73,7 @@ class Recorder:
         )
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
-        if not is_of(work.transfer_id, self.source, blob, work.item):
+        if not may_be_of(work.transfer_id, self.source, blob, work.item, work.content):
             _LOG.warning(
                 "transfer %s: blob %r has other content now; its record is not written",
                 work.transfer_id,
@@ -84,14 +94,16 @@ class Recorder:
         self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord
     ) -> AttachmentRecord:
         attached = work.record == "attached"
-        own = fingerprint(self.source.container, blob, work.item)
-        sources = tuple(source for source in earlier.sources if source != own)
+        # Its MD5 may have been set or cleared since: it is known by both.
+        now = fingerprint(self.source.container, blob, work.item)
+        own = tuple(dict.fromkeys((now, work.transfer_id[:FINGERPRINT_DIGITS])))
+        sources = tuple(source for source in earlier.sources if source not in own)
         error = work.status.error
         return AttachmentRecord(
             status=work.record,
             attachment_id=work.status.attachment_id or "",
             item=ascii_only(work.item),
-            sources=(own, *sources) if attached else earlier.sources,
+            sources=(*own, *sources) if attached else earlier.sources,
             transfer_id=work.transfer_id,
             attached_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if attached else "",
             error_code=error.code if error else "",

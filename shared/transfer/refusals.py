@@ -27,7 +27,8 @@ CANNOT_TELL = (
     "if the file is missing, upload it again."
 )
 
-_SECRET = re.compile(r"https?://\S+|\S*authtoken\S*", re.IGNORECASE)
+# URLs, whatever has a token in it, and tokens as they are quoted.
+_SECRET = re.compile(r"https?://\S+|\S*token=\S*|\bbearer\s+\S+|\beyJ\S+", re.IGNORECASE)
 _WORDS = 200
 # Seconds, for somebody who waits, where Graph does not say how long.
 _TRY_AGAIN = 5.0
@@ -124,10 +125,10 @@ def _last_trouble(last: Failure | None) -> str:
 
 
 def _said(answer: Answer) -> str:
-    """The far side's own words, without any URL they may quote."""
+    """The far side's own words, without any URL or token they may quote."""
     if answer.lost:
         return answer.message or answer.lost.value
     words = answer.message[:_WORDS].strip()
     request = f", request-id {answer.request_id[:_WORDS]}" if answer.request_id else ""
     said = f"{answer.status} {answer.code[:_WORDS]}".strip() + (f": {words}" if words else "")
-    return _SECRET.sub("<URL>", said + request)
+    return _SECRET.sub("<secret>", said + request)

@@ -31,7 +31,7 @@ from shared.transfer.inspection import as_recorded
 from shared.transfer.instance_id import instance_id
 from shared.transfer.orchestrator import go_after
 from shared.transfer.orders import AttachOrder
-from shared.transfer.payloads import Failure, TransferRequest
+from shared.transfer.payloads import Content, Failure, TransferRequest
 from shared.transfer.watching import Transfer, of_content
 
 ORCHESTRATOR = "attach_blob"
@@ -211,7 +211,7 @@ def _request(blob: SourceBlob) -> TransferRequest:
         address = read_address(blob.name, blob.metadata)
     except Permanent as error:
         # The orchestration says so in the blob's metadata: nothing that failed is silent.
-        return TransferRequest(blob=blob.name, refused=Failure.of(error))
+        return TransferRequest(blob=blob.name, content=Content.of(blob), refused=Failure.of(error))
     return _addressed(blob, address)
 
 
@@ -239,6 +239,7 @@ def _recorded(id_: str, blob: SourceBlob, order: AttachOrder, record: Attachment
 def _addressed(blob: SourceBlob, address: Address) -> TransferRequest:
     return TransferRequest(
         blob=blob.name,
+        content=Content.of(blob),
         mailbox=address.item.mailbox,
         item_type=address.item.type,
         item_id=address.item.id,

@@ -6,7 +6,7 @@ from functools import wraps
 
 from shared.errors import StorageUnavailable, Superseded, TransferError, UnsupportedBlob
 from shared.transfer.payloads import Failure
-from shared.transfer.range_uploader import StartOver
+from shared.transfer.pinned_slices import StartOver
 from shared.transfer.reconciling import ThrottledLook
 from shared.transfer.work import Step, TransferWork
 
@@ -46,13 +46,20 @@ def _typed[Owner, Work: TransferWork](
 ) -> Step:
     try:
         return activity(owner, work)
-    except StartOver as changed:
-        return Step(outcome="start_over", etag=changed.etag, failure=_UNSTEADY)
-    except Superseded as error:
-        return Step(outcome="superseded", failure=Failure.of(error))
-    except StorageUnavailable as error:
-        return Step(outcome="retry", failure=Failure.of(error))
     except ThrottledLook as throttled:
         return Step(outcome="retry", wait_seconds=throttled.retry_after)
-    except TransferError as error:
-        return Step(outcome="failed", failure=Failure.of(error))
+    except (StartOver, TransferError) as error:
+        return end_of(error)
+
+
+def end_of(error: StartOver | TransferError) -> Step:
+    """The step that a typed error stands for."""
+    match error:
+        case StartOver():
+            return Step(outcome="start_over", etag=error.etag, failure=_UNSTEADY)
+        case Superseded():
+            return Step(outcome="superseded", failure=Failure.of(error))
+        case StorageUnavailable():
+            return Step(outcome="retry", failure=Failure.of(error))
+        case _:
+            return Step(outcome="failed", failure=Failure.of(error))

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from shared.errors import StorageUnavailable
 from shared.outlook.item import ItemType, OutlookFile, OutlookItem
 from shared.transfer.payloads import (
+    Content,
     Failure,
     Payload,
     RecordedStatus,
@@ -51,6 +52,11 @@ class Job(Payload):
     queue_seconds: float
     deadline_seconds: float
     reconcile_seconds: float
+
+    @property
+    def content(self) -> Content:
+        """The blob's content as ``inspect_blob`` found it."""
+        return Content(created=self.created, size=self.size, md5=self.md5)
 
     @property
     def item(self) -> OutlookItem:
@@ -97,10 +103,15 @@ class UploadRanges(Payload):
 
 
 class FindAttachment(Payload):
-    """The input of ``find_attachment``; ``finally_`` when there will be no other look."""
+    """The input of ``find_attachment``; ``finally_`` when there will be no other look.
+
+    ``noted``: the transfer's notes are known to have been made. Where they need not have been,
+    and are not there, nothing was sent.
+    """
 
     job: Job
     finally_: bool = False
+    noted: bool = True
 
     @property
     def transfer_id(self) -> str:
@@ -163,9 +174,13 @@ class Step(Payload):
 
 
 class RecordAttachment(Payload):
-    """The input of ``record_attachment``: the end of a transfer, for the blob's metadata."""
+    """The input of ``record_attachment``: the end of a transfer, for the blob's metadata.
+
+    ``content`` is the one that the transfer was asked for.
+    """
 
     transfer_id: str
+    content: Content | None = None
     status: TransferStatus
     record: RecordedStatus
 

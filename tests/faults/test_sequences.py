@@ -1,0 +1,434 @@
+"""Sequences of events that have each done harm once: the file is attached once, and told so.
+
+Most need something to happen between two deliveries of the same work, or twice in a row.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+
+from infra.local.outlook import Fault, alterations, catalogue
+from infra.local.outlook.faults import Misbehaviour
+from shared.outlook.graph_client import ListedAttachment
+from shared.transfer.orchestrator import CANCEL
+from tests.faults.hub import SMALL_RULES, Hub
+from tests.faults.test_manners import early
+from tests.harness import MAILBOX
+from tests.virtual_engine import Activity, VirtualEngine
+
+R = 4_000
+SMALL, LARGE = 100, 2 * R + 1
+FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
+
+
+@dataclass
+class Case:
+    """One transfer of one blob to one item, driven step by step."""
+
+    hub: Hub
+    item: str
+    engine: VirtualEngine
+
+    def to(self, activity: str) -> None:
+        """Go on until that activity is due."""
+        while self.engine.next_activity != activity:
+            self.engine.advance()
+
+    def deliver_twice(self, activity: str, between: Callable[[], object]) -> None:
+        """Have the first run of an activity delivered twice, with something between."""
+        runs = 0
+
+        def wrap(run: Activity) -> Activity:
+            def twice(payload: dict[str, Any]) -> dict[str, Any]:
+                nonlocal runs
+                runs += 1
+                if runs == 1:
+                    run(payload)
+                    between()
+                return run(payload)
+
+            return twice
+
+        self.hub.wrap(activity, wrap)
+
+    @property
+    def held(self) -> int:
+        """How often the item holds the file."""
+        return len(self.hub.attachments(self.item))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The blob's metadata."""
+        return dict(self.hub.blobs.blob("a").metadata)
+
+    @property
+    def end(self) -> dict[str, Any]:
+        """The transfer's output, which it must have: a failed instance is a bug."""
+        assert self.engine.failed is None, self.engine.failed
+        assert self.engine.output is not None
+        return self.engine.output
+
+    @property
+    def code(self) -> str:
+        """The code of the error that it ended by."""
+        return str(self.end["error"]["code"])
+
+
+def content_of(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def md5_of(size: int) -> bytes:
+    return hashlib.md5(content_of(size), usedforsecurity=False).digest()
+
+
+def case(size: int, *, md5: bool = False, skew: float = 0.0, **settings: Any) -> Case:
+    rules = settings.pop("rules", SMALL_RULES)
+    values = {"range_bytes": R, "ranges_per_activity": 4} | settings
+    hub = Hub(rules=rules, skew=timedelta(minutes=skew), **values)
+    item = hub.add_message()
+    address = {"mailbox": MAILBOX, "messageid": item}
+    hub.blobs.put("a", content_of(size), md5_of(size) if md5 else None, address)
+    return Case(hub, item, hub.engines[hub.deliver("a")])
+
+
+@contextmanager
+def away(owner: object, method: str) -> Iterator[None]:
+    """A storage call that is answered 503 meanwhile."""
+
+    def busy(*_: object, **__: object) -> None:
+        error = HttpResponseError("busy")
+        error.status_code, error.error_code = 503, "ServerBusy"  # type: ignore[attr-defined]  # as storage adds it
+        raise error
+
+    setattr(owner, method, busy)
+    try:
+        yield
+    finally:
+        delattr(owner, method)
+
+
+def test_metadata_written_between_two_deliveries_attaches_once() -> None:
+    """Killed after the 201, and no MD5 proves that the blob is still the same."""
+    tried = case(LARGE)
+    tried.deliver_twice("upload_ranges", lambda: tried.hub.blobs.annotate("a", seen="yes"))
+    tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+def test_a_delivery_that_is_thought_dead_and_still_sends_attaches_once() -> None:
+    """The second one's range is taken, then the first sends the last one and dies unheard."""
+    tried = case(3 * R, rules=replace(SMALL_RULES, repeated_range="200"))
+    real_put, runs = tried.hub.graph.put_range, {"puts": 0}
+
+    def wrap(run: Activity) -> Activity:
+        def upload(payload: dict[str, Any]) -> dict[str, Any]:
+            def put(*arguments: Any) -> Any:
+                runs["puts"] += 1
+                answer = real_put(*arguments)
+                if runs["puts"] == 1:
+                    run(payload)
+                return answer
+
+            tried.hub.graph.put_range = put  # type: ignore[method-assign, assignment]
+            return run(payload)
+
+        return upload
+
+    tried.hub.wrap("upload_ranges", wrap)
+    tried.hub.finish()
+    assert runs["puts"] >= 4
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+def test_cancelled_after_a_second_delivery_was_throttled_tells_the_truth() -> None:
+    """The first delivery had attached the file."""
+    tried = case(LARGE)
+    throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="range", occurrence=3)
+    tried.deliver_twice("upload_ranges", lambda: tried.hub.service.faults.add(throttled))
+    tried.to("upload_ranges")
+    tried.engine.advance()
+    tried.engine.raise_event(CANCEL)
+    tried.hub.finish()
+    assert not tried.hub.service.faults.unfired
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+def test_a_post_whose_second_delivery_knew_nothing_is_told_truly(how: str) -> None:
+    """Its notes could not be read; then it is cancelled, or its time is over."""
+    tried = case(SMALL, transfer_deadline_minutes=1)
+    tried.to("attach_small_file")
+    run = tried.hub._activities["attach_small_file"]
+
+    def twice(payload: dict[str, Any]) -> dict[str, Any]:
+        run(payload)
+        with away(tried.hub.notes, "download_blob"):
+            step: dict[str, Any] = run(payload)
+            return step
+
+    tried.hub._activities["attach_small_file"] = twice
+    tried.engine.advance()
+    if how == "cancelled":
+        tried.engine.raise_event(CANCEL)
+    else:
+        tried.hub.clock.advance(120)
+    tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+def test_a_post_that_was_never_sent_is_cancelled_for_certain() -> None:
+    """The store was away at the only delivery: without notes nothing has gone out."""
+    tried = case(SMALL)
+    tried.to("attach_small_file")
+    with away(tried.hub.notes, "download_blob"):
+        tried.engine.advance()
+    tried.engine.raise_event(CANCEL)
+    tried.hub.finish()
+    assert tried.held == 0
+    assert tried.end["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("times", [2, 3])
+def test_metadata_written_several_times_in_a_row_does_no_harm(size: int, times: int) -> None:
+    """Each look at the blob finds that it has changed again."""
+    tried = case(size, md5=True)
+    tried.to("attach_small_file" if size == SMALL else "create_upload_session")
+    if size == LARGE:
+        tried.engine.advance()
+    tried.hub.blobs.annotate("a", seen="0")
+    real, looks = tried.hub.source.look, iter(range(1, times))
+
+    def look(name: str) -> Any:
+        seen = real(name)
+        for number in looks:
+            tried.hub.blobs.annotate("a", seen=str(number))
+            break
+        return seen
+
+    tried.hub.source.look = look  # type: ignore[method-assign]
+    tried.hub.finish()
+    assert next(looks, None) is None
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+def test_bytes_sent_before_the_blob_was_overwritten_count() -> None:
+    """The mailbox has had them: its budget must know."""
+    tried = case(10 * R, ranges_per_activity=8)
+    tried.to("upload_ranges")
+    real_put = tried.hub.graph.put_range
+    puts: list[int] = []
+    steps: list[dict[str, Any]] = []
+
+    def put(*arguments: Any) -> Any:
+        puts.append(len(arguments[-1]))
+        if len(puts) == 3:
+            tried.hub.clock.advance(2)
+            address = {"mailbox": MAILBOX, "messageid": tried.item}
+            tried.hub.blobs.put("a", bytes(10 * R), None, address)
+        return real_put(*arguments)
+
+    def wrap(run: Activity) -> Activity:
+        def upload(payload: dict[str, Any]) -> dict[str, Any]:
+            steps.append(run(payload))
+            return steps[-1]
+
+        return upload
+
+    tried.hub.graph.put_range = put  # type: ignore[method-assign, assignment]
+    tried.hub.wrap("upload_ranges", wrap)
+    tried.hub.finish()
+    assert tried.end["state"] == "superseded"
+    assert steps[0]["outcome"] == "superseded"
+    assert steps[0]["sent"] == sum(puts) > 0
+
+
+def test_a_cleanup_that_fails_does_not_hide_why_it_failed() -> None:
+    """The blob is gone and the session store away when the refusal is to be recorded."""
+    tried = case(LARGE)
+    tried.hub.service.faults.add(
+        Fault(misbehaviour=catalogue.too_large(413), kind="range", times=None)
+    )
+    tried.to("record_attachment")
+    tried.hub.blobs.delete_blob("a")
+    with away(tried.hub.notes, "delete_blob"):
+        tried.engine.advance()
+    tried.hub.finish()
+    assert tried.code == "MailboxLimitExceeded"
+    assert not tried.hub.notes.names()
+
+
+def test_a_turn_that_cannot_be_given_back_does_not_unmake_the_end() -> None:
+    """The entity fails, and another transfer waits for the turn: attached is attached."""
+    tried = case(LARGE, ranges_per_activity=1)
+    tried.to("upload_ranges")
+    tried.hub.clock.advance(1)
+    tried.hub.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
+    other = tried.hub.engines[tried.hub.deliver("b")]
+    while not any(status["state"] == "waiting" for status in other.statuses):
+        other.advance()
+    real = tried.hub.entities.operate
+    broken: list[str] = []
+
+    def operate(target: str, operation: str, input_: str) -> Any:
+        result = real(target, operation, input_)
+        if operation == "give_back" and tried.engine.instance_id in input_ and not broken:
+            broken.append(target)
+            result.ClearField("success")
+            result.failure.failureDetails.errorType = "Broken"
+        return result
+
+    tried.hub.entities.operate = operate  # type: ignore[method-assign]
+    tried.hub.finish()
+    assert broken
+    assert tried.metadata["attachmentstatus"] == "attached"
+    assert tried.held == 2
+
+
+def test_a_transfer_does_not_outlive_its_deadline_waiting_for_its_turn() -> None:
+    """Another one to the same mailbox has been told to rest for ten hours."""
+    tried = case(12 * R, ranges_per_activity=1)
+    tried.to("upload_ranges")
+    tried.engine.advance()
+    began = tried.hub.clock.now
+    tried.hub.clock.advance(1)
+    address = {"mailbox": MAILBOX, "messageid": tried.hub.add_message()}
+    tried.hub.blobs.put("b", bytes(100), None, address)
+    other = tried.hub.engines[tried.hub.deliver("b")]
+    while other.next_activity != "attach_small_file":
+        other.advance()
+    ten_hours = Fault(misbehaviour=catalogue.throttled("36000"), kind="list", occurrence=3)
+    tried.hub.service.faults.add(ten_hours)
+    other.advance()
+    assert not tried.hub.service.faults.unfired
+    while not tried.engine.is_over:
+        tried.engine.advance()
+    limit = timedelta(minutes=tried.hub.settings.transfer_deadline_minutes + 1)
+    assert tried.hub.clock.now - began <= limit
+    assert tried.code == "DeadlineExceeded"
+
+
+@pytest.mark.parametrize("skew", [0, -5])
+def test_an_absurd_retry_after_closes_no_mailbox_for_years(skew: float) -> None:
+    """A date in the year 9999: the transfer ends, and the next one has its turn in a day."""
+    tried = case(LARGE, skew=skew)
+    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.throttled(FAR), kind="range"))
+    tried.hub.finish()
+    assert tried.code == "DeadlineExceeded"
+    tried.hub.clock.advance(90_000)
+    address = {"mailbox": MAILBOX, "messageid": tried.item}
+    tried.hub.blobs.put("b", bytes(100), None, address)
+    other = tried.hub.deliver("b")
+    tried.hub.finish()
+    assert tried.hub.engines[other].output is not None
+    assert tried.held == 1
+
+
+def test_an_attachment_that_is_gone_is_not_taken_for_ours() -> None:
+    """At the last look a rival's file is listed, and removed before its bytes are read."""
+    tried = case(LARGE)
+    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
+    tried.to("cancel_upload_session")
+    real = tried.hub.graph.list_attachments
+    last: list[bool] = []
+
+    def wrap(run: Activity) -> Activity:
+        def find(payload: dict[str, Any]) -> dict[str, Any]:
+            last.append(bool(payload.get("finally_")))
+            return run(payload)
+
+        return find
+
+    def listed(*arguments: Any, **keywords: Any) -> Any:
+        answer, found = real(*arguments, **keywords)
+        if last and last[-1]:
+            found = [*found, ListedAttachment("AAkAGone=", "a", LARGE)]
+        return answer, found
+
+    tried.hub.wrap("find_attachment", wrap)
+    tried.hub.graph.list_attachments = listed  # type: ignore[method-assign]
+    tried.hub.finish()
+    assert any(last)
+    assert tried.end.get("attachmentId") != "AAkAGone="
+
+
+@pytest.mark.parametrize("kind", ["range", "create"])
+def test_no_request_is_early_after_a_refusal_that_asks_for_a_rest(kind: str) -> None:
+    """A 404 of the session, or the deletion of one that could not be noted, with Retry-After."""
+    tried = case(LARGE)
+    if kind == "range":
+        refusal = catalogue.refused(404, "ErrorItemNotFound", headers={"Retry-After": "30"})
+        tried.hub.service.faults.add(Fault(misbehaviour=refusal, kind="range"))
+    else:
+        tried.to("create_upload_session")
+        throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="cancel")
+        tried.hub.service.faults.add(throttled)
+        with away(tried.hub.notes, "upload_blob"):
+            tried.engine.advance()
+    tried.hub.finish()
+    assert not tried.hub.service.faults.unfired
+    assert not early(tried.hub.service.recorder.requests)
+    assert tried.held == 1
+
+
+def test_a_listing_of_nonsense_is_asked_for_again() -> None:
+    """Entries that are no attachments are no answer."""
+    tried = case(SMALL)
+    odd = Misbehaviour(
+        name="odd entries",
+        kinds=frozenset({"list"}),
+        alteration=alterations.json_changed(lambda body: body | {"value": [None, 3]}),
+    )
+    tried.hub.service.faults.add(Fault(misbehaviour=odd, kind="list"))
+    tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+@pytest.mark.parametrize("step", ["inspect_blob", "upload", "record_attachment"])
+@pytest.mark.parametrize("had", [True, False], ids=["cleared", "set"])
+def test_a_blob_whose_md5_comes_or_goes_is_neither_lost_in_silence_nor_doubled(
+    size: int, step: str, had: bool
+) -> None:
+    """Properties written at any moment, then an event once more: attached once in all."""
+    tried = case(size, md5=had)
+    if step == "upload":
+        step = "attach_small_file" if size == SMALL else "upload_ranges"
+    tried.to(step)
+    tried.hub.blobs.set_md5("a", None if had else md5_of(size))
+    tried.hub.finish()
+    if not tried.held:
+        assert tried.metadata["attachmentstatus"] == "failed"
+        assert tried.code == "UnsupportedBlob"
+    again = tried.hub.deliver("a")
+    tried.hub.finish()
+    assert tried.held == 1
+    output = tried.hub.engines[again].output
+    assert output is not None
+    assert output["state"] == "attached"
+    assert tried.metadata["attachmentstatus"] == "attached"
+
+
+def test_a_session_that_cannot_be_deleted_does_not_hold_up_the_next() -> None:
+    """Refused for good: it expires, and the file goes up all the same."""
+    tried = case(LARGE)
+    faults = tried.hub.service.faults
+    faults.add(Fault(misbehaviour=catalogue.refused(404, "ErrorItemNotFound"), kind="range"))
+    faults.add(Fault(misbehaviour=catalogue.refused(403, "Forbidden"), kind="cancel", times=None))
+    tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
