@@ -134,7 +134,7 @@ def test_no_secret_is_in_what_the_stack_prints(
         uploads = len(stack.outlook.sessions())
     printed = "\n".join([log.read_text(), *capfd.readouterr(), caplog.text])
     assert all(each.transfer_id in printed for each in sent)
-    assert "<URL>" in printed
+    assert "<secret>" in printed
     assert uploads >= 3
     assert len(secrets) > uploads + 3
     assert not found(secrets, printed)

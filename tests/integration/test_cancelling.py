@@ -68,7 +68,7 @@ def test_a_session_is_deleted_after_the_rest_that_was_asked_for(
     make_harness: MakeHarness, asked: str, waited: float
 ) -> None:
     """Cancelled while Outlook wants no requests: none goes out, and too long a rest ends it."""
-    harness = make_harness(range_bytes=R)
+    harness = make_harness(range_bytes=R, ranges_per_activity=1)
     put_for(harness, "message", content(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled(asked), kind="range"))
     engine = harness.begin("in/report.pdf")

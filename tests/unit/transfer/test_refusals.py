@@ -31,7 +31,7 @@ def test_a_quoted_url_is_left_out() -> None:
     answer = Answer(400, message="Bad https://outlook.office.com/x?authtoken=canary here")
     told = failure(decide(Call.RANGE, answer), answer, job())
     assert "canary" not in told.message
-    assert "Bad <URL> here" in told.message
+    assert "Bad <secret> here" in told.message
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,20 @@ def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> 
     error = refusal_afterwards(decide(Call.REMOVE, answer), answer, job().item)
     assert isinstance(error, GraphUnavailable)
     assert error.retry_after == told
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        "The token 'Bearer eyJ0eXAi.eyJhdWQi.c2lnbmF0' is for another audience.",
+        "eyJ0eXAi.eyJhdWQi.c2lnbmF0 is for another audience.",
+        "/api/v2.0/Users('a')/AttachmentSessions('b')?token=c2lnbmF0",
+        "/sessions?AuthToken=c2lnbmF0&x=1",
+    ],
+)
+def test_a_quoted_token_is_left_out(quoted: str) -> None:
+    """Far sides repeat what they refuse, with or without the URL around it."""
+    answer = Answer(status=401, code="InvalidAudience", message=quoted)
+    told = failure(decide(Call.CREATE, answer), answer, job())
+    assert "c2lnbmF0" not in told.message
+    assert "InvalidAudience" in told.message
