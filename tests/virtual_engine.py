@@ -133,10 +133,11 @@ class VirtualEngine:
         """Whether something is to be done before any timer fires."""
         return bool(self._due or self._received)
 
-    def advance(self, deliveries: int = 1) -> None:
+    def advance(self, deliveries: int = 1, between: Callable[[], object] = lambda: None) -> None:
         """Take in what others sent, perform the activity that is due, or let a timer fire.
 
-        ``deliveries``: how often the activity is delivered, as after a killed worker.
+        ``deliveries``: how often the activity is delivered, as after a killed worker; ``between``
+        is what happens from one to the next.
         """
         if self._received:
             self._replay([self._received.popleft()])
@@ -145,7 +146,9 @@ class VirtualEngine:
             id_, name, input_ = self._due.popleft()
             self.performed.append(name)
             try:
-                for _ in range(deliveries):
+                for delivery in range(deliveries):
+                    if delivery:
+                        between()
                     result = self.activities[name](json.loads(input_))
             except Exception as error:  # noqa: BLE001 (whatever it is, the engine tells the orchestrator)
                 self._replay([helpers.new_task_failed_event(id_, error)])

@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from shared.outlook.answers import Answer, Lost, read_answer
 from shared.outlook.clouds import GraphEndpoint
 from shared.outlook.upload_url import UploadUrl
+from shared.secret import Secret
 
 # Seconds: to connect, and between two bytes of an answer. Outlook takes its time over a range.
 TIMEOUTS = (10.0, 100.0)
@@ -66,9 +67,9 @@ class GraphHttp:
         token = self._token()
         return token if isinstance(token, Answer) else Answer(status=200)
 
-    def _token(self) -> str | Answer:
+    def _token(self) -> Secret | Answer:
         try:
-            return self._credential.get_token(self.endpoint.scope).token
+            return Secret(self._credential.get_token(self.endpoint.scope).token, "token")
         except AzureError as error:
             return Answer(lost=Lost.NO_IDENTITY, message=f"no token: {type(error).__name__}")
 
@@ -105,7 +106,7 @@ class GraphHttp:
         token = self._token()
         if isinstance(token, Answer):
             return token
-        headers = {"Authorization": f"Bearer {token}", "Prefer": 'IdType="ImmutableId"'}
+        headers = {"Authorization": f"Bearer {token.reveal()}", "Prefer": 'IdType="ImmutableId"'}
         if data is not None:
             headers["Content-Type"] = "application/json"
         if into is not None:

@@ -1,26 +1,23 @@
 """The upload URL: a credential that can be used, but not shown or sent elsewhere by accident."""
 
 import re
-from typing import NoReturn
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from shared.errors import UploadHostNotAllowed
 from shared.outlook.clouds import GraphEndpoint
+from shared.secret import Secret
 from shared.settings import is_loopback
 
 # Parsers disagree about backslashes, blanks and control characters: no URL of Outlook has any.
 _PLAIN = re.compile(r"[!-\[\]-~]+", re.ASCII)
 
 
-class UploadUrl:
-    """A checked upload URL. ``reveal()`` is the one way to its text.
+class UploadUrl(Secret):
+    """A checked upload URL; printing it shows the host alone."""
 
-    Printing, formatting and logging show the host alone; pickling and copying are refused.
-    """
-
-    __slots__ = ("_text", "host")
+    __slots__ = ("host",)
 
     def __init__(self, text: str, endpoint: GraphEndpoint) -> None:
         """Check the URL against the endpoint's hosts.
@@ -29,17 +26,7 @@ class UploadUrl:
         information, to a host of the list (or loopback, where Graph itself is there).
         """
         self.host = _checked_host(text, endpoint)
-        self._text = text
-
-    def reveal(self) -> str:
-        """The URL itself, for the request that needs it and for the session store."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"<upload URL at {self.host}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("an upload URL is a credential and is not serialised")
+        super().__init__(text, f"upload URL at {self.host}")
 
 
 def _checked_host(text: str, endpoint: GraphEndpoint) -> str:

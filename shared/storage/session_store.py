@@ -6,13 +6,15 @@ that the item had before this transfer sent anything.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
 from shared.errors import BlobDeleted, StorageUnavailable
+from shared.secret import Secret
 from shared.storage.storage_errors import BlobChanged, storage_errors
 
 
@@ -21,12 +23,12 @@ class SessionNotes:
     """What is kept of one transfer.
 
     ``attempt`` numbers the attempt to attach that last wrote these notes; ``upload_url`` is
-    empty while there is no upload session. ``etag`` is the store's own, empty for new notes.
+    None while there is no upload session. ``etag`` is the store's own, empty for new notes.
     """
 
     attempt: int
     earlier_attachments: tuple[str, ...]
-    upload_url: str = field(default="", repr=False)
+    upload_url: Secret | None = None
     etag: str = ""
 
 
@@ -54,8 +56,13 @@ class SessionStore:
                 values = json.loads(stream.readall())
         except BlobDeleted:
             return None
-        values["earlier_attachments"] = tuple(values["earlier_attachments"])
-        return SessionNotes(**values, etag=stream.properties.etag)
+        url = values["upload_url"]
+        return SessionNotes(
+            attempt=values["attempt"],
+            earlier_attachments=tuple(values["earlier_attachments"]),
+            upload_url=Secret(url, "upload URL") if url else None,
+            etag=stream.properties.etag,
+        )
 
     def put(self, transfer_id: str, notes: SessionNotes) -> None:
         """Keep these notes in place of those with their ETag, or of none.
@@ -74,9 +81,13 @@ class SessionStore:
             raise NotesTaken(transfer_id) from None
 
     def _upload(self, transfer_id: str, notes: SessionNotes) -> None:
-        values = asdict(notes)
-        etag = values.pop("etag")
-        unchanged = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+        etag = notes.etag
+        values = {
+            "attempt": notes.attempt,
+            "earlier_attachments": notes.earlier_attachments,
+            "upload_url": notes.upload_url.reveal() if notes.upload_url else "",
+        }
+        unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         try:
             self._container.upload_blob(
                 transfer_id,

@@ -86,7 +86,7 @@ class Attacher:
             return step
         url = self.graph.upload_url(answer.body["uploadUrl"])
         try:
-            self.sessions.put(job.transfer_id, replace(noted, upload_url=url.reveal()))
+            self.sessions.put(job.transfer_id, replace(noted, upload_url=url))
         except StorageUnavailable as error:
             # Nobody would know of it. If it cannot be deleted either, it expires.
             rest = self.graph.cancel_upload_session(url).retry_after
@@ -111,7 +111,9 @@ class Attacher:
             range_bytes=self.settings.range_bytes,
             ranges_per_activity=self.settings.ranges_per_activity,
         )
-        return uploader.upload(work.job, self.graph.upload_url(notes.upload_url), work.offset)
+        return uploader.upload(
+            work.job, self.graph.upload_url(notes.upload_url.reveal()), work.offset
+        )
 
     @typed_ends
     def find_attachment(self, work: FindAttachment) -> Step:
@@ -156,7 +158,7 @@ class Attacher:
         if work.forget:
             self.sessions.delete(work.transfer_id)
         elif notes and notes.upload_url:
-            self.sessions.put(work.transfer_id, replace(notes, upload_url=""))
+            self.sessions.put(work.transfer_id, replace(notes, upload_url=None))
         return Step(outcome="progress")
 
     def _cancel(self, transfer_id: str, notes: SessionNotes | None) -> Step | None:
@@ -164,7 +166,7 @@ class Attacher:
         if notes is None or not notes.upload_url:
             return None
         try:
-            url = self.graph.upload_url(notes.upload_url)
+            url = self.graph.upload_url(notes.upload_url.reveal())
         except UploadHostNotAllowed:
             # The list of hosts was made shorter meanwhile: nothing is sent there any more.
             return None
@@ -202,7 +204,7 @@ class Attacher:
             if found.unread:
                 # Another look, with its patience, before anything is sent.
                 return Step(outcome="reconcile", failure=Failure.of(OutcomeUnknown(CANNOT_TELL)))
-        return replace(notes, attempt=job.attempt, upload_url="")
+        return replace(notes, attempt=job.attempt, upload_url=None)
 
 
 _OTHER_STEPS = {

@@ -58,7 +58,7 @@ class Recorder:
         if notes is None:
             self.sessions.delete(transfer_id)
         else:
-            self.sessions.put(transfer_id, replace(notes, upload_url=""))
+            self.sessions.put(transfer_id, replace(notes, upload_url=None))
 
     def _write(self, work: RecordAttachment) -> bool:
         """Write the record if it is due; whether a duplicate will recognise it."""

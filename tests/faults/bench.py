@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from azure.storage.blob import ContainerClient
@@ -126,15 +127,25 @@ class Trial:
         *,
         before: Before = lambda _: None,
         twice: Callable[[int], bool] = lambda _: False,
+        between: Before = lambda _: None,
     ) -> None:
-        """Run the transfer to its end, or as far as it goes."""
+        """Run the transfer to its end, or as far as it goes.
+
+        ``between``: what happens between two deliveries of a step that is delivered twice.
+        """
         for step in range(_STEPS_AT_MOST):
             before(step)
-            if not self.step(transfer, 2 if twice(step) else 1):
+            deliveries = 2 if twice(step) else 1
+            if not self.step(transfer, deliveries, partial(between, step)):
                 break
         transfer.ended = self.harness.clock.now
 
-    def step(self, transfer: Transfer, deliveries: int = 1) -> bool:
+    def step(
+        self,
+        transfer: Transfer,
+        deliveries: int = 1,
+        between: Callable[[], object] = lambda: None,
+    ) -> bool:
         """Take one step of the transfer; false when it goes no further."""
         engine, clock = transfer.engine, self.harness.clock
         too_late = clock.now - transfer.begun > _HOURS_AT_MOST
@@ -143,7 +154,7 @@ class Trial:
         self._deliveries = transfer.deliveries
         self._heard = deliveries == 1
         try:
-            engine.advance(deliveries)
+            engine.advance(deliveries, between)
         except Exception as error:  # noqa: BLE001 (whatever leaves an activity is a finding)
             transfer.crash = f"{type(error).__name__}: {error}"
         return not transfer.crash

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import ContentSettings
@@ -31,7 +31,14 @@ from tests.faults.bench import BLOB, Bench, DatedSource, Trial
 from tests.faults.verdict import Finding, Tally, Transfer
 from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
 
-Event = Literal["metadata written", "overwritten", "deleted", "cancelled", "another writer"]
+Event = Literal[
+    "metadata written",
+    "properties written",
+    "overwritten",
+    "deleted",
+    "cancelled",
+    "another writer",
+]
 
 FILE_NAME = "report.pdf"
 # Seconds. Such a connection hangs, and is reset before any client loses patience.
@@ -67,18 +74,24 @@ class Schedule:
     permanent: str | None
     events: tuple[tuple[int, Event], ...]
     delivered_twice: frozenset[int]
+    between: tuple[tuple[int, Event], ...]
 
     @property
     def must_attach(self) -> bool:
         """Whether nothing in it excuses another end."""
-        ends: set[Event] = {"overwritten", "deleted", "cancelled"}
+        ends: set[Event] = {"overwritten", "deleted", "cancelled", "properties written"}
         return (
             self.faults_at_most <= _SURVIVED
             and self.permanent is None
             and self.rules.mailbox_limit_bytes is None
             and self.deadline_minutes >= 60
-            and not any(event in ends for _, event in self.events)
+            and ends.isdisjoint(self.happenings)
         )
+
+    @property
+    def happenings(self) -> set[Event]:
+        """What happens beside the transfer at all, whenever it is."""
+        return {event for _, event in (*self.events, *self.between)}
 
     def content(self, version: int) -> bytes:
         """The blob's content, and the other one that it is overwritten with."""
@@ -99,6 +112,7 @@ def draw(seed: int) -> Schedule:
     rules, size, range_bytes = _service(rng)
     storm = rng.random() < 0.1
     permanent = rng.choice(PERMANENT).name if rng.random() < 0.05 else None
+    events, twice = _events(rng), _twice(rng)
     return Schedule(
         seed=seed,
         rules=rules,
@@ -113,8 +127,9 @@ def draw(seed: int) -> Schedule:
         fault_rate=rng.uniform(0.1, 0.6),
         faults_at_most=40 if storm else rng.randint(0, _SURVIVED),
         permanent=permanent,
-        events=_events(rng),
-        delivered_twice=_twice(rng),
+        events=events,
+        delivered_twice=twice,
+        between=_between(random.Random(f"{seed} between"), twice),
     )
 
 
@@ -165,6 +180,15 @@ def _twice(rng: random.Random) -> frozenset[int]:
     if rng.random() < 0.5:
         return frozenset()
     return frozenset(step for step in range(30) if rng.random() < 0.2)
+
+
+def _between(rng: random.Random, twice: frozenset[int]) -> tuple[tuple[int, Event], ...]:
+    """What happens between two deliveries of a step, in half of the runs that have any."""
+    early = sorted(step for step in twice if step < 12)
+    if not early or rng.random() < 0.5:
+        return ()
+    events: tuple[Event, ...] = get_args(Event)
+    return tuple((step, rng.choice(events)) for step in rng.sample(early, 1))
 
 
 class ScheduledFaults:
@@ -256,6 +280,7 @@ class Performance:
             transfers[0],
             before=partial(self._before, transfers[0]),
             twice=lambda step: step in schedule.delivered_twice,
+            between=partial(self._between, transfers[0]),
         )
         if self.version and self._blob_exists():
             # New content has an event of its own.
@@ -308,7 +333,6 @@ class Performance:
         id_, payload = harness.start(BLOB)
         # What follows the fingerprint hangs on the ETag, which no seed decides.
         id_ = f"{id_[:17]}{schedule.seed:012x}{self.version:04x}"
-        rivals = any(event == "another writer" for _, event in schedule.events)
         return Transfer(
             item=self._item,
             mailbox=MAILBOX,
@@ -318,7 +342,7 @@ class Performance:
             deadline=timedelta(minutes=schedule.deadline_minutes),
             first_request=len(harness.emulator.requests),
             must_attach=schedule.must_attach if must_attach is None else must_attach,
-            may_not_know=rivals,
+            may_not_know="another writer" in schedule.happenings,
             begun=harness.clock.now,
         )
 
@@ -327,12 +351,21 @@ class Performance:
             if at == step and not transfer.engine.is_over:
                 self._happen(event, transfer)
 
+    def _between(self, transfer: Transfer, step: int) -> None:
+        for at, event in self.schedule.between:
+            if at == step:
+                self._happen(event, transfer)
+
     def _happen(self, event: Event, transfer: Transfer) -> None:
         blob = self._harness.container.get_blob_client(BLOB)
         match event:
             case "metadata written":
                 with suppress(ResourceNotFoundError):
                     blob.set_blob_metadata(self._harness.metadata(BLOB) | {"seen": "yes"})
+            case "properties written":
+                with suppress(ResourceNotFoundError):
+                    # Without an MD5 among them, the blob has none any more.
+                    blob.set_http_headers(ContentSettings(content_type="application/pdf"))
             case "overwritten":
                 self.version += 1
                 self._put()
@@ -369,7 +402,7 @@ class Performance:
 
 
 def _without_events(schedule: Schedule) -> Schedule:
-    return replace(schedule, events=())
+    return replace(schedule, events=(), between=())
 
 
 def run_all(bench: Bench, seeds: Sequence[int], product: Product = AS_SHIPPED) -> Tally:

@@ -26,6 +26,7 @@ from shared.outlook.clouds import CLOUDS, GraphEndpoint, graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile
 from shared.outlook.upload_url import UploadUrl
+from shared.secret import Secret
 from shared.settings import Settings, is_loopback
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionNotes, SessionStore
@@ -212,7 +213,8 @@ def test_a_store_that_is_away_does_not_show_its_notes() -> None:
     text = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;BlobEndpoint=http://127.0.0.1:{port}/a;"
     with BlobServiceClient.from_connection_string(text, retry_total=0) as service:
         store = SessionStore(service.get_container_client("sessions"))
-        notes = SessionNotes(1, (), upload_url=f"https://outlook.office.com/x?authtoken={CANARY}")
+        url = Secret(f"https://outlook.office.com/x?authtoken={CANARY}", "upload URL")
+        notes = SessionNotes(1, (), upload_url=url)
         with pytest.raises(TransferError) as caught:
             store.put("t", notes)
     assert CANARY not in rendered(caught.value)

@@ -4,6 +4,7 @@ And the near side's: every request to storage fails in every way; the blob, its 
 session store meet what they can meet.
 """
 
+import operator
 import random
 import socket
 from collections.abc import Callable, Iterator
@@ -17,13 +18,13 @@ import pytest
 import requests
 import urllib3
 from azure.core.pipeline.transport import HttpRequest
-from azure.storage.blob import BlobLeaseClient, BlobServiceClient
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient, ContentSettings
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
-from infra.local.outlook import Fault, Kind, Misbehaviour, Rules
+from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, families
 from shared.transfer.orchestrator import STORAGE_PATIENCE
 from shared.transfer.payloads import TransferStatus
 from tests.faults.bench import BLOB, Bench, Trial
@@ -36,7 +37,7 @@ from tests.faults.faulty_storage import (
     is_metadata_write,
     storage_over,
 )
-from tests.faults.schedules import PERMANENT, TRANSIENT
+from tests.faults.schedules import HANG, PERMANENT, TRANSIENT
 from tests.faults.verdict import Finding, Tally, Transfer
 from tests.figures import AddUp
 from tests.harness import MAILBOX, Product
@@ -69,6 +70,8 @@ WITHOUT_EFFECT: dict[tuple[Kind, str], str] = {
     ("last_range", "truncated JSON"): "the answer to a last range has no body",
     ("last_range", "HTML for JSON"): "the answer to a last range has no body",
 }
+# With those of the other family, every way in which a connection can break.
+BROKEN = families.broken_connections(hang_seconds=HANG)
 FIGURE = "figure 2: single faults"
 NEAR_FIGURE = "figure 2: single faults of storage"
 
@@ -111,7 +114,7 @@ def test_no_single_fault_does_harm(bench: Bench, add_up: AddUp, shape: str, inde
     """Each fires; the file is attached once, or, after a refusal for good, not at all."""
     kind = SHAPES[shape][2][index]
     tally = Tally()
-    for misbehaviour in (*TRANSIENT, *PERMANENT):
+    for misbehaviour in (*TRANSIENT, *BROKEN, *PERMANENT):
         if kind in misbehaviour.kinds and (kind, misbehaviour.name) not in WITHOUT_EFFECT:
             tally.add(misbehaviour.name, 1, single_fault(bench, shape, index, misbehaviour))
     add_up(FIGURE, tally)
@@ -126,7 +129,7 @@ def single_fault(
     with tried(bench, shape, product) as (trial, transfer):
         fault = Fault(misbehaviour=misbehaviour, index=index)
         bench.emulator.faults.add(fault)
-        transfer.must_attach = misbehaviour in TRANSIENT
+        transfer.must_attach = misbehaviour in (*TRANSIENT, *BROKEN)
         trial.run(transfer)
         assert bench.emulator.faults.fired == [fault], f"{misbehaviour.name} did not fire"
         return trial.judge(transfer)
@@ -306,6 +309,12 @@ def written_to(trial: Trial, _: Transfer) -> None:
     blob.set_blob_metadata(trial.harness.metadata(BLOB) | {"seen": "yes"})
 
 
+def properties_written(trial: Trial, _: Transfer) -> None:
+    blob = trial.harness.container.get_blob_client(BLOB)
+    # Without an MD5 among them, the blob has none any more.
+    blob.set_http_headers(ContentSettings(content_type="application/pdf"))
+
+
 def leased(trial: Trial, _: Transfer) -> None:
     BlobLeaseClient(trial.harness.container.get_blob_client(BLOB)).acquire()
 
@@ -336,6 +345,7 @@ EVENTS = {
     "cancelled": Event(cancelled),
     "cancelled twice": Event(cancelled, cancelled),
     "written to": Event(written_to, must_attach=True),
+    "properties written": Event(properties_written),
     "leased": Event(leased, released, must_attach=True),
 }
 
@@ -357,6 +367,32 @@ def test_an_event_at_any_step_does_no_harm(
             tally.add(f"before step {at}", 1, trial.judge(transfer))
     add_up(NEAR_FIGURE, tally)
     assert not tally.red, tally.account()
+
+
+@pytest.mark.parametrize("shape", ["post", "session"])
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS.keys())
+def test_an_event_between_two_deliveries_does_no_harm(
+    bench: Bench, add_up: AddUp, shape: str, event: Event
+) -> None:
+    """The worker of any activity dies after its work; the next one finds another world."""
+    tally = Tally()
+    with tried(bench, shape) as (trial, transfer):
+        trial.run(transfer)
+        steps = len(transfer.engine.performed)
+    for at in range(steps):
+        with tried(bench, shape) as (trial, transfer):
+            transfer.must_attach = event.must_attach
+            happen = partial(_happen, event, at, trial, transfer)
+            later = partial(_afterwards, event, at, trial, transfer)
+            trial.run(transfer, before=later, twice=partial(operator.eq, at), between=happen)
+            tally.add(f"between the deliveries of step {at}", 1, trial.judge(transfer))
+    add_up(NEAR_FIGURE, tally)
+    assert not tally.red, tally.account()
+
+
+def _afterwards(event: Event, at: int, trial: Trial, transfer: Transfer, step: int) -> None:
+    if step > at:
+        _happen(event, at, trial, transfer, step)
 
 
 def _happen(event: Event, at: int, trial: Trial, transfer: Transfer, step: int) -> None:

@@ -206,6 +206,14 @@ def closed_unread() -> Misbehaviour:
     return Misbehaviour(name="closed unread", breakage=Break(read="nothing", end="close"))
 
 
+def broken_off(
+    read: Literal["nothing", "part"], end: Literal["hang", "close", "reset"], *, seconds: float = 30
+) -> Misbehaviour:
+    """The connection ends, or hangs for `seconds`, with nothing or half of the body read."""
+    breakage = Break(read=read, end=end, hang_seconds=seconds)
+    return Misbehaviour(name=f"{end} with {read} read", breakage=breakage)
+
+
 def hang(seconds: float = 30) -> Misbehaviour:
     """Nothing is read or answered until the client gives up, at most `seconds`."""
     breakage = Break(read="nothing", end="hang", hang_seconds=seconds)

@@ -1,6 +1,7 @@
 """The catalogue in two families, to try every fault and to draw from."""
 
 from infra.local.outlook.catalogue import (
+    broken_off,
     closed_unread,
     commits_late,
     conflict,
@@ -58,6 +59,15 @@ def transient(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
         reset_mid_body(),
         closed_unread(),
         hang(hang_seconds),
+    )
+
+
+def broken_connections(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
+    """The other ways in which a connection can break before the request was read."""
+    return (
+        broken_off("nothing", "reset"),
+        broken_off("part", "close"),
+        broken_off("part", "hang", seconds=hang_seconds),
     )
 
 

@@ -62,7 +62,11 @@ def test_fault_that_makes_no_difference_has_not_fired(client: Client, message: s
 
 @pytest.mark.parametrize(
     "misbehaviour",
-    [*families.transient(hang_seconds=0.05), *families.permanent()],
+    [
+        *families.transient(hang_seconds=0.05),
+        *families.broken_connections(hang_seconds=0.05),
+        *families.permanent(),
+    ],
     ids=lambda value: value.name,
 )
 def test_every_fault_of_the_catalogue_can_fire(
