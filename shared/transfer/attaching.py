@@ -5,10 +5,10 @@ the same. Bounds: everything ends within the job's deadline; a step that says so
 so often without progress; progress is a byte that Outlook never had before.
 """
 
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.transfer.patience import Patience
 from shared.transfer.payloads import Failure, Payload
 from shared.transfer.refusals import never_its_turn, outcome_unknown, too_late, unexplained
 from shared.transfer.stages import NEXT, SENDING, End, Pause, Stage, bytes_sent_by
@@ -17,7 +17,6 @@ from shared.transfer.work import CancelUploadSession, FindAttachment, Job, Step,
 # Under this, one POST. Outlook's own boundary is not published, so either way can lead to the
 # other (protocol §1); base64 of this fits a request of 4 MB.
 SMALL_FILE_BYTES = 3_000_000
-ATTEMPTS_AT_MOST = 5
 # How long the last look, at the deadline, waits for its turn.
 LAST_LOOK_PATIENCE = timedelta(seconds=30)
 UNREAD_LOOKS = 4
@@ -38,12 +37,7 @@ class Attaching:
         self.end: End | None = None
         self._begun = False
         self._deadline = now + timedelta(seconds=job.queue_seconds)
-        # Waits of this stage, for the backoff; refusals of this stage by code, for those that are
-        # bounded; attempts since Outlook last had a byte more than ever before.
-        self._tries = 0
-        self._refusals: Counter[str] = Counter()
-        self._attempts = 1
-        self._most_sent = 0
+        self._patience = Patience()
         self._after_close = Stage.CREATE
         self._look_until = self._deadline
         self._last_look = False
@@ -107,7 +101,7 @@ class Attaching:
         self._reason = step.failure or self._reason
         if step.etag:
             self.job = self.job.model_copy(update={"etag": step.etag})
-        self._note_progress(step)
+        self._patience.note(step.offset)
         match step.outcome:
             case "attached":
                 self.end = End("attached", self.job.size, step.attachment_id)
@@ -138,19 +132,12 @@ class Attaching:
         return closing or self.stage is Stage.LOOK
 
     def _again(self, step: Step) -> bool:
-        """Whether the step is worth another try: each bounded refusal has its own count."""
-        if self._overdue and self.stage is Stage.CLOSE:
-            return False
-        if step.tries is None:
-            return True
-        code = step.failure.code if step.failure else ""
-        self._refusals[code] += 1
-        return self._refusals[code] < step.tries
+        closing_late = self._overdue and self.stage is Stage.CLOSE
+        return not closing_late and self._patience.allows(step)
 
     def _enter(self, stage: Stage) -> None:
         if stage is not self.stage:
-            self._tries = 0
-            self._refusals.clear()
+            self._patience.renew()
         self.stage = stage
 
     def _go_on(self, step: Step, now: datetime) -> None:
@@ -182,11 +169,11 @@ class Attaching:
     def _not_found(self, now: datetime, *, unread: bool) -> None:
         left = (self._look_until - now).total_seconds()
         if left > 0:
-            self._wait(0.0, at_most=left)
+            self.pause = self._patience.pause(at_most=left)
         elif unread and self._unread_looks < UNREAD_LOOKS:
             # Something is there whose bytes Outlook did not give this time.
             self._unread_looks += 1
-            self._wait(0.0)
+            self.pause = self._patience.pause()
         elif not self._last_look:
             self._last_look = True
         elif self._overdue:
@@ -199,18 +186,10 @@ class Attaching:
     def _small(self) -> bool:
         return (self.job.size < SMALL_FILE_BYTES) != bool(self._ways_changed)
 
-    def _note_progress(self, step: Step) -> None:
-        """A byte that Outlook never had before makes all patience new."""
-        if step.offset > self._most_sent:
-            self._most_sent = step.offset
-            self._tries = 0
-            self._refusals.clear()
-            self._attempts = 1
-
     def _progress(self, stage: Stage, step: Step) -> None:
         if stage is Stage.UPLOAD and step.offset <= self.offset:
             # Accepted, yet no further than before: not at full speed for ever.
-            self._wait(0.0)
+            self.pause = self._patience.pause()
         self.offset = step.offset
 
     def _retry(self, step: Step) -> None:
@@ -224,29 +203,24 @@ class Attaching:
         if self.stage is Stage.UPLOAD:
             self._perhaps_done = self._may_be_complete
             if step.offset > self.offset:
-                self._tries = 0
+                self._patience.begin_backoff_anew()
             self.offset = step.offset
-        self._wait(step.wait_seconds or 0.0)
+        self.pause = self._patience.pause(step.wait_seconds or 0.0)
 
     def _new_attempt(self, step: Step) -> None:
-        if self._attempts >= ATTEMPTS_AT_MOST:
+        pause = self._patience.new_attempt(step.wait_seconds or 0.0)
+        if pause is None:
             self._fail(step.failure)
             return
-        self._attempts += 1
+        self.pause = pause
         self.offset = 0
         self._perhaps_done = False
         self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
-        # Slower than a repetition: the session service itself may be in trouble.
-        self.pause = Pause(self._attempts + 1, step.wait_seconds or 0.0)
 
     def _other_way(self, step: Step) -> None:
         self._ways_changed += 1
         if self._ways_changed > 1:
             self._fail(step.failure)
-
-    def _wait(self, at_least: float, at_most: float = float("inf")) -> None:
-        self.pause = Pause(self._tries, at_least, at_most)
-        self._tries += 1
 
     def _end_if_cancelled(self, now: datetime) -> None:
         if not self._cancelled or self.end is not None or self.stage not in SENDING:

@@ -2,7 +2,8 @@
 
 Library retries are off; this is the one place that decides. Each row: the calls it is for, the
 statuses and error codes it matches, what to do, as which error it ends if it is or becomes the
-end, and why.
+end, and why. Whatever is done again waits as long as ``Retry-After`` says, and where it says
+nothing 1, 2, 4 … 60 seconds with jitter (``waits``); a new session waits longer (``patience``).
 """
 
 from dataclasses import dataclass

@@ -144,3 +144,20 @@ def test_every_row_has_a_reason_and_is_reached() -> None:
                     reached.add(TABLE.index(decide(call, answer)))
     assert reached == set(range(len(TABLE)))
     assert all(row.reason for row in TABLE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries"),
+    [
+        (Answer(lost=Lost.NO_IDENTITY), 8),
+        (Answer(status=404, code="ErrorItemNotFound"), 4),
+        (Answer(status=400), 3),
+        (Answer(status=429), None),
+        (Answer(status=503), None),
+        (Answer(status=412, code="ErrorIrresolvableConflict"), None),
+        (Answer(lost=Lost.NEVER_SENT), None),
+    ],
+)
+def test_what_may_be_final_is_not_asked_for_ever(answer: Answer, tries: int | None) -> None:
+    """What waiting helps is tried until the deadline, what it may not help so often."""
+    assert decide(Call.CREATE, answer).tries == tries
