@@ -19,6 +19,7 @@ from shared.transfer.inspection import Inspector
 from shared.transfer.readiness import Readiness
 from shared.transfer.recording import Recorder
 from shared.transfer.starting import Starter
+from shared.transfer.telemetry import name_transfers_in_the_log
 from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
 from shared.triggers.http import TransferApi, http_functions
@@ -26,6 +27,7 @@ from shared.triggers.http import TransferApi, http_functions
 # Both log request URLs, urllib3 even in its warnings, and an upload URL is a credential.
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("urllib3").setLevel(logging.ERROR)
+name_transfers_in_the_log()
 
 _settings = read_app_settings()
 _values = _settings.values

@@ -9,6 +9,7 @@ import pytest
 from infra.local.azurite import Azurite
 from infra.local.outlook import OutlookEmulator, Rules
 from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
+from tests.telemetry import Telemetry, telemetry_of_this_process
 from tests.virtual_engine import VirtualClock
 
 MakeHarness = Callable[..., Harness]
@@ -23,6 +24,13 @@ def azurite() -> Iterator[str]:
     """The connection string of an Azurite that lives as long as the tests."""
     with Azurite() as running:
         yield running.connection_string
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """What is told to OpenTelemetry from here on."""
+    with telemetry_of_this_process().watched() as watched:
+        yield watched
 
 
 @pytest.fixture

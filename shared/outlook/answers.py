@@ -15,6 +15,8 @@ from urllib.parse import unquote
 # Seconds: the longest ``Retry-After`` that is believed.
 LONGEST_WAIT = 86_400.0
 
+# A GUID, or what may stand for one: shown in logs and traces, so nothing else is believed.
+_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 # 'Attachments(' in any case; the id stands between its quotes, percent-encoded or not.
 _ATTACHMENT = re.compile(r"attachments\((?:'|%27)(.+?)(?:'|%27)\)", re.IGNORECASE)
 
@@ -33,7 +35,8 @@ class Answer:
 
     ``status`` is None when there is no (intelligible) answer; then ``lost`` says why.
     ``retry_after`` is in seconds and never negative. ``code`` and ``message`` are the server's
-    own words about an error. ``body`` is the JSON object that came along, if there was one.
+    own words about an error, ``request_id`` the name under which Microsoft finds the request.
+    ``body`` is the JSON object that came along, if there was one.
     """
 
     status: int | None = None
@@ -78,8 +81,12 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes) -> Answ
         retry_after=retry_after(headers.get("Retry-After"), headers.get("Date")),
         body=body,
         location=headers.get("Location"),
-        request_id=headers.get("request-id", ""),
+        request_id=_request_id(headers.get("request-id", "")),
     )
+
+
+def _request_id(value: str) -> str:
+    return value if _REQUEST_ID.fullmatch(value) else ""
 
 
 def _json_object(content: bytes) -> Mapping[str, object] | None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from shared.outlook.answers import Answer, Lost
 from shared.outlook.bounded_bytes import BoundedBytes
 from shared.outlook.byte_ranges import ByteRange
+from shared.outlook.call_telemetry import BYTES, RANGES, RESYNCHRONISATIONS
 from shared.outlook.graph_http import GraphHttp
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.outlook.upload_url import UploadUrl
@@ -56,6 +57,8 @@ class GraphClient(GraphHttp):
     def attach_small_file(self, item: OutlookItem, file: OutlookFile, content: bytes) -> Answer:
         """Attach a file by one POST; a success names the attachment in its ``id``."""
         answer = self._graph("POST", f"{item.path}/attachments", data=file.file_attachment(content))
+        if answer.succeeded:
+            BYTES.add(file.size)
         if answer.succeeded and not isinstance(answer.body.get("id"), str):
             return Answer(lost=Lost.UNKNOWN)
         return answer
@@ -130,10 +133,15 @@ class GraphClient(GraphHttp):
             "Content-Type": "application/octet-stream",
             "Content-Range": part.content_range(total),
         }
-        return self._upload("PUT", url, headers=headers, data=content)
+        answer = self._upload("PUT", url, headers=headers, data=content)
+        if answer.succeeded:
+            BYTES.add(part.length)
+            RANGES.add(1)
+        return answer
 
     def session_state(self, url: UploadUrl) -> Answer:
         """Ask an upload session what it expects next; Outlook may not answer this at all."""
+        RESYNCHRONISATIONS.add(1)
         return self._upload("GET", url)
 
     def cancel_upload_session(self, url: UploadUrl) -> Answer:

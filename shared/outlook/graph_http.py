@@ -13,10 +13,11 @@ import requests
 import urllib3.exceptions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
-from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+from opentelemetry.trace import get_current_span
 from requests.adapters import HTTPAdapter
 
 from shared.outlook.answers import Answer, Lost, read_answer
+from shared.outlook.call_telemetry import observed
 from shared.outlook.clouds import GraphEndpoint
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
@@ -81,9 +82,7 @@ class GraphHttp:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> Answer:
-        # Tracing of the HTTP library would keep the whole URL.
-        with suppress_http_instrumentation():
-            return self._send(method, url.reveal(), headers=headers, data=data)
+        return self._send(method, url.reveal(), headers=headers, data=data)
 
     def _graph(
         self,
@@ -115,6 +114,7 @@ class GraphHttp:
         url = self.endpoint.root + path
         return self._send(method, url, headers=headers, data=data, into=into, brief=brief)
 
+    @observed
     def _send(
         self,
         method: str,
@@ -129,7 +129,9 @@ class GraphHttp:
 
         What ``into`` raises ends the reading; the rest of the answer is never read.
         """
-        sent = {"client-request-id": str(uuid.uuid4())} | dict(headers or {})
+        request_id = str(uuid.uuid4())
+        get_current_span().set_attribute("client_request_id", request_id)
+        sent = {"client-request-id": request_id} | dict(headers or {})
         connect, read = map(min, self._timeouts, BRIEF_TIMEOUTS) if brief else self._timeouts
         try:
             request = self._http.prepare_request(

@@ -174,9 +174,10 @@ class Attacher:
         if answer.succeeded or answer.status in _GONE:
             return None
         _LOG.warning(
-            "transfer %s: its upload session could not be deleted (%s)",
+            "transfer %s: its upload session could not be deleted (%s, request-id %s)",
             transfer_id,
             answer.status or answer.lost,
+            answer.request_id or "unknown",
         )
         if decide(Call.CANCEL, answer).action is not Action.RETRY:
             # Refused for good: it expires.

@@ -20,6 +20,8 @@ SMALL_FILE_BYTES = 3_000_000
 # How long the last look, at the deadline, waits for its turn.
 LAST_LOOK_PATIENCE = timedelta(seconds=30)
 UNREAD_LOOKS = 4
+# The part of a transfer's time in which it is said to be near its deadline.
+_LAST_PART = 0.2
 
 
 class Attaching:
@@ -36,6 +38,7 @@ class Attaching:
         self.pause: Pause | None = None
         self.end: End | None = None
         self._begun = False
+        self._near_deadline = False
         self._deadline = now + timedelta(seconds=job.queue_seconds)
         self._patience = Patience()
         self._after_close = Stage.CREATE
@@ -52,11 +55,19 @@ class Attaching:
         self._cancelled = False
         self._overdue = False
 
-    def begin(self, now: datetime) -> None:
-        """The mailbox may receive: from the first time on, the transfer's own deadline counts."""
+    def begin(self, now: datetime, waited: float = 0.0) -> None:
+        """The mailbox may receive, after a wait of so many seconds.
+
+        From the first time on, the transfer's own deadline counts.
+        """
         if not self._begun:
             self._begun = True
             self._deadline = now + timedelta(seconds=self.job.deadline_seconds)
+        left = (self._deadline - now).total_seconds()
+        near = left <= _LAST_PART * self.job.deadline_seconds and self.stage is not Stage.CLOSE
+        told = {"waited_seconds": waited, "near_deadline": near and not self._near_deadline}
+        self.job = self.job.model_copy(update=told)
+        self._near_deadline |= near
 
     def waited(self, now: datetime) -> None:
         """Nothing was done until this time but wait for others."""

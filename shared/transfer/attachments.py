@@ -116,7 +116,8 @@ class Attachments:
         recorded = self._record_removal(transfer_id, status, str(item))
         if gone and not recorded:
             raise gone
-        _LOG.info("transfer %s: its attachment was removed from %s", transfer_id, item)
+        named = {"transfer_id": transfer_id}
+        _LOG.info("transfer %s: its attachment was removed from %s", transfer_id, item, extra=named)
 
     def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
         mailbox, type_, id_ = status.mailbox, status.item_type, status.item_id
@@ -191,7 +192,12 @@ class Attachments:
         try:
             return write_record(self.source, status.blob, removed) is not None
         except Permanent as error:
-            _LOG.warning("transfer %s: no record of its removal: %s", transfer_id, error.sentence)
+            _LOG.warning(
+                "transfer %s: no record of its removal: %s",
+                transfer_id,
+                error.sentence,
+                extra={"transfer_id": transfer_id},
+            )
             return False
 
 

@@ -11,6 +11,7 @@ from shared.transfer.mailbox_budget import turn_entities, utc_now
 from shared.transfer.orchestrator import attach_blob
 from shared.transfer.payloads import Payload
 from shared.transfer.recording import Recorder
+from shared.transfer.telemetry import Work, observed
 from shared.transfer.work import (
     CancelUploadSession,
     FindAttachment,
@@ -31,21 +32,23 @@ def transfer_functions(
         blueprint.entity_trigger(context_name="context", entity_name=name)(entity)
     blueprint.orchestration_trigger(context_name="context")(attach_blob)
 
-    def activity[Work: Payload](
-        name: str, work: type[Work], run: Callable[[Work], Payload]
+    def activity[Given: Work](
+        name: str, read: Callable[[object], Given], run: Callable[[Given], Payload]
     ) -> None:
+        seen = observed(name, run)
+
         def registered(payload: dict) -> dict:  # type: ignore[type-arg]  # the indexer takes no generics
-            return run(work.from_json(payload)).to_json()
+            return seen(read(payload)).to_json()
 
         registered.__name__ = name
         blueprint.activity_trigger(input_name="payload", activity=name)(registered)
 
-    activity("inspect_blob", Inspect, inspector.inspect)
-    activity("attach_small_file", Job, attacher.attach_small_file)
-    activity("create_upload_session", Job, attacher.create_upload_session)
-    activity("upload_ranges", UploadRanges, attacher.upload_ranges)
-    activity("find_attachment", FindAttachment, attacher.find_attachment)
-    activity("cancel_upload_session", CancelUploadSession, attacher.cancel_upload_session)
-    activity("record_attachment", RecordAttachment, recorder.record)
-    activity("announce_end", RecordAttachment, announcer.announce)
+    activity("inspect_blob", Inspect.from_json, inspector.inspect)
+    activity("attach_small_file", Job.from_json, attacher.attach_small_file)
+    activity("create_upload_session", Job.from_json, attacher.create_upload_session)
+    activity("upload_ranges", UploadRanges.from_json, attacher.upload_ranges)
+    activity("find_attachment", FindAttachment.from_json, attacher.find_attachment)
+    activity("cancel_upload_session", CancelUploadSession.from_json, attacher.cancel_upload_session)
+    activity("record_attachment", RecordAttachment.from_json, recorder.record)
+    activity("announce_end", RecordAttachment.from_json, announcer.announce)
     return blueprint

@@ -179,7 +179,7 @@ class _Transfer:
 
     def _advance(self, attaching: Attaching, turns: Turns) -> Steps[None]:
         """Have the stage's activity done, and pause if need be."""
-        attaching.begin(self.ctx.current_utc_datetime)
+        attaching.begin(self.ctx.current_utc_datetime, turns.waited)
         self.show(state="uploading", bytes_sent=attaching.offset)
         stage, most = attaching.stage, attaching.sends
         step = Step.from_json((yield self._activity(stage.value, attaching.work())))

@@ -202,7 +202,8 @@ class Starter:
                 raise
             return False
         item = request.item or "no item"
-        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item)
+        named = {"transfer_id": id_}
+        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=named)
         return True
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Generator
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from durabletask.entities import EntityInstanceId
@@ -20,7 +20,10 @@ type Steps[T] = Generator[Any, Any, T]
 
 
 class Turns:
-    """The turns of the transfer that this orchestration is, in the order in which it came."""
+    """The turns of the transfer that this orchestration is, in the order in which it came.
+
+    ``waited`` is how many seconds the turns that it got last were waited for.
+    """
 
     def __init__(self, ctx: OrchestrationContext, item: OutlookItem) -> None:
         self._ctx = ctx
@@ -33,6 +36,8 @@ class Turns:
         self._known = False
         self._awaited = False
         self._used = {"sent": 0, "rest_seconds": 0.0}
+        self._waiting_since: datetime | None = None
+        self.waited = 0.0
 
     def used(self, sent: int, rest_seconds: float) -> None:
         """Note what went out in this turn, and how long a rest the far side asked for."""
@@ -58,7 +63,15 @@ class Turns:
         self._awaited = item.awaited or mailbox.awaited
         if mailbox.granted and not item.granted:
             yield from self._call("give_back", (self._mailbox, GiveTurnBack(transfer_id=id_)))
-        return max(item.wait_seconds, mailbox.wait_seconds)
+        wait = max(item.wait_seconds, mailbox.wait_seconds)
+        self._note_wait(over=not wait)
+        return wait
+
+    def _note_wait(self, *, over: bool) -> None:
+        now = self._ctx.current_utc_datetime
+        since = self._waiting_since or now
+        self.waited = (now - since).total_seconds()
+        self._waiting_since = None if over else since
 
     def give_back(self) -> Steps[None]:
         """End the turns, or the wait for them; the mailbox learns what they were used for."""

@@ -30,8 +30,10 @@ class Job(Payload):
 
     ``etag`` pins the content, ``created`` and ``md5`` recognise it after its metadata changed.
     ``attempt`` numbers the tries to attach it, from 1 on; ``unsure`` says that an earlier one may
-    have attached it after all. The seconds come from the settings
-    through the history, so that a replay sees the same figures.
+    have attached it after all. The settings' seconds come through the history, so that a replay
+    sees the same figures. For those who watch: ``waited_seconds`` was the wait for the turn of
+    the activity that is given this job, and ``near_deadline`` says that it is the first one after
+    four fifths of ``deadline_seconds``.
     """
 
     transfer_id: str
@@ -52,6 +54,8 @@ class Job(Payload):
     queue_seconds: float
     deadline_seconds: float
     reconcile_seconds: float
+    waited_seconds: float = 0.0
+    near_deadline: bool = False
 
     @property
     def content(self) -> Content:

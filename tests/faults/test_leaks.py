@@ -18,6 +18,8 @@ import pytest
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
+from opentelemetry.instrumentation.requests import RequestsInstrumentor
+from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, OutlookEmulator, Rules, catalogue
 from shared.errors import Permanent, TransferError, UploadHostNotAllowed
@@ -36,6 +38,7 @@ from tests.faults.hostile import blob_names, upload_urls
 from tests.faults.hub import Hub
 from tests.figures import Say
 from tests.harness import MAILBOX, Harness
+from tests.telemetry import Telemetry
 
 SEED = 7
 COUNT = 5_000
@@ -115,6 +118,17 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Connections:
     return seen
 
 
+@pytest.fixture
+def traced_requests(telemetry: Telemetry) -> Iterator[Telemetry]:
+    """Every span, those of the HTTP libraries included, as the worker in Azure turns them on."""
+    instrumentors = (RequestsInstrumentor(), URLLib3Instrumentor())
+    for each in instrumentors:
+        each.instrument()
+    yield telemetry
+    for each in instrumentors:
+        each.uninstrument()
+
+
 def rendered(error: BaseException) -> str:
     """The exception as logs and histories show it, chain and all."""
     return "".join(traceback.TracebackException.from_exception(error).format())
@@ -133,9 +147,10 @@ def shown_by(harness: Harness) -> str:
 def test_no_secret_outlives_a_transfer(
     make_harness: MakeHarness,
     as_the_app_logs: pytest.LogCaptureFixture,
+    traced_requests: Telemetry,
     misbehaviour: Misbehaviour,
 ) -> None:
-    """Logs, histories, statuses and metadata, after every break at every kind of request."""
+    """Logs, traces, histories, statuses, metadata, after every break at every kind of request."""
     harness = make_harness(RULES, range_bytes=R, ranges_per_activity=2, reconcile_seconds=2)
     fired = 0
     for number, kind in enumerate(KINDS):
@@ -147,7 +162,11 @@ def test_no_secret_outlives_a_transfer(
         assert harness.transfer(f"in/{number}").state == "attached"
         fired += len(harness.emulator.faults.fired)
     assert fired >= 2
-    everything = shown_by(harness) + as_the_app_logs.text
+    traces = "".join(span.to_json() for span in traced_requests.spans)
+    # The libraries' own tracing is on: it shows whole URLs, if they are storage's.
+    assert f"/{harness.container.container_name}/in/0" in traces
+    assert "PUT 127.0.0.1" in traces
+    everything = shown_by(harness) + as_the_app_logs.text + traces
     secrets = harness.emulator.secrets()
     assert len(secrets) > len(KINDS)
     assert not [secret for secret in secrets if secret in everything]
