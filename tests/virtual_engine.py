@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from azure.durable_functions.worker import DurableFunctionsWorker
@@ -18,6 +19,10 @@ from durabletask.internal import helpers
 from durabletask.internal import orchestrator_service_pb2 as pb
 
 EPOCH = datetime(2026, 11, 22, 10, tzinfo=UTC)
+
+_HOST_JSON = json.loads((Path(__file__).parents[1] / "host.json").read_text())
+# The version that the Functions host gives to every instance that is started.
+VERSION: str = _HOST_JSON["extensions"]["durableTask"]["defaultVersion"]
 
 Activity = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -100,7 +105,10 @@ class VirtualEngine:
         self._answers: list[pb.HistoryEvent] = []
         self._received: deque[pb.HistoryEvent] = deque()
         name, input_ = self.orchestrator.__name__, json.dumps(self.payload)
-        self._replay([helpers.new_execution_started_event(name, self.instance_id, input_)])
+        started = helpers.new_execution_started_event(
+            name, self.instance_id, input_, version=VERSION
+        )
+        self._replay([started])
 
     @property
     def is_over(self) -> bool:

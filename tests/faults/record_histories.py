@@ -1,9 +1,12 @@
 """Writes the histories that `test_replay.py` replays, from transfers on the virtual engine.
 
-    python -m tests.faults.record_histories
+    python -m tests.faults.record_histories SCENARIO…
 
-Run it only for new scenarios, or before anything was ever deployed: the histories that are kept
-stand for transfers that are under way while the app is updated.
+The histories that are kept stand for transfers that are under way while the app is updated: they
+are never recorded anew. A change of the orchestrator that they do not survive takes a new
+``defaultVersion`` in host.json, a branch for the instances of the versions before, and histories
+of its own, which go to a folder of that version. Those beside the folders have no version: they
+are of the time before there were any.
 """
 
 import json
@@ -18,7 +21,7 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 from infra.local.outlook import Fault, catalogue
 from tests.faults.hub import Hub
 from tests.harness import MAILBOX
-from tests.virtual_engine import VirtualEngine
+from tests.virtual_engine import VERSION, VirtualEngine
 
 FOLDER = Path(__file__).parents[1] / "data" / "histories"
 R = 4_000
@@ -99,11 +102,12 @@ def as_data(engine: VirtualEngine) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Write one file per scenario."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for scenario in SCENARIOS:
+    """Write a file for each of the named scenarios."""
+    folder = FOLDER / VERSION
+    folder.mkdir(parents=True, exist_ok=True)
+    for scenario in (each for each in SCENARIOS if each.name in sys.argv[1:]):
         data = as_data(record(scenario))
-        path = FOLDER / f"{scenario.name}.json"
+        path = folder / f"{scenario.name}.json"
         path.write_text(json.dumps(data, indent=1) + "\n")
         print(f"{path.name}: {len(data['events'])} events, {data['output']['state']}")
     return 0

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,8 +18,13 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 from shared.transfer.orchestrator import attach_blob
 from tests.faults.record_histories import FOLDER, SCENARIOS
 from tests.figures import Say
+from tests.virtual_engine import VERSION
 
-HISTORIES = sorted(FOLDER.glob("*.json"))
+HISTORIES = sorted(FOLDER.rglob("*.json"))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(FOLDER).with_suffix(""))
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,12 @@ class Kept:
         data = json.loads(path.read_text())
         events = [json_format.ParseDict(each, pb.HistoryEvent()) for each in data["events"]]
         return cls(data["instanceId"], data["output"], events)
+
+    @property
+    def version(self) -> str:
+        """The version that the instance was started with; empty if with none."""
+        (started,) = [each for each in self.events if each.HasField("executionStarted")]
+        return str(started.executionStarted.version.value)
 
     @property
     def turns(self) -> list[int]:
@@ -130,7 +142,7 @@ def test_every_scenario_has_its_history(say: Say) -> None:
     assert {path.stem for path in HISTORIES} == {each.name for each in SCENARIOS}
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", HISTORIES, ids=_name)
 def test_a_kept_history_replays_without_divergence(path: Path) -> None:
     """Stopped after every turn, as by an update of the app: it goes on as it did."""
     kept = Kept.read(path)
@@ -138,13 +150,26 @@ def test_a_kept_history_replays_without_divergence(path: Path) -> None:
     assert diverges(kept) is None
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", HISTORIES, ids=_name)
 def test_a_kept_history_replays_in_one_go(path: Path) -> None:
     """All of the past is known and only the last event is new: the end is the same."""
     kept = Kept.read(path)
     last = kept.turns[-1]
     actions = replay(kept, kept.events[:last], kept.events[last:])
     assert _wrong_end(kept, actions) is None
+
+
+def test_every_version_has_its_histories() -> None:
+    """Of today's, and of those before, under which transfers that are still running began."""
+    versions = {path: Kept.read(path).version for path in HISTORIES}
+    assert {"", VERSION} <= set(versions.values())
+    for path, version in versions.items():
+        assert path.parent == FOLDER / version
+
+
+def test_the_version_is_compared_by_its_numbers() -> None:
+    """The Functions host compares as text what is not of two parts or more: 10 before 9."""
+    assert re.fullmatch(r"\d+(\.\d+){1,3}", VERSION)
 
 
 def test_a_history_of_other_code_is_noticed() -> None:
@@ -157,7 +182,7 @@ def test_a_history_of_other_code_is_noticed() -> None:
     assert diverges(Kept(kept.instance_id, kept.output, events)) is not None
 
 
-@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", HISTORIES, ids=_name)
 def test_no_history_holds_a_secret(path: Path) -> None:
     """They are read by everybody."""
     text = path.read_text().lower()

@@ -48,6 +48,7 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 @app.orchestration_trigger(context_name="context")
 def go(context):
     yield context.task_all([context.call_activity("step", None) for _ in range(4)])
+    return context.version
 
 @app.activity_trigger(input_name="unused")
 def step(unused: str) -> None:
@@ -147,10 +148,14 @@ def test_worker_that_always_dies_is_given_up(
     assert answer.status_code == 503
 
 
-def test_host_json_sets_the_prefix_and_how_many_activities_run_at_once(tmp_path: Path) -> None:
+def test_host_json_sets_prefix_version_and_how_many_activities_run_at_once(tmp_path: Path) -> None:
     """With one activity at a time, the second begins after the first has ended."""
     (tmp_path / "function_app.py").write_text(_PATIENT_APP, "utf-8")
-    durable = {"maxConcurrentActivityFunctions": 1, "maxConcurrentOrchestratorFunctions": 1}
+    durable = {
+        "maxConcurrentActivityFunctions": 1,
+        "maxConcurrentOrchestratorFunctions": 1,
+        "defaultVersion": "7.1",
+    }
     extensions = {"http": {"routePrefix": ""}, "durableTask": durable}
     (tmp_path / "host.json").write_text(json.dumps({"extensions": extensions}), "utf-8")
     steps = tmp_path / "steps"
@@ -158,10 +163,12 @@ def test_host_json_sets_the_prefix_and_how_many_activities_run_at_once(tmp_path:
     with FunctionsHost(tmp_path, {"STEPS": str(steps)}, function_key=KEY) as host:
         engine = TaskHubGrpcClient(host_address=host.durable_address)
         instance = engine.schedule_new_orchestration("go")
-        engine.wait_for_orchestration_completion(instance, timeout=30)
+        state = engine.wait_for_orchestration_completion(instance, timeout=30)
         engine.close()
         answer = requests.get(f"{host.url}/hello", timeout=30)
 
+    assert state is not None
+    assert state.serialized_output == '"7.1"'
     assert steps.read_text("utf-8").split() == ["in", "out"] * 4
     assert answer.text == "hello"
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 from durabletask.testing import InMemoryOrchestrationBackend
 from durabletask.testing.in_memory_backend import OrchestrationInstance
@@ -21,7 +22,18 @@ GRPC_OPTIONS = (
 
 
 class _Backend(InMemoryOrchestrationBackend):
-    """The backend with two corrections, both where Azure behaves differently."""
+    """The backend with corrections where the Functions host behaves differently."""
+
+    def __init__(self, default_version: str | None) -> None:
+        super().__init__()
+        self._default_version = default_version
+
+    def StartInstance(  # noqa: N802 (a name of the protocol)
+        self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext
+    ) -> pb.CreateInstanceResponse:
+        if self._default_version and not request.version.value:
+            request.version.value = self._default_version
+        return super().StartInstance(request, context)
 
     def _wait_for_state(
         self,
@@ -42,10 +54,13 @@ class _Backend(InMemoryOrchestrationBackend):
 
 
 class DurableBackend:
-    """The engine and its gRPC service on a free port of the loopback."""
+    """The engine and its gRPC service on a free port of the loopback.
 
-    def __init__(self) -> None:
-        self._backend = _Backend()
+    ``default_version`` is that of every instance started without one.
+    """
+
+    def __init__(self, default_version: str | None = None) -> None:
+        self._backend = _Backend(default_version)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="durable")
         self._server = grpc.server(self._threads, options=GRPC_OPTIONS)
         sidecar.add_TaskHubSidecarServiceServicer_to_server(  # type: ignore[no-untyped-call]

@@ -127,7 +127,7 @@ class FunctionsHost:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         host_json = HostJson.read(self._app_folder)
 
-        backend = DurableBackend()
+        backend = DurableBackend(host_json.default_version)
         running.push_async_callback(asyncio.to_thread, backend.stop)
         backend.start()
         self.durable_address = backend.address

@@ -10,11 +10,12 @@ from infra.local.functions_host.errors import AppConfigError
 
 @dataclass(frozen=True)
 class HostJson:
-    """The settings this host follows; ``None`` is no limit."""
+    """The settings this host follows; ``None`` is no limit, and no version."""
 
     route_prefix: str = "api"
     max_activities: int | None = None
     max_orchestrators: int | None = None
+    default_version: str | None = None
 
     @classmethod
     def read(cls, app_folder: Path) -> Self:
@@ -34,4 +35,5 @@ class HostJson:
             route_prefix=extensions.get("http", {}).get("routePrefix", "api").strip("/"),
             max_activities=durable.get("maxConcurrentActivityFunctions"),
             max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions"),
+            default_version=durable.get("defaultVersion"),
         )
