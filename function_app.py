@@ -16,12 +16,14 @@ from shared.transfer.announcing import Announcer
 from shared.transfer.attachments import Attachments
 from shared.transfer.functions import transfer_functions
 from shared.transfer.inspection import Inspector
+from shared.transfer.mailbox_budget import utc_now
 from shared.transfer.readiness import Readiness
 from shared.transfer.recording import Recorder
 from shared.transfer.starting import Starter
 from shared.transfer.telemetry import name_transfers_in_the_log
 from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
+from shared.triggers.history import history_functions
 from shared.triggers.http import TransferApi, http_functions
 
 # Both log request URLs, urllib3 even in its warnings, and an upload URL is a credential.
@@ -59,3 +61,4 @@ app.register_functions(
 app.register_functions(blob_functions(_starter, _settings.source.name))
 app.register_functions(http_functions(_api))
 app.register_functions(event_grid_functions(_values, _starter, _account.primary_hostname))
+app.register_functions(history_functions(_values, utc_now))

@@ -23,6 +23,12 @@ _RUNNING = frozenset(
     }
 )
 
+_ENDED = [
+    OrchestrationStatus.COMPLETED,
+    OrchestrationStatus.FAILED,
+    OrchestrationStatus.TERMINATED,
+]
+
 
 class Transfer(Payload):
     """A transfer as the HTTP API and the events tell it; times are UTC."""
@@ -162,3 +168,12 @@ async def cancel(client: df.DurableFunctionsClient, transfer_id: str) -> Transfe
     elif transfer.state != "cancelled":
         raise TransferOver(transfer_id, transfer.state)
     return transfer
+
+
+async def forget_ended(client: df.DurableFunctionsClient, before: datetime) -> int:
+    """Purge the transfers that began before then and are over; how many there were.
+
+    Durable filters by the beginning alone. What the blobs' records say stays.
+    """
+    purged = await client.purge_orchestrations_by(created_time_to=before, runtime_status=_ENDED)
+    return purged.deleted_instance_count

@@ -125,11 +125,12 @@ def test_stopped_host_leaves_nothing_behind(azurite: str, tmp_path: Path) -> Non
 def test_trigger_that_is_not_served_is_a_warning(
     azurite: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A timer does not keep the rest of the app from running."""
+    """A queue does not keep the rest of the app from running."""
     with running_host_app(azurite, tmp_path):
         pass
 
-    assert "Function hourly will never be called: this host has no timerTrigger." in caplog.text
+    warning = "Function message_came will never be called: this host has no queueTrigger."
+    assert warning in caplog.text
 
 
 def test_worker_that_always_dies_is_given_up(

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from infra.local.functions_host import event_grid
+from infra.local.functions_host import admin, event_grid
+from infra.local.functions_host.admin import AdminFront
 from infra.local.functions_host.blob_watch import BlobWatch
 from infra.local.functions_host.durable_backend import DurableBackend
 from infra.local.functions_host.durable_pump import DurablePump
@@ -156,8 +157,10 @@ class FunctionsHost:
     ) -> None:
         front = HttpFront(triggers.http, invoke, route_prefix=host_json.route_prefix, key=self._key)
         events = EventGridFront(triggers.event_grid, invoke, key=self._key)
+        timers = AdminFront(triggers.timer, invoke, key=self._key)
         app = web.Application(client_max_size=_LARGEST_BODY)
         app.router.add_route("*", event_grid.PATH, events.handle)
+        app.router.add_post(admin.PATH, timers.handle)
         app.router.add_route("*", "/{path:.*}", front.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()

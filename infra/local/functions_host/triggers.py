@@ -19,6 +19,7 @@ class Triggers:
         self.http = _of_type(served, {"httpTrigger"})
         self.blob = _of_type(served, {"blobTrigger"})
         self.event_grid = _of_type(served, {"eventGridTrigger"})
+        self.timer = _of_type(served, {"timerTrigger"})
         self.durable = _of_type(served, _DURABLE)
 
 
@@ -28,7 +29,7 @@ def _of_type(functions: Iterable[Function], types: Iterable[str]) -> tuple[Funct
 
 def _is_served(function: Function) -> bool:
     kind = function.trigger_type
-    if kind not in {"httpTrigger", "blobTrigger", "eventGridTrigger", *_DURABLE}:
+    if kind not in {"httpTrigger", "blobTrigger", "eventGridTrigger", "timerTrigger", *_DURABLE}:
         reason = f"this host has no {kind}"
     elif kind == "blobTrigger" and not _is_deferred(function.trigger):
         reason = "its blob is not bound to a BlobClient"

@@ -181,5 +181,17 @@ def event_came(event: func.EventGridEvent) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
 def hourly(timer: func.TimerRequest) -> None:
+    """Note the hour."""
+    note("hours", f"past due: {timer.past_due}")
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
+def late(timer: func.TimerRequest) -> None:
+    """Nothing good."""
+    raise RuntimeError("too late")
+
+
+@app.queue_trigger(arg_name="message", queue_name="messages", connection="Storage")
+def message_came(message: func.QueueMessage) -> None:
     """Never called by the local host."""
-    note("hours", "one")
+    note("messages", "one")
