@@ -41,14 +41,20 @@ def observed[Owner, **Rest](
     def call(
         owner: Owner, method: str, url: str, /, *rest: Rest.args, **more: Rest.kwargs
     ) -> Answer:
-        host = urlsplit(url).hostname or ""
+        target = urlsplit(url)
+        host = target.hostname or ""
         # Tracing of the HTTP library would keep the whole URL.
         with (
             suppress_http_instrumentation(),
             TRACER.start_as_current_span(
                 f"{method} {host}",
                 kind=SpanKind.CLIENT,
-                attributes={"http.request.method": method, "server.address": host},
+                attributes={
+                    "http.request.method": method,
+                    "url.scheme": target.scheme,
+                    "server.address": host,
+                    "server.port": target.port or 443,
+                },
                 record_exception=False,
             ) as span,
         ):

@@ -82,14 +82,16 @@ def test_an_id_that_no_door_gave_has_a_trace_of_its_own() -> None:
 
 
 def test_calls_are_seen_without_their_urls(make_harness: MakeHarness, telemetry: Telemetry) -> None:
-    """By method, host, status and the request's name on our side; nothing else is kept."""
+    """By method, host, status and the name that we gave the request; nothing else is kept."""
     harness = make_harness()
     begin(harness, "a", 10).run()
     post = next(span for span in telemetry.spans if span.name.startswith("POST"))
     (sent,) = [each for each in harness.emulator.requests if each.kind == "small_post"]
     assert attributes(post) == {
         "http.request.method": "POST",
+        "url.scheme": "http",
         "server.address": "127.0.0.1",
+        "server.port": int(harness.emulator.url.rsplit(":", 1)[1]),
         "http.response.status_code": 201,
         "client_request_id": sent.headers["client-request-id"],
     }
