@@ -61,7 +61,9 @@ class Settings(BaseSettings):
         if value is None:
             return None
         parts = urlsplit(value)
-        plain = parts.hostname and not (parts.query or parts.fragment or parts.username)
+        # A port that is none raises by itself.
+        named = parts.hostname and parts.port != 0
+        plain = named and not (parts.query or parts.fragment or parts.username)
         if not plain or not (parts.scheme == "https" or is_loopback_http(value)):
             raise ValueError("should be an https URL without query, or http on loopback")
         return value.rstrip("/")

@@ -56,6 +56,7 @@ def observed[Owner, **Rest](
                     "server.port": target.port or 443,
                 },
                 record_exception=False,
+                set_status_on_exception=False,
             ) as span,
         ):
             answer = send(owner, method, url, *rest, **more)

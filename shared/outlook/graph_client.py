@@ -59,8 +59,8 @@ class GraphClient(GraphHttp):
         answer = self._graph("POST", f"{item.path}/attachments", data=file.file_attachment(content))
         if answer.succeeded:
             BYTES.add(file.size)
-        if answer.succeeded and not isinstance(answer.body.get("id"), str):
-            return Answer(lost=Lost.UNKNOWN)
+            if not isinstance(answer.body.get("id"), str):
+                return Answer(lost=Lost.UNKNOWN)
         return answer
 
     def list_attachments(

@@ -108,7 +108,8 @@ def main() -> int:
     for scenario in (each for each in SCENARIOS if each.name in sys.argv[1:]):
         data = as_data(record(scenario))
         path = folder / f"{scenario.name}.json"
-        path.write_text(json.dumps(data, indent=1) + "\n")
+        with path.open("x") as file:
+            file.write(json.dumps(data, indent=1) + "\n")
         print(f"{path.name}: {len(data['events'])} events, {data['output']['state']}")
     return 0
 

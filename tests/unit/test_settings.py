@@ -125,9 +125,15 @@ def test_graph_root_loses_its_last_slash(environment: pytest.MonkeyPatch) -> Non
     assert read_app_settings().values.graph_base_url == "http://127.0.0.1:8080"
 
 
-@pytest.mark.parametrize("url", ["https://u:p@graph.example", "https://g.example/?a=b", "ftp://x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://u:p@graph.example", "https://g.example/?a=b", "ftp://x"),
+        "https://graph.example:99999",
+    ],
+)
 def test_a_graph_root_is_nothing_but_a_root(environment: pytest.MonkeyPatch, url: str) -> None:
-    """User information, a query or another scheme is refused."""
+    """User information, a query, another scheme or a port that is none is refused."""
     environment.setenv("GRAPH_BASE_URL", url)
     with pytest.raises(SettingsError, match="GRAPH_BASE_URL"):
         read_app_settings()

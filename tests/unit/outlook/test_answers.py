@@ -50,6 +50,12 @@ def test_a_graph_error_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["https://outlook.office.com/?authtoken=x", "a b", "r" * 65])
+def test_a_request_id_that_is_none_is_not_kept(text: str) -> None:
+    """It is shown in logs and traces: whatever else may stand there is not."""
+    assert answer(403, request_id=text).request_id == ""
+
+
 @pytest.mark.parametrize("content", [b'{"uploadUrl": "https://', b"<html>", b"[1]", b"\xff\xfe"])
 def test_an_unreadable_success_is_a_lost_answer(content: bytes) -> None:
     """What a truncated or non-JSON 2xx meant to say cannot be known."""
