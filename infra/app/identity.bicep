@@ -1,0 +1,15 @@
+// One identity for everything the app does: it outlives the app, so that its permission on
+// mailboxes stays when the app is made anew.
+param name string
+param location string
+param tags object
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: name
+  location: location
+  tags: tags
+}
+
+output id string = identity.id
+output clientId string = identity.properties.clientId
+output principalId string = identity.properties.principalId

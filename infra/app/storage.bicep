@@ -1,0 +1,76 @@
+// A storage account that takes Entra identities alone, with private containers.
+param name string
+param location string
+param tags object
+param containers string[]
+
+@allowed([ 'Enabled', 'Disabled' ])
+param publicNetworkAccess string
+
+@description('Blobs of this container are deleted when they are old. Empty: no such container.')
+param shortLivedContainer string = ''
+
+@minValue(1)
+param daysToLive int = 1
+
+resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: { name: 'Standard_LRS' }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowCrossTenantReplication: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    publicNetworkAccess: publicNetworkAccess
+    networkAcls: {
+      defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'
+      // Event Grid writes dead letters by its identity from outside of any network of ours.
+      bypass: 'AzureServices'
+    }
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
+  parent: account
+  name: 'default'
+}
+
+resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = [for containerName in containers: {
+  parent: blobs
+  name: containerName
+  properties: { publicAccess: 'None' }
+}]
+
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = if (!empty(shortLivedContainer)) {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'delete-abandoned'
+          type: 'Lifecycle'
+          definition: {
+            filters: {
+              blobTypes: [ 'blockBlob' ]
+              prefixMatch: [ '${shortLivedContainer}/' ]
+            }
+            actions: {
+              baseBlob: { delete: { daysAfterModificationGreaterThan: daysToLive } }
+            }
+          }
+        }
+      ]
+    }
+  }
+  dependsOn: [ blobs ]
+}
+
+output id string = account.id
+output name string = account.name
