@@ -1,6 +1,6 @@
 # Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide.
 .DEFAULT_GOAL := help
-.PHONY: help install demo start test soak check format memory lock
+.PHONY: help install demo start test soak check format memory lock infra schemas
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -46,6 +46,14 @@ format: $(PARTS) ## Fix lint and formatting
 
 memory: install ## Print the worker's peak memory over idle, up to a file of 150 MiB
 	@MAILBOX_WINDOW_BYTES=200000000 $(PYTHON) -m tests.benchmarks.worker_memory
+
+infra: $(PARTS) ## Print what goes to Azure: resources, roles and app settings
+	@$(PYTHON) -m infra.offline
+
+schemas: $(PARTS) ## Write Azure's schemas anew that the templates are checked against (x64 Linux)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --prefix .local/schemas --no-save --silent \
+		--no-audit --no-fund @azure/mcp-linux-x64@2.0.5
+	@$(PYTHON) -m infra.offline.snapshot .local/schemas/node_modules/@azure/mcp-linux-x64/dist/azmcp
 
 lock: $(PARTS) ## Write the lock files anew from requirements.in and tests/requirements.in
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
