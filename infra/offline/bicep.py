@@ -142,7 +142,7 @@ def _parser() -> BicepParser:
 
 
 def _template(path: Path, file: str) -> Template:
-    parsed: dict[str, Value] = dict(_parser().parse(file_path=path))
+    parsed: dict[str, Value] = _unquoted(_parser().parse(file_path=path))
     text = path.read_text()
     return Template(
         file=file,
@@ -158,6 +158,13 @@ def _template(path: Path, file: str) -> Template:
         ),
         outputs={name: each["value"] for name, each in parsed.get("outputs", {}).items()},
     )
+
+
+def _unquoted(value: Value) -> Value:
+    """The parser leaves the quotes on keys that are written with them."""
+    if isinstance(value, dict):
+        return {key.strip("'"): _unquoted(each) for key, each in value.items()}
+    return [_unquoted(each) for each in value] if isinstance(value, list) else value
 
 
 def _resource(file: str, symbol: str, parsed: Value, text: str) -> Resource:

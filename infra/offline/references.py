@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from infra.offline.bicep import Template
 
 _KEYWORDS = frozenset(
-    {"targetScope", "param", "var", "resource", "module", "output", "extension", "existing"}
+    {"targetScope", "param", "var", "resource", "module", "output", "existing"}
     | {"if", "for", "in", "true", "false", "null", "string", "int", "bool", "object", "array"}
 )
 _STRING = re.compile(r"'((?:\\.|\$\{[^}]*\}|[^'\\])*)'")
@@ -58,8 +58,8 @@ def _modules(template: Template, templates: dict[str, Template]) -> Iterator[str
 
 
 def _code(text: str) -> str:
-    """The text without comments, and of strings only what is put into them."""
-    text = re.sub(r"(?m)^\s*//.*$", "", text)
+    """The text without comments and extensions, and of strings only what is put into them."""
+    text = re.sub(r"(?m)^(\s*//|extension ).*$", "", text)
     while True:
         bare = _STRING.sub(lambda found: f" {' '.join(_IN_STRING.findall(found[1]))} ", text)
         if bare == text:

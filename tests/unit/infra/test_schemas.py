@@ -18,6 +18,8 @@ RESOURCES = [
 NOT_KNOWN = {
     "Microsoft.DurableTask/schedulers",
     "Microsoft.DurableTask/schedulers/taskHubs",
+    "Microsoft.Graph/appRoleAssignedTo",
+    "Microsoft.Graph/servicePrincipals",
     "Microsoft.Insights/actionGroups",
     "Microsoft.Insights/metricAlerts",
     "Microsoft.Insights/scheduledQueryRules",
