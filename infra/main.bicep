@@ -45,9 +45,11 @@ param maximumInstances int = 40
 @allowed([ 512, 2048, 4096 ])
 param instanceMemoryMB int = 2048
 
-@allowed([ 'Enabled', 'Disabled' ])
-@description('Disabled: both storage accounts are reached by trusted Azure services and private endpoints only.')
-param storagePublicNetworkAccess string = 'Enabled'
+@description('Whether the storage accounts are reached by private endpoints only, through a network of the app\'s own.')
+param privateNetwork bool = false
+
+@description('Comma-separated IPv4 addresses or ranges from which files are dropped in spite of privateNetwork.')
+param dropperAddresses string = ''
 
 @description('Comma-separated IPv4 ranges (198.51.100.0/24) from which the HTTP API is reached. Empty: from anywhere, with the key.')
 param callerAddresses string = ''
@@ -101,7 +103,8 @@ module sourceStorage 'app/storage.bicep' = {
     location: location
     tags: tags
     containers: [ sourceContainer ]
-    publicNetworkAccess: storagePublicNetworkAccess
+    firewall: privateNetwork
+    allowedAddresses: dropperAddresses
   }
 }
 
@@ -114,10 +117,21 @@ module hostStorage 'app/storage.bicep' = {
     location: location
     tags: tags
     containers: [ sessionContainer, deadLetterContainer, deploymentContainer ]
-    publicNetworkAccess: storagePublicNetworkAccess
+    firewall: privateNetwork
     shortLivedContainer: sessionContainer
     // An upload URL is a credential; nothing that a transfer still needs is that old.
     daysToLive: 1 + transferDeadlineMinutes / 1440
+  }
+}
+
+module network 'app/network.bicep' = if (privateNetwork) {
+  scope: group
+  params: {
+    name: '${abbreviations.networkVirtualNetworks}${token}'
+    location: location
+    tags: tags
+    sourceAccountId: sourceStorage.outputs.id
+    hostAccountId: hostStorage.outputs.id
   }
 }
 
@@ -190,6 +204,7 @@ module functionApp 'app/function-app.bicep' = {
       SESSION_CONTAINER: sessionContainer
       TRANSFER_DEADLINE_MINUTES: string(transferDeadlineMinutes)
     })
+    subnetId: privateNetwork ? network!.outputs.appSubnetId : ''
     alwaysReadyInstances: alwaysReadyInstances
     maximumInstances: maximumInstances
     instanceMemoryMB: instanceMemoryMB

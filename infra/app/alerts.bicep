@@ -40,8 +40,8 @@ var queries = [
   {
     name: 'transfers-crash'
     severity: 1
-    description: 'An orchestration or a door ended in an exception: a bug, or storage that did not answer.'
-    query: 'requests | where success == false and name in ("attach_blob", "blob_arrived", "event_received")'
+    description: 'An orchestration or a trigger ended in an exception: a bug, or storage that did not answer.'
+    query: 'requests | where success == false and (name contains "attach_blob" or name contains "blob_arrived" or name contains "event_received")'
   }
 ]
 

@@ -20,6 +20,9 @@ param topicEndpoint string
 @description('App settings of README. An empty one is left out.')
 param transferSettings object
 
+@description('Of the network through which the app reaches its storage. Empty: none.')
+param subnetId string
+
 param alwaysReadyInstances int
 param maximumInstances int
 param instanceMemoryMB int
@@ -71,6 +74,7 @@ resource site 'Microsoft.Web/sites@2024-11-01' = {
   }
   properties: {
     serverFarmId: plan.id
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     httpsOnly: true
     siteConfig: {
       minTlsVersion: '1.2'
@@ -139,6 +143,9 @@ var hostSettings = {
   AzureWebJobsStorage__tableServiceUri: hostAccount.properties.primaryEndpoints.table
   APPLICATIONINSIGHTS_CONNECTION_STRING: component.properties.ConnectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  // The worker sends the app's own telemetry by OpenTelemetry, without a span for each call to storage.
+  PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
+  OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'azure_sdk,requests,urllib,urllib3'
   TASKHUB_NAME: taskHubName
 }
 

@@ -4,14 +4,20 @@ param location string
 param tags object
 param containers string[]
 
-@allowed([ 'Enabled', 'Disabled' ])
-param publicNetworkAccess string
+@description('Whether everybody is kept out but private endpoints, trusted Azure services, and allowedAddresses.')
+param firewall bool
+
+@description('Comma-separated IPv4 addresses or ranges that the firewall lets in.')
+param allowedAddresses string = ''
 
 @description('Blobs of this container are deleted when they are old. Empty: no such container.')
 param shortLivedContainer string = ''
 
 @minValue(1)
 param daysToLive int = 1
+
+var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
+var ipRules = [for address in addresses: { value: trim(address), action: 'Allow' }]
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   name: name
@@ -27,11 +33,11 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
-    publicNetworkAccess: publicNetworkAccess
     networkAcls: {
-      defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'
-      // Event Grid writes dead letters by its identity from outside of any network of ours.
+      defaultAction: firewall ? 'Deny' : 'Allow'
+      // Event Grid writes dead letters by its identity, and from outside of any network of ours.
       bypass: 'AzureServices'
+      ipRules: ipRules
     }
   }
 }

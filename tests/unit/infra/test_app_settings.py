@@ -17,6 +17,8 @@ HOST_JSON = (ROOT / "host.json").read_text()
 PLATFORM = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "where the host and the app send telemetry",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "the same: by which identity to send",
+    "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "the worker: it sets up the exporter",
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "OpenTelemetry, which the worker sets up",
     "DURABLE_TASK_SCHEDULER_CONNECTION_STRING": "Durable's extension, by connectionStringName",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__type": "over host.json",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__connectionStringName": (

@@ -23,6 +23,8 @@ NOT_KNOWN = {
     "Microsoft.Insights/actionGroups",
     "Microsoft.Insights/metricAlerts",
     "Microsoft.Insights/scheduledQueryRules",
+    "Microsoft.Network/privateDnsZones",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
 }
 TOPIC = """
 resource topic 'Microsoft.EventGrid/topics@2025-02-15' = {

@@ -141,3 +141,15 @@ def test_every_abbreviation_is_used(templates: dict[str, Template]) -> None:
     """And none is missing."""
     used = re.findall(r"\{abbreviations\.(\w+)", templates["main.bicep"].text)
     assert set(used) == set(json.loads((INFRA / "abbreviations.json").read_text()))
+
+
+def test_alerts_ask_for_meters_that_the_app_has(templates: dict[str, Template]) -> None:
+    """Names of the app's meters, as README tells them, and what the Functions host says."""
+    meters = set(re.findall(r'"(blob_to_outlook\.\w+)"', templates["app/alerts.bicep"].text))
+    assert meters == {
+        "blob_to_outlook.transfers",
+        "blob_to_outlook.near_deadline",
+        "blob_to_outlook.throttled",
+    }
+    alerts = templates["app/alerts.bicep"].variables["queries"]
+    assert len({alert["name"] for alert in alerts}) == len(alerts) == 5
