@@ -15,9 +15,9 @@ _DEADLINE_SECONDS = 60.0
 OVER = frozenset({"attached", "failed", "cancelled", "superseded"})
 
 
-def until[T](observe: Callable[[], T | None]) -> T:
+def until[T](observe: Callable[[], T | None], *, seconds: float = _DEADLINE_SECONDS) -> T:
     """Wait until something is there; fail if it never is."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while (seen := observe()) is None:
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.05)
