@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 tries=10
-while ! az deployment group create --output none \
+while ! said=$(az deployment group create --output none \
     --subscription "$AZURE_SUBSCRIPTION_ID" \
     --resource-group "$RESOURCE_GROUP" \
     --name blob-to-outlook-subscriptions \
@@ -16,7 +16,9 @@ while ! az deployment group create --output none \
         sourceContainer="$SOURCE_CONTAINER" \
         hostAccountName="$HOST_ACCOUNT_NAME" \
         deadLetterContainer="$DEAD_LETTER_CONTAINER" \
-        eventTopicName="${EVENT_TOPIC_NAME:-}"; do
+        eventTopicName="${EVENT_TOPIC_NAME:-}" 2>&1); do
+    # An error about the webhook can name it with its key.
+    printf '%s\n' "$said" | sed 's/code=[^&" ]*/code=.../g' >&2
     tries=$((tries - 1))
     if [ "$tries" -eq 0 ]; then
         echo "Event Grid does not reach the app yet. Look at the error above, then run: azd hooks run postdeploy" >&2
