@@ -1,6 +1,6 @@
 # Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide.
 .DEFAULT_GOAL := help
-.PHONY: help install demo start test soak check format memory lock infra schemas
+.PHONY: help install demo start test soak check format memory lock infra schemas sbom
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -54,6 +54,12 @@ schemas: $(PARTS) ## Write Azure's schemas anew that the templates are checked a
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --prefix .local/schemas --no-save --silent \
 		--no-audit --no-fund @azure/mcp-linux-x64@2.0.5
 	@$(PYTHON) -m infra.offline.snapshot .local/schemas/node_modules/@azure/mcp-linux-x64/dist/azmcp
+
+sbom: $(PARTS) ## Write what the app is made of to .local/sbom.json (CycloneDX)
+	@mkdir -p .local
+	@$(VENV)/bin/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+		--output-file .local/sbom.json requirements.txt
+	@echo "Written: .local/sbom.json"
 
 lock: $(PARTS) ## Write the lock files anew from requirements.in and tests/requirements.in
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
