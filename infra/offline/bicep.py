@@ -142,7 +142,7 @@ def _parser() -> BicepParser:
 
 
 def _template(path: Path, file: str) -> Template:
-    parsed: dict[str, Value] = _unquoted(_parser().parse(file_path=path))
+    parsed: dict[str, Value] = _plain(_parser().parse(file_path=path))
     text = path.read_text()
     return Template(
         file=file,
@@ -160,11 +160,13 @@ def _template(path: Path, file: str) -> Template:
     )
 
 
-def _unquoted(value: Value) -> Value:
-    """The parser leaves the quotes on keys that are written with them."""
+def _plain(value: Value) -> Value:
+    """The parser leaves quotes on keys that are written with them, and tokens among the texts."""
     if isinstance(value, dict):
-        return {key.strip("'"): _unquoted(each) for key, each in value.items()}
-    return [_unquoted(each) for each in value] if isinstance(value, list) else value
+        return {key.strip("'"): _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, str) else value
 
 
 def _resource(file: str, symbol: str, parsed: Value, text: str) -> Resource:

@@ -92,23 +92,16 @@ class Check:
         yield from (f"{place}.{name}: missing" for name in required if name not in value)
 
     def _plain(self, value: Value, choices: list[str], place: str) -> Iterator[str]:
+        # The value of a parameter is known in Azure only.
         named = isinstance(value, str) and (value in self.template.parameters or "${" in value)
         if named or "any" in choices or not set(choices).isdisjoint(self.schema["types"]):
             return
         if isinstance(value, dict | list):
-            yield f"{place}: should be {' | '.join(choices)}"
+            yield f"{place}: should be {' | '.join(choices)}, or `make schemas` is due"
         elif any(type(value) is _PLAIN.get(choice) for choice in choices):
             return
-        elif str(value) not in choices and not self._is_name(value):
+        elif str(value) not in choices:
             yield f"{place}: {value} should be {' | '.join(choices)}"
-
-    def _is_name(self, value: Value) -> bool:
-        """Whether the text is a name inside the template: its value is known in Azure only."""
-        return (
-            isinstance(value, str)
-            and value.isidentifier()
-            and f"for {value} in" in (self.template.text)
-        )
 
 
 def reduced(answer: list[dict[str, Any]]) -> ResourceSchema:
