@@ -41,6 +41,9 @@ if (-not (Get-ServicePrincipal | Where-Object AppId -EQ $ClientId)) {
 if ($Group) {
     $filter = "MemberOfGroup -eq '$((Get-Group $Group).DistinguishedName)'"
     $someone = (Get-DistributionGroupMember $Group -ResultSize 1).PrimarySmtpAddress
+    if (-not $someone) {
+        throw "The group $Group has no member."
+    }
 }
 else {
     # An address that Exchange does not know would stay in the filter unnoticed.

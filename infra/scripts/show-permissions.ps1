@@ -22,11 +22,13 @@ $ours = @{
     'ef54d2bf-783f-4e0f-bca1-3210c0442d99' = 'Calendars.ReadWrite'
 }
 
-$answer = az rest --output json --url "https://graph.microsoft.com/v1.0/servicePrincipals/$PrincipalId/appRoleAssignments"
+$graph = (az cloud show --query endpoints.microsoftGraphResourceId --output tsv).TrimEnd('/')
+$answer = az rest --output json --url "$graph/v1.0/servicePrincipals/$PrincipalId/appRoleAssignments"
 if ($LASTEXITCODE -ne 0) {
     throw 'The roles of the identity cannot be read. Sign in by: az login'
 }
-$everywhere = @(($answer | ConvertFrom-Json).value.appRoleId | Where-Object { $ours[$_] } | ForEach-Object { $ours[$_] })
+$everywhere = @(($answer | ConvertFrom-Json).value | Where-Object { $_ } | ForEach-Object { $ours[$_.appRoleId] } |
+    Where-Object { $_ })
 
 if (-not (Get-ConnectionInformation)) {
     Connect-ExchangeOnline -ShowBanner:$false
@@ -38,11 +40,15 @@ if (Get-ServicePrincipal | Where-Object AppId -EQ $ClientId) {
 }
 
 Write-Host "In Exchange Online, for $Mailbox`:"
-if ($scoped) { $scoped | Format-Table RoleName, AllowedResourceScope, InScope | Out-Host }
-else { Write-Host '  nothing' }
+if ($scoped) {
+    $scoped | Format-Table @('RoleName', 'AllowedResourceScope', 'InScope') | Out-Host
+}
+else {
+    Write-Host '  nothing'
+}
 Write-Host 'In Microsoft Graph, for every mailbox of the tenant:'
 Write-Host "  $(if ($everywhere) { $everywhere -join ', ' } else { 'nothing' })"
 
 if ($everywhere -and $scoped) {
-    throw 'Both ways are in use, so the scope in Exchange limits nothing. Remove one: OPERATIONS.md, Permissions.'
+    throw 'Both ways are in use, so the scope in Exchange limits nothing. Remove one: infra/OPERATIONS.md, Permissions on mailboxes.'
 }
