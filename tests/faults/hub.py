@@ -59,6 +59,7 @@ class Hub:
         *,
         rules: Rules = SMALL_RULES,
         skew: timedelta = timedelta(),
+        inspector: type[Inspector] = Inspector,
         **settings: float | str,
     ) -> None:
         self.clock = VirtualClock()
@@ -74,7 +75,7 @@ class Hub:
         store = SessionStore(self.notes.as_client())
         self.graph = direct_client(self.service, self.settings)
         blueprint = transfer_functions(
-            Inspector(self.settings, self.source),
+            inspector(self.settings, self.source),
             Attacher(self.settings, self.source, store, self.graph),
             Recorder(self.source, store),
             Announcer(self.settings, self.source, _no_credential),

@@ -14,6 +14,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from shared.transfer import orchestrator
+from shared.transfer.inspection import Inspector
 from tests.faults.hub import Finished, Hub
 from tests.figures import Say
 from tests.harness import MAILBOX
@@ -29,9 +30,18 @@ type Act = Callable[[], object]
 
 @contextmanager
 def running(
-    finished: Finished, *, range_bytes: int = R, ranges_per_activity: int = 2
+    finished: Finished,
+    *,
+    range_bytes: int = R,
+    ranges_per_activity: int = 2,
+    inspector: type[Inspector] = Inspector,
 ) -> Iterator[Hub]:
-    hub = Hub(finished, range_bytes=range_bytes, ranges_per_activity=ranges_per_activity)
+    hub = Hub(
+        finished,
+        inspector=inspector,
+        range_bytes=range_bytes,
+        ranges_per_activity=ranges_per_activity,
+    )
     try:
         yield hub
     finally:
@@ -148,10 +158,10 @@ class Shuffle:
         return None
 
 
-def run_shuffle(seed: int) -> tuple[str | None, int]:
+def run_shuffle(seed: int, inspector: type[Inspector] = Inspector) -> tuple[str | None, int]:
     """One shuffle with this seed: what is wrong after it, and how many deliveries it had."""
     draw = random.Random(seed)
-    with running(BOTH[seed % 2]) as hub:
+    with running(BOTH[seed % 2], inspector=inspector) as hub:
         shuffle = Shuffle(hub, draw)
         shuffle.plan()
         shuffle.run()
@@ -171,6 +181,18 @@ def test_a_thousand_shuffles_attach_once(say: Say, first: int) -> None:
             faults[seed] = fault
     say(f"figure 5: shuffles {BATCH}, acts {delivered}, wrong {len(faults)} (seed {first})")
     assert not faults
+
+
+class Forgetful(Inspector):
+    """Does not look at the record."""
+
+    def _is_done(self, *_: object) -> bool:
+        return False
+
+
+def test_the_shuffles_find_a_broken_product_out() -> None:
+    """A product that forgets what it has attached doubles it in some shuffle."""
+    assert any(run_shuffle(seed, Forgetful)[0] for seed in range(SEED, SEED + 20))
 
 
 @pytest.mark.parametrize("finished", BOTH)

@@ -118,6 +118,17 @@ def secrets_of(stack: Stack) -> list[str]:
     return [*stack.outlook.secrets(), info.function_key, account_key]
 
 
+def answers_about(stack: Stack, sent: list[Dropped]) -> str:
+    """Everything that the HTTP API says of the files, with its headers."""
+    url, key = stack.info.functions_url, {"x-functions-key": stack.info.function_key}
+    paths = [f"/{each.transfer_id}{part}" for each in sent for part in ("", "/attachment")]
+    answers = [
+        requests.get(f"{url}/api/transfers{path}", headers=key, timeout=20) for path in ("", *paths)
+    ]
+    assert all(each.transfer_id in answers[0].text for each in sent)
+    return "\n".join(f"{each.headers} {each.text}" for each in answers)
+
+
 def test_no_secret_is_in_what_the_stack_prints(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +141,7 @@ def test_no_secret_is_in_what_the_stack_prints(
         with_key = {"code": stack.info.function_key}
         assert requests.get(f"{stack.info.functions_url}/api/x", with_key, timeout=5).status_code
         sent = send_files(stack)
+        answered = answers_about(stack, sent)
         secrets = secrets_of(stack)
         uploads = len(stack.outlook.sessions())
     printed = "\n".join([log.read_text(), *capfd.readouterr(), caplog.text])
@@ -138,6 +150,7 @@ def test_no_secret_is_in_what_the_stack_prints(
     assert uploads >= 3
     assert len(secrets) > uploads + 3
     assert not found(secrets, printed)
+    assert not found(secrets, answered)
     assert found(list(PLANTED.values()), printed) == list(PLANTED.values())
 
 

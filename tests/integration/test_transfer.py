@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import pytest
 from azure.storage.blob import ContentSettings
@@ -285,6 +286,20 @@ def test_a_full_metadata_does_not_attach_twice(make_harness: MakeHarness, room: 
     assert first.run()["state"] == "attached"
     harness.engine(*harness.start("x")).run()
     assert len(harness.emulator.attachments(MAILBOX, item)) == 1
+
+
+def test_an_archived_blob_is_refused_with_what_to_do(make_harness: MakeHarness) -> None:
+    """Its bytes cannot be read; the metadata can be written, so that it says so."""
+    harness = make_harness()
+    item = harness.emulator.add_item(MAILBOX, "message")
+    harness.put("old.pdf", b"hello", mailbox=MAILBOX, messageid=item)
+    engine = harness.begin("old.pdf")
+    harness.container.get_blob_client("old.pdf").set_standard_blob_tier("Archive")
+    assert engine.run()["state"] == "failed"
+    error = unquote(harness.metadata("old.pdf")["attachmenterror"])
+    assert error.startswith("UnsupportedBlob: ")
+    assert "Rehydrate" in error
+    assert harness.emulator.attachments(MAILBOX, item) == []
 
 
 def test_a_name_that_leaves_the_container_is_refused_before_any_call(
