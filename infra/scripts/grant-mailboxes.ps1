@@ -6,28 +6,31 @@ Says what is to be: run it again to change mailboxes or permissions. Exchange ta
 2 hours until it is in force. Needs the module ExchangeOnlineManagement, the role Organization
 Management in Exchange Online, and the environment that azd has deployed.
 .EXAMPLE
-pwsh infra/scripts/grant-mailboxes.ps1 -Mailboxes scans@contoso.com, reports@contoso.com
+pwsh infra/scripts/grant-mailboxes.ps1 -Mailboxes scans@contoso.com,reports@contoso.com
 .EXAMPLE
-pwsh infra/scripts/grant-mailboxes.ps1 -Group outlook-attachments@contoso.com -Permissions Mail, Calendars
+pwsh infra/scripts/grant-mailboxes.ps1 -Group outlook-attachments@contoso.com -Items Both
 #>
 [CmdletBinding(DefaultParameterSetName = 'Mailboxes')]
 param(
+    # Addresses with commas between them: one text, since pwsh takes no lists from other shells.
     [Parameter(Mandatory, ParameterSetName = 'Mailboxes')]
-    [string[]] $Mailboxes,
+    [string] $Mailboxes,
 
     # A mail-enabled security group; members of groups inside it do not count.
     [Parameter(Mandatory, ParameterSetName = 'Group')]
     [string] $Group,
 
-    # Mail for messages, Calendars for events.
-    [ValidateSet('Mail', 'Calendars')]
-    [string[]] $Permissions = @('Mail'),
+    # What files are attached to.
+    [ValidateSet('Messages', 'Events', 'Both')]
+    [string] $Items = 'Messages',
 
     [string] $ClientId = (azd env get-value IDENTITY_CLIENT_ID),
     [string] $PrincipalId = (azd env get-value IDENTITY_PRINCIPAL_ID)
 )
 $ErrorActionPreference = 'Stop'
-$name = 'blob-to-outlook'
+$permissions = @{ Messages = @('Mail'); Events = @('Calendars'); Both = @('Mail', 'Calendars') }[$Items]
+# Every deployment has an identity, and so a scope, of its own.
+$name = "blob-to-outlook $ClientId"
 
 if (-not (Get-ConnectionInformation)) {
     Connect-ExchangeOnline -ShowBanner:$false
@@ -47,7 +50,7 @@ if ($Group) {
 }
 else {
     # An address that Exchange does not know would stay in the filter unnoticed.
-    $addresses = $Mailboxes | ForEach-Object { (Get-EXOMailbox $_).PrimarySmtpAddress }
+    $addresses = $Mailboxes -split ',' | ForEach-Object { (Get-EXOMailbox $_.Trim()).PrimarySmtpAddress }
     $filter = ($addresses | ForEach-Object { "PrimarySmtpAddress -eq '$_'" }) -join ' -or '
     $someone = @($addresses)[0]
 }
@@ -62,11 +65,11 @@ else {
 foreach ($permission in 'Mail', 'Calendars') {
     $assignment = "$name $permission"
     $exists = Get-ManagementRoleAssignment | Where-Object Name -EQ $assignment
-    if ($permission -in $Permissions -and -not $exists) {
+    if ($permission -in $permissions -and -not $exists) {
         New-ManagementRoleAssignment -Name $assignment -App $ClientId `
             -Role "Application $permission.ReadWrite" -CustomResourceScope $name | Out-Null
     }
-    elseif ($permission -notin $Permissions -and $exists) {
+    elseif ($permission -notin $permissions -and $exists) {
         Remove-ManagementRoleAssignment $assignment -Confirm:$false
     }
 }
