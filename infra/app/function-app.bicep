@@ -146,6 +146,9 @@ var hostSettings = {
   // The worker sends the app's own telemetry by OpenTelemetry, without a span for each call to storage.
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
   OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'azure_sdk,requests,urllib,urllib3'
+  // A trace whole or not at all: its default keeps five spans a second.
+  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
+  OTEL_TRACES_SAMPLER_ARG: '1'
   TASKHUB_NAME: taskHubName
 }
 

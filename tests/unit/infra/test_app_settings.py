@@ -19,6 +19,8 @@ PLATFORM = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": "the same: by which identity to send",
     "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY": "the worker: it sets up the exporter",
     "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "OpenTelemetry, which the worker sets up",
+    "OTEL_TRACES_SAMPLER": "OpenTelemetry, which the worker sets up",
+    "OTEL_TRACES_SAMPLER_ARG": "OpenTelemetry, which the worker sets up",
     "DURABLE_TASK_SCHEDULER_CONNECTION_STRING": "Durable's extension, by connectionStringName",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__type": "over host.json",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__connectionStringName": (
