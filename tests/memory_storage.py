@@ -6,7 +6,7 @@ metadata along.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
@@ -158,6 +158,10 @@ class MemoryDownload:
     def readall(self) -> bytes:
         """All of it."""
         return self.content
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it, in one piece."""
+        return iter([self.content])
 
 
 @dataclass(frozen=True)

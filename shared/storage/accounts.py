@@ -8,6 +8,8 @@ from shared.settings import StorageConnection
 # Seconds. The SDK's own retries can sleep for minutes; longer waits here are durable timers.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
+# Bytes. A slice comes in as one piece of memory: the SDK's own 4 KiB are a thousand, joined again.
+_READ_AT_ONCE = 4_194_304
 
 
 def blob_service(connection: StorageConnection) -> BlobServiceClient:
@@ -19,6 +21,7 @@ def blob_service(connection: StorageConnection) -> BlobServiceClient:
             retry_policy=retry,
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
+            connection_data_block_size=_READ_AT_ONCE,
         )
     return BlobServiceClient(
         connection.service_uri or "",
@@ -26,4 +29,5 @@ def blob_service(connection: StorageConnection) -> BlobServiceClient:
         retry_policy=retry,
         connection_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
+        connection_data_block_size=_READ_AT_ONCE,
     )

@@ -104,18 +104,16 @@ class BlobSource:
         if length == 0:
             return b""
         with storage_errors(name):
-            content = (
-                self._blob(name)
-                .download_blob(
-                    start,
-                    length,
-                    etag=etag,
-                    match_condition=MatchConditions.IfNotModified,
-                    # A blob with Content-Encoding is sent as it is stored.
-                    decompress=False,
-                )
-                .readall()
+            download = self._blob(name).download_blob(
+                start,
+                length,
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+                # A blob with Content-Encoding is sent as it is stored.
+                decompress=False,
             )
+            # The one piece that a slice is; readall() would copy it.
+            content = b"".join(download.chunks())
         if len(content) != length:
             raise StorageUnavailable(
                 f"Azure Storage gave {len(content)} of {length} bytes of the blob {name}."

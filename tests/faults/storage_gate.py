@@ -26,7 +26,8 @@ class Hold:
 class StorageGate:
     """Forwards connections on a free loopback port to another port, between ``with`` and its end.
 
-    A connection is held until :meth:`open`, and then dropped with what it held.
+    A connection is held until :meth:`open`, and then dropped with what it held. ``accepted``
+    counts the connections.
     """
 
     def __init__(self, target: int) -> None:
@@ -35,6 +36,7 @@ class StorageGate:
         self._lock = threading.Lock()
         self._running = ExitStack()
         self.port = 0
+        self.accepted = 0
 
     def __enter__(self) -> Self:
         listening = self._running.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
@@ -69,6 +71,7 @@ class StorageGate:
         with suppress(OSError):
             while True:
                 client, _ = listening.accept()
+                self.accepted += 1
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:

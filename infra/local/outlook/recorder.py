@@ -22,6 +22,7 @@ class RecordedRequest:
     bytes read; `body` keeps them, except a range's, which the session keeps. `status` is None
     while unanswered and when no answer was sent whole; then `served_status` still says what the
     service made of it, None when nothing. `fault` names the misbehaviour that was asked for.
+    `client` is the other end of its connection: requests of one client came over one connection.
     """
 
     index: int
@@ -36,6 +37,7 @@ class RecordedRequest:
     item: str | None
     range: ByteRange | None
     concurrency: int
+    client: str = ""
     fault: str | None = None
     body_length: int = 0
     body: bytes = field(default=b"", repr=False)
@@ -70,6 +72,7 @@ class Recorder:
             item=address.item,
             range=ByteRange.parse(head.headers.get("Content-Range")),
             concurrency=concurrency,
+            client=head.client,
         )
         self.requests.append(record)
         return record

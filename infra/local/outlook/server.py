@@ -28,7 +28,7 @@ class Server:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, or break its connection."""
-        visit = self._service.arrive(Call(request.method, request.raw_path, request.headers))
+        visit = self._service.arrive(_head(request))
         try:
             return await self._serve(request, visit)
         finally:
@@ -64,6 +64,11 @@ class Server:
                 socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
             )
             transport.abort()
+
+
+def _head(request: web.BaseRequest) -> Call:
+    host, port = request.transport.get_extra_info("peername") if request.transport else ("", 0)
+    return Call(request.method, request.raw_path, request.headers, client=f"{host}:{port}")
 
 
 async def _read(request: web.BaseRequest, breakage: Break | None) -> bytes:

@@ -12,12 +12,16 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came: `target` is the raw path and query of the request line."""
+    """A request as it came.
+
+    `target` is the raw path and query of the request line, `client` the connection's other end.
+    """
 
     method: str
     target: str
     headers: CIMultiDictProxy[str]
     body: bytes = b""
+    client: str = ""
 
     @cached_property
     def query(self) -> dict[str, str]:

@@ -1,0 +1,114 @@
+"""No request that is not needed: what a transfer without faults asks of each side, counted."""
+
+from collections import Counter
+from math import ceil
+from urllib.parse import urlsplit
+
+import pytest
+from azure.core.pipeline.transport import HttpRequest
+
+from infra.local.outlook import OutlookEmulator
+from shared.settings import StorageConnection
+from shared.storage.accounts import blob_service
+from tests.conftest import MakeHarness
+from tests.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
+from tests.faults.storage_gate import StorageGate
+from tests.harness import MAILBOX, Harness, Product
+from tests.virtual_engine import VirtualClock
+
+R = 1_000_000
+
+
+def put(harness: Harness, size: int) -> None:
+    """A blob of so many bytes for a new message."""
+    item = harness.emulator.add_item(MAILBOX, "message")
+    harness.put("in/report.pdf", b"x" * size, mailbox=MAILBOX, messageid=item)
+
+
+def operation(request: HttpRequest) -> str:
+    """The storage operation that a request is, and where it goes."""
+    where = "session store" if is_for_sessions(request) else "source"
+    query = urlsplit(request.url).query
+    return f"{where}: {request.method}{' metadata' if 'comp=metadata' in query else ''}"
+
+
+@pytest.mark.parametrize("ranges_per_activity", [1, 2, 8])
+@pytest.mark.parametrize("size", [4 * R, 9 * R + 1])
+def test_each_side_sees_no_more_than_is_needed(
+    make_harness: MakeHarness, size: int, ranges_per_activity: int
+) -> None:
+    """Outlook: list, create, n PUTs. Storage: 3 looks, n reads, one record; notes per activity."""
+    transport = FaultyTransport()
+    product = Product(storage=storage_over(transport))
+    settings = {"range_bytes": R, "ranges_per_activity": ranges_per_activity}
+    harness = make_harness(None, product, **settings)
+    harness.sessions.create_container()
+    put(harness, size)
+    seen: Counter[str] = Counter()
+    transport.before = lambda request: seen.update([operation(request)])
+
+    assert harness.transfer("in/report.pdf").state == "attached"
+
+    ranges = ceil(size / R)
+    assert Counter(each.kind for each in harness.emulator.requests) == {
+        "token": 1,
+        "list": 1,
+        "create": 1,
+        "range": ranges - 1,
+        "last_range": 1,
+    }
+    assert seen == {
+        "source: HEAD": 3,
+        "source: GET": ranges,
+        "source: PUT metadata": 1,
+        # Looked for and written when the session is created, read by each activity, deleted.
+        "session store: GET": 1 + ceil(ranges / ranges_per_activity),
+        "session store: PUT": 1,
+        "session store: DELETE": 1,
+    }
+
+
+def test_a_small_file_needs_one_request_of_each_kind(make_harness: MakeHarness) -> None:
+    """Outlook: list, POST. Storage: 3 looks, a read, a record; notes looked for, kept, deleted."""
+    transport = FaultyTransport()
+    harness = make_harness(None, Product(storage=storage_over(transport)))
+    harness.sessions.create_container()
+    put(harness, 100_000)
+    seen: Counter[str] = Counter()
+    transport.before = lambda request: seen.update([operation(request)])
+
+    assert harness.transfer("in/report.pdf").state == "attached"
+
+    kinds = Counter(each.kind for each in harness.emulator.requests)
+    assert kinds == {"token": 1, "list": 1, "small_post": 1}
+    assert seen == {
+        "source: HEAD": 3,
+        "source: GET": 1,
+        "source: PUT metadata": 1,
+        "session store: GET": 1,
+        "session store: PUT": 1,
+        "session store: DELETE": 1,
+    }
+
+
+def test_connections_are_kept_between_activities(azurite: str) -> None:
+    """Ten activities, one connection to Outlook and one to storage."""
+    port = int(urlsplit(azurite.partition("BlobEndpoint=")[2]).netloc.rpartition(":")[2])
+    clock = VirtualClock()
+    with OutlookEmulator(clock=clock) as emulator, StorageGate(port) as gate:
+        emulator.add_mailbox(MAILBOX)
+        product = Product(
+            storage=lambda text: blob_service(
+                StorageConnection("AzureWebJobsStorage", connection_string=text)
+            )
+        )
+        through = azurite.replace(f":{port}/", f":{gate.port}/")
+        settings = {"range_bytes": R, "ranges_per_activity": 1}
+        harness = Harness(through, emulator, clock, "kept-connections", product, **settings)
+        put(harness, 10 * R)
+        assert harness.transfer("in/report.pdf").state == "attached"
+        to_outlook = {each.client for each in emulator.requests if each.kind != "token"}
+        assert len([each for each in emulator.requests if each.method == "PUT"]) == 10
+        assert len(to_outlook) == 1
+        assert gate.accepted == 1
+        harness.close()
