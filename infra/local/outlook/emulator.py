@@ -37,9 +37,9 @@ class OutlookEmulator:
 
     It serves between `start` and `stop` (or inside `with`), in a thread of its own; started again
     it has the same port and state. `port` 0 takes a free one. `clock` tells the time to tokens,
-    sessions, throttling, late commits and `Date`; a hanging connection alone is timed by the wall
-    clock. Its own ids are always of the immutable form. `random_faults` is asked when `faults` has
-    nothing for a request.
+    sessions, throttling, late commits and `Date`; hanging connections and slow ranges alone are
+    timed by the wall clock. Its own ids are always of the immutable form. `random_faults` is asked
+    when `faults` has nothing for a request.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """What the real service leaves unknown, or lets an administrator set."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,8 @@ class Rules:
     `commit_visible_after`: seconds until a committed attachment shows in answers.
     `page_size`: attachments in one page of a listing.
     `upload_sessions`: false in a national cloud without `createUploadSession`.
+    `range_seconds`, `bytes_per_second`: how long a range takes at least, and how fast its bytes
+    come in; by the wall clock, whatever clock the service has.
     """
 
     minimum_session_bytes: int = 3_145_728
@@ -44,3 +47,9 @@ class Rules:
     page_size: int = 10
     upload_sessions: bool = True
     permissions: frozenset[str] = ALL_PERMISSIONS
+    range_seconds: float = 0
+    bytes_per_second: float = math.inf
+
+    def seconds_for(self, size: int) -> float:
+        """How long a range of so many bytes takes, from its arrival to its answer."""
+        return self.range_seconds + size / self.bytes_per_second

@@ -37,7 +37,10 @@ class Server:
 
     async def _serve(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
         breakage = visit.misbehaviour.breakage
-        answer = self._service.answer(visit, await _read(request, breakage))
+        arrived = asyncio.get_running_loop().time()
+        body = await _read(request, breakage)
+        await self._take_time(visit, len(body), arrived)
+        answer = self._service.answer(visit, body)
         if breakage is None:
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
         transport = request.transport
@@ -47,6 +50,13 @@ class Server:
             await self._end(request, transport, breakage)
         # The connection is over: aiohttp notices when it tries to send this.
         return web.Response()
+
+    async def _take_time(self, visit: Visit, size: int, arrived: float) -> None:
+        """Let a range take the time that the rules say; everybody else is served meanwhile."""
+        if visit.record.kind in {"range", "last_range"}:
+            due = arrived + self._service.tenant.rules.seconds_for(size)
+            if (left := due - asyncio.get_running_loop().time()) > 0:
+                await _at_most(left, self.stopping.wait())
 
     async def _end(
         self, request: web.BaseRequest, transport: asyncio.Transport, breakage: Break

@@ -1,5 +1,7 @@
 """Ranges PUT to an upload URL: what one must look like, and what ends their session."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -222,3 +224,27 @@ def test_late_commit_shows_late(
     clock.advance(0.1)
     assert list(client.names(message)) == ["late"]
     assert emulator.attachments(MAILBOX, message)[0].id in location
+
+
+def test_a_range_takes_its_time_by_its_bytes() -> None:
+    """A fixed time and that of its bytes; none unless the rules say so."""
+    assert Rules().seconds_for(4_000_000) == 0
+    slow = Rules(range_seconds=0.05, bytes_per_second=40_000_000)
+    assert slow.seconds_for(4_000_000) == pytest.approx(0.15)
+
+
+def test_a_slow_range_keeps_nobody_else_waiting(
+    emulator: OutlookEmulator, client: Client, message: str
+) -> None:
+    """Other requests are answered while one takes its time, and the emulator can stop."""
+    url = client.session(message, 3)
+    emulator.rules = replace(emulator.rules, range_seconds=60)
+    with ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(client.put, url, b"abc", 0, 3)
+        while emulator.requests[-1].kind != "last_range":
+            time.sleep(0.001)
+        assert list(client.names(message)) == []
+        (put,) = [each for each in emulator.requests if each.kind == "last_range"]
+        assert put.ended_at is None
+        emulator.stop()
+        slow.exception()
