@@ -4,7 +4,7 @@ The server's offset is the truth (protocol §3): behind what was sent, the bytes
 within it, they are skipped; ahead of anything that can have been sent, somebody else writes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from shared.outlook.byte_ranges import ByteRange, next_expected_range
@@ -53,9 +53,10 @@ class UploadSession:
         start = self._expected.start
         return ByteRange(start, min(start + self._range_bytes, self._expected.stop, self._stop))
 
-    def following(self, part: ByteRange) -> ByteRange:
-        """The range that comes after ``part`` if all goes well; empty at the end of this work."""
-        return ByteRange(part.stop, min(part.stop + self._range_bytes, self._stop))
+    def following(self, part: ByteRange) -> Iterator[ByteRange]:
+        """The ranges after ``part`` if all goes well, past this work, to the end of the file."""
+        for start in range(part.stop, self.total, self._range_bytes):
+            yield ByteRange(start, min(start + self._range_bytes, self.total))
 
     def is_last(self, part: ByteRange) -> bool:
         """Whether this range ends the file."""

@@ -6,7 +6,7 @@ each says in its docstring what a second delivery of the same work does.
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shared.errors import (
     OutcomeUnknown,
@@ -20,6 +20,7 @@ from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
 from shared.transfer.decisions import Action, Call, decide
+from shared.transfer.kept_slices import KeptSlices
 from shared.transfer.payloads import Failure
 from shared.transfer.pinned_slices import PinnedSlices
 from shared.transfer.range_uploader import RangeUploader
@@ -42,6 +43,7 @@ class Attacher:
     source: BlobSource
     sessions: SessionStore
     graph: GraphClient
+    kept: KeptSlices = field(default_factory=KeptSlices)
 
     @typed_ends
     def attach_small_file(self, job: Job) -> Step:
@@ -108,6 +110,7 @@ class Attacher:
         uploader = RangeUploader(
             graph=self.graph,
             source=self.source,
+            kept=self.kept,
             range_bytes=self.settings.range_bytes,
             ranges_per_activity=self.settings.ranges_per_activity,
         )
@@ -148,6 +151,7 @@ class Attacher:
         Worth a few tries and no more: Outlook lets a session expire, and the session store its
         blobs. A rest that the far side asked for is kept. A second delivery finds less to do.
         """
+        self.kept.drop(work.transfer_id)
         notes = self.sessions.get(work.transfer_id)
         if work.resting:
             waiting = Step(outcome="retry") if notes and notes.upload_url else None

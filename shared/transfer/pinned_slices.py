@@ -1,6 +1,9 @@
-"""Slices of one content of a blob: pinned to its ETag, and the next one read ahead."""
+"""Slices of one content of a blob: pinned to its ETag, and the next ones read ahead."""
 
+from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +20,8 @@ MD5_CHANGED = (
 )
 # How often in a row somebody may write to the blob's metadata while one slice is read.
 _CHANGES_AT_MOST = 5
+# One is being read while the other waits: a slow read is made up for by the quick ones before it.
+_AHEAD_AT_MOST = 2
 
 
 class StartOver(Exception):
@@ -28,10 +33,10 @@ class StartOver(Exception):
 
 
 class PinnedSlices:
-    """Slices of one content of a blob, the next one read ahead in a thread of its own.
+    """Slices of one content of a blob, the next ones read ahead in a thread of its own.
 
-    At most two slices are held at a time, the one handed out and the one read ahead, and the
-    storage client holds one more while it joins its parts: 3 x RANGE_BYTES per transfer.
+    At most three are held at a time, the one handed out and two read ahead, each in the one piece
+    of memory that it came in: 3 x RANGE_BYTES per transfer.
     """
 
     def __init__(self, source: BlobSource, job: Job) -> None:
@@ -39,7 +44,7 @@ class PinnedSlices:
         self._source = source
         self._job = job
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        self._ahead: tuple[ByteRange, Future[bytes]] | None = None
+        self._ahead: deque[tuple[ByteRange, Future[bytes]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -50,22 +55,35 @@ class PinnedSlices:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether a slice has been read, or is being read, that nobody has asked for."""
+        return bool(self._ahead)
+
+    def close(self) -> None:
+        """Read no more."""
         self._reader.shutdown(wait=True, cancel_futures=True)
+        self._ahead.clear()
 
     def read(self, part: ByteRange) -> bytes:
         """The slice; from the read-ahead if that is the one.
 
         Raises what :meth:`BlobSource.read` and :func:`recognise` do.
         """
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] == part:
-            return ahead[1].result()
-        return self._read(part)
+        while self._ahead:
+            expected, content = self._ahead.popleft()
+            if expected == part:
+                return content.result()
+            content.cancel()
+        # In the one thread that reads, after what it may be reading: never more at a time.
+        return self._reader.submit(self._read, part).result()
 
-    def read_ahead(self, part: ByteRange) -> None:
-        """Begin to read this slice, if it has any bytes."""
-        if part.length > 0:
-            self._ahead = (part, self._reader.submit(self._read, part))
+    def read_ahead(self, parts: Iterable[ByteRange]) -> None:
+        """Begin to read the first of these slices, which are to be asked for next, in order."""
+        for part in islice(parts, len(self._ahead), _AHEAD_AT_MOST):
+            self._ahead.append((part, self._reader.submit(self._read, part)))
 
     def _read(self, part: ByteRange) -> bytes:
         job = self._job

@@ -1,4 +1,4 @@
-"""Uploads some ranges of a blob: reads the next slice while this one is being PUT."""
+"""Uploads some ranges of a blob: reads the next slices while this one is being PUT."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
 from shared.storage.blob_source import BlobSource
 from shared.transfer.decisions import Action, Call, Row, decide
+from shared.transfer.kept_slices import KeptSlices
 from shared.transfer.payloads import Failure
 from shared.transfer.pinned_slices import PinnedSlices, StartOver
 from shared.transfer.refusals import failure
@@ -32,6 +33,7 @@ class RangeUploader:
 
     graph: GraphClient
     source: BlobSource
+    kept: KeptSlices
     range_bytes: int
     ranges_per_activity: int
 
@@ -39,7 +41,7 @@ class RangeUploader:
         """Go on at ``offset``, until this run's ranges are used up or something else is due."""
         stop = offset + self.range_bytes * self.ranges_per_activity
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
-        with PinnedSlices(self.source, job) as slices:
+        with self.kept.slices(self.source, job) as slices:
             run = _Run(self.graph, job, url, session, slices)
             try:
                 for _ in range(self.ranges_per_activity):

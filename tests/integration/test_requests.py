@@ -92,7 +92,7 @@ def test_a_small_file_needs_one_request_of_each_kind(make_harness: MakeHarness) 
 
 
 def test_connections_are_kept_between_activities(azurite: str) -> None:
-    """Ten activities, one connection to Outlook and one to storage."""
+    """Ten activities, one connection to Outlook; to storage a second one for reading ahead."""
     port = int(urlsplit(azurite.partition("BlobEndpoint=")[2]).netloc.rpartition(":")[2])
     clock = VirtualClock()
     with OutlookEmulator(clock=clock) as emulator, StorageGate(port) as gate:
@@ -110,5 +110,5 @@ def test_connections_are_kept_between_activities(azurite: str) -> None:
         to_outlook = {each.client for each in emulator.requests if each.kind != "token"}
         assert len([each for each in emulator.requests if each.method == "PUT"]) == 10
         assert len(to_outlook) == 1
-        assert gate.accepted == 1
+        assert gate.accepted <= 2
         harness.close()

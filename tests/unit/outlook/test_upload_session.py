@@ -60,7 +60,17 @@ def test_no_delivery_goes_further_than_its_work() -> None:
     upload = session(offset=30, stop=60)
     upload.answered(expects("45-"))
     assert upload.next_range() == ByteRange(45, 60)
-    assert upload.following(upload.next_range()).length == 0
+
+
+def test_what_follows_goes_on_to_the_end_of_the_file() -> None:
+    """In the ranges that the next work will send."""
+    upload = session(offset=0, stop=30)
+    assert list(upload.following(ByteRange(0, 30))) == [
+        ByteRange(30, 60),
+        ByteRange(60, 90),
+        ByteRange(90, 100),
+    ]
+    assert not list(upload.following(ByteRange(90, 100)))
 
 
 def test_an_entry_with_an_end_is_not_overrun() -> None:

@@ -1,0 +1,130 @@
+"""Slices read ahead: how many at most, for whom, and for how long they are kept."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import pytest
+
+from shared.outlook.byte_ranges import ByteRange
+from shared.storage.blob_source import BlobSource
+from shared.transfer import kept_slices
+from shared.transfer.kept_slices import KeptSlices
+from shared.transfer.pinned_slices import PinnedSlices
+from shared.transfer.work import Job
+
+PARTS = [ByteRange(start, start + 10) for start in range(0, 60, 10)]
+
+
+class CountingSource:
+    """Gives slices, and counts those asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def read(self, _name: str, _etag: str, start: int, length: int) -> bytes:
+        self.asked.append(start)
+        return bytes([start]) * length
+
+
+def job(transfer_id: str = "t", etag: str = "1") -> Job:
+    return Job(
+        transfer_id=transfer_id,
+        blob="b",
+        etag=etag,
+        created="",
+        md5="",
+        size=60,
+        mailbox="m",
+        item_type="message",
+        item_id="i",
+        file_name="f",
+        content_type="",
+        activity_bytes=10,
+        queue_seconds=1,
+        deadline_seconds=1,
+        reconcile_seconds=1,
+    )
+
+
+@contextmanager
+def slices_of(kept: KeptSlices, source: CountingSource, of: Job) -> Iterator[PinnedSlices]:
+    with kept.slices(cast("BlobSource", source), of) as slices:
+        yield slices
+
+
+def test_two_slices_are_read_ahead_and_no_more() -> None:
+    """One that is handed out and two ahead are all that a transfer holds."""
+    source = CountingSource()
+    with slices_of(KeptSlices(), source, job()) as slices:
+        for place, part in enumerate(PARTS):
+            assert slices.read(part) == bytes([part.start]) * 10
+            slices.read_ahead(iter(PARTS[place + 1 :]))
+            held = len(slices._ahead)
+            assert held == min(2, len(PARTS) - place - 1)
+    assert source.asked == [part.start for part in PARTS]
+
+
+def test_the_next_activity_gets_what_was_read_ahead() -> None:
+    """Every slice is read once, in however many activities."""
+    source, kept = CountingSource(), KeptSlices()
+    for place, part in enumerate(PARTS):
+        with slices_of(kept, source, job()) as slices:
+            slices.read(part)
+            slices.read_ahead(iter(PARTS[place + 1 :]))
+    assert source.asked == [part.start for part in PARTS]
+
+
+def test_slices_of_another_offset_are_read_anew() -> None:
+    """Where the server stands elsewhere, nothing that was read ahead is taken for it."""
+    source = CountingSource()
+    with slices_of(KeptSlices(), source, job()) as slices:
+        slices.read(PARTS[0])
+        slices.read_ahead(iter(PARTS[1:]))
+        assert slices.read(PARTS[4]) == bytes([40]) * 10
+        assert not slices.is_ahead
+
+
+@pytest.mark.parametrize(
+    ("next_job", "seconds"),
+    [(job(etag="2"), 0.0), (job("another"), 0.0), (job(), 31.0)],
+    ids=["another ETag", "another transfer", "after a long pause"],
+)
+def test_what_is_kept_is_for_the_same_content_soon(
+    next_job: Job, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else comes next reads its slices itself."""
+    kept, now = KeptSlices(), 0.0
+    monkeypatch.setattr(kept_slices, "monotonic", lambda: now)
+    with slices_of(kept, CountingSource(), job()) as slices:
+        slices.read_ahead(iter(PARTS))
+    now = seconds
+    with slices_of(kept, CountingSource(), next_job) as slices:
+        assert not slices.is_ahead
+
+
+def test_nothing_is_kept_of_a_transfer_that_is_over() -> None:
+    """Nor after an exception, which is a bug."""
+    kept = KeptSlices()
+    with slices_of(kept, CountingSource(), job()) as slices:
+        slices.read_ahead(iter(PARTS))
+    kept.drop("t")
+    with slices_of(kept, CountingSource(), job()) as slices:
+        assert not slices.is_ahead
+        slices.read_ahead(iter(PARTS))
+    with pytest.raises(ZeroDivisionError), slices_of(kept, CountingSource(), job()):
+        _ = 1 / 0
+    with slices_of(kept, CountingSource(), job()) as slices:
+        assert not slices.is_ahead
+
+
+def test_only_so_many_transfers_are_kept() -> None:
+    """The one that waits longest makes room."""
+    source, kept = CountingSource(), KeptSlices()
+    for number in range(17):
+        with slices_of(kept, source, job(str(number))) as slices:
+            slices.read_ahead(iter(PARTS))
+    with slices_of(kept, source, job("0")) as slices:
+        assert not slices.is_ahead
+    with slices_of(kept, source, job("16")) as slices:
+        assert slices.is_ahead
