@@ -76,7 +76,8 @@ class Stack:
     ``graph_url`` is another Graph root in place of the stand-in's. ``settings`` are app settings
     of the caller's; those of the environment win over them, as over the stack's own. ``log`` is
     the file descriptor that the app's log goes to. ``told_in`` is the file that tells other
-    programs how to use it, while it runs.
+    programs how to use it, while it runs. ``access_log`` is a file that gets a line per request
+    to storage.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Stack:
         settings: dict[str, str] | None = None,
         log: int = STDERR,
         told_in: Path | None = None,
+        access_log: Path | None = None,
     ) -> None:
         self._graph_url = graph_url
         self._port = port
@@ -94,7 +96,7 @@ class Stack:
         self._log = log
         self._told_in = told_in
         self._running = ExitStack()
-        self._azurite = Azurite()
+        self._azurite = Azurite(access_log)
         self._key = secrets.token_urlsafe(32)
         self._host: FunctionsHost
         self.outlook = OutlookEmulator(_service_rules())
@@ -192,6 +194,8 @@ class Stack:
             "SESSION_CONTAINER": "upload-sessions",
             "GRAPH_BASE_URL": graph,
             "TASKHUB_NAME": "local",
+            # A thread for everything that host.json lets run at once.
+            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
         }
         if is_loopback_http(graph):
             # Nobody's real mail is behind a stand-in. Elsewhere every mailbox must be named.

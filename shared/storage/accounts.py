@@ -1,7 +1,12 @@
 """Clients of the storage accounts, with retries that fit inside an activity."""
 
+from typing import Any
+
+import requests
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
+from requests.adapters import HTTPAdapter
 
 from shared.settings import StorageConnection
 
@@ -10,23 +15,33 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
 # Bytes. A slice comes in as one piece of memory: the SDK's own 4 KiB are a thousand, joined again.
 _READ_AT_ONCE = 4_194_304
+# Kept connections: two for each activity that host.json lets run at once, its own and the one
+# that reads ahead. Beyond the library's ten, each request would make one of its own.
+CONNECTIONS = 32
 
 
 def blob_service(connection: StorageConnection) -> BlobServiceClient:
     """A client of the account, by connection string or by managed identity. Sends nothing yet."""
-    retry = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2)
+    options: dict[str, Any] = {
+        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+        "transport": _transport(),
+    }
     if connection.connection_string is not None:
-        return BlobServiceClient.from_connection_string(
-            connection.connection_string,
-            retry_policy=retry,
-            connection_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            connection_data_block_size=_READ_AT_ONCE,
-        )
+        return BlobServiceClient.from_connection_string(connection.connection_string, **options)
     return BlobServiceClient(
         connection.service_uri or "",
         credential=ManagedIdentityCredential(client_id=connection.client_id),
-        retry_policy=retry,
+        **options,
+    )
+
+
+def _transport() -> RequestsTransport:
+    session = requests.Session()
+    adapter = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return RequestsTransport(
+        session=session,
         connection_timeout=CONNECT_TIMEOUT,
         read_timeout=READ_TIMEOUT,
         connection_data_block_size=_READ_AT_ONCE,
