@@ -1,6 +1,6 @@
 # Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide.
 .DEFAULT_GOAL := help
-.PHONY: help install demo start test soak check format memory lock infra schemas sbom
+.PHONY: help install demo start test soak check format bench lock infra schemas sbom
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -44,8 +44,8 @@ format: $(PARTS) ## Fix lint and formatting
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-memory: install ## Print the worker's peak memory over idle, up to a file of 150 MiB
-	@MAILBOX_WINDOW_BYTES=200000000 $(PYTHON) -m tests.benchmarks.worker_memory
+bench: install ## Measure speed, memory and cost against bare loops and other clients
+	@$(PYTHON) -m tests.benchmarks $(ONLY)
 
 infra: $(PARTS) ## Print what goes to Azure: resources, roles and app settings
 	@$(PYTHON) -m infra.offline

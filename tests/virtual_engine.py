@@ -141,6 +141,11 @@ class VirtualEngine:
         """Whether something is to be done before any timer fires."""
         return bool(self._due or self._received)
 
+    @property
+    def next_timer(self) -> datetime:
+        """When its next timer fires; there is one whenever it is neither active nor over."""
+        return min(self._timers.values())
+
     def advance(self, deliveries: int = 1, between: Callable[[], object] = lambda: None) -> None:
         """Take in what others sent, perform the activity that is due, or let a timer fire.
 

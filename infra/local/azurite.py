@@ -24,9 +24,13 @@ _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob service on a free loopback port, over a folder that goes with it."""
+    """Azurite's blob service on a free loopback port, over a folder that goes with it.
 
-    def __init__(self) -> None:
+    ``access_log`` is a file that gets a line per request.
+    """
+
+    def __init__(self, access_log: Path | None = None) -> None:
+        self._access_log = access_log
         self._running = ExitStack()
         self.port = 0
 
@@ -58,14 +62,19 @@ class Azurite:
                 "--blobPort",
                 str(self.port),
             ]
-            command += ["--location", folder, "--silent", "--disableTelemetry"]
+            command += ["--location", folder, "--disableTelemetry"]
+            output = subprocess.DEVNULL
+            if self._access_log is None:
+                command += ["--silent"]
+            else:
+                output = starting.enter_context(self._access_log.open("wb")).fileno()
             # The storage SDK may speak a newer version of the protocol than Azurite lists.
             command += ["--skipApiVersionCheck"]
             # In a session of its own, so that Ctrl-C reaches its owner alone, who ends it.
             process = subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
                 command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=output,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )

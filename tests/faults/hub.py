@@ -157,6 +157,12 @@ class Hub:
         while self.step(draw):
             pass
 
+    def finish_in_time(self) -> None:
+        """Let every transfer come to its end, with timers firing in the order of their times."""
+        while running := [each for each in self.engines.values() if not each.is_over]:
+            active = next((each for each in running if each.is_active), None)
+            (active or min(running, key=lambda each: each.next_timer)).advance()
+
     def close(self) -> None:
         """Close the client."""
         self.graph.close()

@@ -134,7 +134,7 @@ class FunctionsHost:
         self.durable_address = backend.address
 
         worker = WorkerProcess(self._app_folder, settings, self._worker_started, self._worker_log)
-        triggers = Triggers(await worker.start())
+        triggers = Triggers(await worker.start(), settings)
         running.push_async_callback(worker.stop)
         invoke = Invoker(
             worker, durable_address=backend.address, url=self.url, function_key=self._key

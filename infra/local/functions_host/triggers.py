@@ -1,7 +1,7 @@
 """Sorts an app's functions by what triggers them, and says what this host does not serve."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from infra.local.functions_host.functions import Binding, Function
 
@@ -12,10 +12,13 @@ logger = logging.getLogger(__name__)
 
 
 class Triggers:
-    """The functions this host serves, by kind; for each other one there is a warning line."""
+    """The functions this host serves, by kind; for each other one there is a warning line.
 
-    def __init__(self, functions: Iterable[Function]) -> None:
-        served = [function for function in functions if _is_served(function)]
+    The app setting ``AzureWebJobs.{function}.Disabled`` takes one out, as in Azure.
+    """
+
+    def __init__(self, functions: Iterable[Function], settings: Mapping[str, str]) -> None:
+        served = [each for each in functions if _is_served(each, settings)]
         self.http = _of_type(served, {"httpTrigger"})
         self.blob = _of_type(served, {"blobTrigger"})
         self.event_grid = _of_type(served, {"eventGridTrigger"})
@@ -27,9 +30,12 @@ def _of_type(functions: Iterable[Function], types: Iterable[str]) -> tuple[Funct
     return tuple(function for function in functions if function.trigger_type in types)
 
 
-def _is_served(function: Function) -> bool:
+def _is_served(function: Function, settings: Mapping[str, str]) -> bool:
     kind = function.trigger_type
-    if kind not in {"httpTrigger", "blobTrigger", "eventGridTrigger", "timerTrigger", *_DURABLE}:
+    switch = f"AzureWebJobs.{function.name}.Disabled"
+    if settings.get(switch, "").lower() in {"1", "true"}:
+        reason = f"the app setting {switch} says so"
+    elif kind not in {"httpTrigger", "blobTrigger", "eventGridTrigger", "timerTrigger", *_DURABLE}:
         reason = f"this host has no {kind}"
     elif kind == "blobTrigger" and not _is_deferred(function.trigger):
         reason = "its blob is not bound to a BlobClient"

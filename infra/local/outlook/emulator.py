@@ -188,6 +188,11 @@ class OutlookEmulator:
             found = self._tenant.mailboxes.find(mailbox)
             return found.create(kind, "", old_form=old_form, item_id=item_id).id
 
+    def remove_item(self, mailbox: str, item_id: str) -> None:
+        """Delete an item with all it holds, as its owner does."""
+        with self._service.lock:
+            del self._tenant.mailboxes.find(mailbox).items[canonical(item_id)]
+
     def attach(self, mailbox: str, item_id: str, name: str, content: bytes) -> Attachment:
         """Attach a file past every request, as another writer does; it shows at once."""
         with self._service.lock:

@@ -1,0 +1,195 @@
+"""(e) 10, 100 and 1,000 files of 100 KB to 5 MB to 100 mailboxes: what does a file cost?
+
+The sizes of each crowd are spread alike, evenly in their logarithm. Events start the transfers
+of blobs that are already there; the clock runs until the last has ended. Requests are counted by
+the emulator, storage operations by Azurite's own log, processor time by the worker's.
+"""
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import psutil
+import requests
+from azure.storage.blob import ContainerClient
+from durabletask.client import TaskHubGrpcClient
+
+from infra.local.drop import source_container
+from infra.local.stack import Stack
+from shared.storage.blob_source import BlobSource
+from shared.transfer.instance_id import instance_id
+from tests.benchmarks.far_side import FarSide
+from tests.benchmarks.lifted import lifted_stack
+from tests.benchmarks.measuring import ROUNDS, Report, Target
+
+SMALLEST, LARGEST, MAILBOXES = 100_000, 5_000_000, 100
+# Files, and how often so many are sent.
+CROWDS = {10: ROUNDS, 100: ROUNDS, 1_000: 1}
+AT_MOST = 1.1
+_LINE = re.compile(
+    r'"(?P<method>[A-Z]+) /devstoreaccount1/(?P<container>[^/? ]+)(?P<rest>\S*) HTTP'
+)
+
+
+_SHARES = {
+    "seconds": "seconds",
+    "processor": "CPU seconds",
+    "requests": "requests",
+    "storage": "storage operations",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a file of a crowd cost on average."""
+
+    seconds: float
+    processor: float
+    requests: float
+    storage: float
+
+
+def run() -> Report:
+    """Measure the crowds, the smaller ones around the largest."""
+    costs: dict[int, list[Cost]] = {count: [] for count in CROWDS}
+    with ExitStack() as running:
+        far = running.enter_context(FarSide())
+        folder = running.enter_context(TemporaryDirectory(prefix="crowd-"))
+        stack = running.enter_context(lifted_stack(far, Path(folder) / "access.log"))
+        crowds = Crowds(stack, far, Path(folder) / "access.log")
+        crowds.send(10)
+        for number in range(ROUNDS):
+            for count, times in CROWDS.items():
+                if number < times:
+                    costs[count].append(crowds.send(count))
+    return _report(costs)
+
+
+class Crowds:
+    """Sends crowds of files through one stack."""
+
+    def __init__(self, stack: Stack, far: FarSide, access_log: Path) -> None:
+        self._stack, self._far, self._log = stack, far, access_log
+        self._container = source_container(stack.info)
+        self._worker = psutil.Process(stack.info.worker_pid)
+        self._sent = 0
+        for number in range(MAILBOXES):
+            far.add_mailbox(_mailbox(number))
+
+    def send(self, count: int) -> Cost:
+        """What each of so many files cost."""
+        ids = dict(self._put(count))
+        self._far.requests()
+        logged, processor = self._log.stat().st_size, self._processor()
+        began = perf_counter()
+        self._announce(ids)
+        with closing(TaskHubGrpcClient(host_address=self._stack.info.durable_address)) as hub:
+            for id_ in ids.values():
+                ended = hub.wait_for_orchestration_completion(id_, timeout=300)
+                assert ended is not None
+                assert '"attached"' in (ended.serialized_output or ""), ended
+        seconds = perf_counter() - began
+        requests_seen = self._far.requests()
+        assert not requests_seen["refused"]
+        storage = operations(self._log, logged)
+        return Cost(
+            seconds / count,
+            (self._processor() - processor) / count,
+            requests_seen.total() / count,
+            storage.total() / count,
+        )
+
+    def _processor(self) -> float:
+        times = self._worker.cpu_times()
+        return float(times.user + times.system)
+
+    def _put(self, count: int) -> Iterator[tuple[str, str]]:
+        """Blobs that name their items, and the transfers they will have."""
+        ratio = LARGEST / SMALLEST
+        sizes = [int(SMALLEST * ratio ** ((n + 0.5) / count)) for n in range(count)]
+        source = BlobSource(self._container)
+        with ThreadPoolExecutor(4) as threads:
+            yield from threads.map(lambda size: self._put_one(source, size), sizes)
+
+    def _put_one(self, source: BlobSource, size: int) -> tuple[str, str]:
+        self._sent += 1
+        mailbox = _mailbox(self._sent % MAILBOXES)
+        item = self._far.add_item(mailbox)
+        name = secrets.token_hex(8)
+        _upload(self._container, name, size, mailbox, item)
+        return name, instance_id(source, source.look(name), f"{mailbox}/messages/{item}")
+
+    def _announce(self, names: Iterable[str]) -> None:
+        account, container = self._container.account_name, self._container.container_name
+        events = [
+            {
+                "id": name,
+                "topic": f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage"
+                f"/storageAccounts/{account}",
+                "eventType": "Microsoft.Storage.BlobCreated",
+                "subject": f"/blobServices/default/containers/{container}/blobs/{name}",
+                "eventTime": "2026-11-24T00:00:00Z",
+                "data": {"api": "PutBlob", "url": self._container.get_blob_client(name).url},
+                "dataVersion": "1",
+            }
+            for name in names
+        ]
+        answer = requests.post(
+            f"{self._stack.info.functions_url}/runtime/webhooks/eventgrid",
+            params={"functionName": "event_received", "code": self._stack.info.function_key},
+            headers={"aeg-event-type": "Notification"},
+            json=events,
+            timeout=300,
+        )
+        assert answer.status_code == 202, answer.text
+
+
+def operations(log: Path, since: int) -> Counter[str]:
+    """Storage operations by container and kind that the access log tells from a place on.
+
+    Listings of a container are the local host's own.
+    """
+    seen: Counter[str] = Counter()
+    with log.open("rb") as lines:
+        lines.seek(since)
+        for line in lines:
+            found = _LINE.search(line.decode())
+            if found and "comp=list" not in found["rest"]:
+                kind = " metadata" if "comp=metadata" in found["rest"] else ""
+                seen[f"{found['container']}: {found['method']}{kind}"] += 1
+    return seen
+
+
+def _mailbox(number: int) -> str:
+    return f"crowd-{number}@contoso.com"
+
+
+def _upload(container: ContainerClient, name: str, size: int, mailbox: str, item: str) -> None:
+    metadata = {"mailbox": mailbox, "messageid": item}
+    container.upload_blob(name, secrets.token_bytes(size), metadata=metadata)
+
+
+def _report(costs: dict[int, list[Cost]]) -> Report:
+    medians = {
+        count: {name: median(getattr(cost, name) for cost in each) for name in _SHARES}
+        for count, each in costs.items()
+    }
+    fewest, most = medians[min(medians)], medians[max(medians)]
+    return Report(
+        title="(e) Files of 100 KB to 5 MB to 100 mailboxes, each file's share",
+        columns=("files", "files/s", *_SHARES.values()),
+        rows=[(count, 1 / each["seconds"], *each.values()) for count, each in medians.items()],
+        targets=[
+            Target(f"{what} a file at 1,000 against 10", most[name] / fewest[name], AT_MOST)
+            for name, what in _SHARES.items()
+        ],
+        samples={str(count): [each.seconds for each in seen] for count, seen in costs.items()},
+    )

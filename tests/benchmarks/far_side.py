@@ -1,0 +1,117 @@
+"""Graph and Outlook's stand-in in a process of its own: its work is not the client's."""
+
+from collections import Counter
+from multiprocessing import get_context
+from multiprocessing.managers import BaseManager
+from types import TracebackType
+from typing import Any, Self
+
+from infra.local.outlook import OutlookEmulator, Rules
+from tests.benchmarks.measuring import Measure
+
+MAILBOX = "reports@contoso.com"
+# More than any benchmark sends.
+_NO_WINDOW = 10**12
+
+
+class FarSide:
+    """A running emulator without a window of bytes, between ``with`` and its end."""
+
+    def __enter__(self) -> Self:
+        self._process = _Process(ctx=get_context("spawn"))
+        self._process.start()
+        self._served: Any = getattr(self._process, _Served.__name__)()
+        self.add_mailbox(MAILBOX)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.shutdown()
+
+    @property
+    def url(self) -> str:
+        """The Graph root."""
+        return str(self._served.url())
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The environment by which a managed identity is found here."""
+        endpoint, header = self._served.identity()
+        return {"IDENTITY_ENDPOINT": endpoint, "IDENTITY_HEADER": header}
+
+    def behave(self, *, range_seconds: float = 0, bytes_per_second: float = float("inf")) -> None:
+        """Let each range take so long."""
+        self._served.behave(range_seconds, bytes_per_second)
+
+    def taking(self, seconds: float, rate: float, work: Measure) -> Measure:
+        """The measure, with each range taking so long, and its bytes coming in at this rate."""
+
+        def measured() -> float:
+            self.behave(range_seconds=seconds, bytes_per_second=rate)
+            return work()
+
+        return measured
+
+    def add_mailbox(self, address: str) -> None:
+        """A new mailbox."""
+        self._served.add_mailbox(address)
+
+    def add_item(self, mailbox: str = MAILBOX) -> str:
+        """A new draft; its id."""
+        return str(self._served.add_item(mailbox))
+
+    def take_away(self, item: str, mailbox: str = MAILBOX) -> list[str]:
+        """SHA-256 of each of the item's attachments; the item is deleted with all its bytes."""
+        return list(self._served.take_away(mailbox, item))
+
+    def requests(self) -> Counter[str]:
+        """Requests since this was last asked, by kind; those that were refused as ``refused``."""
+        return Counter(self._served.requests())
+
+
+class _Served:
+    """What the other process does."""
+
+    def __init__(self) -> None:
+        self._emulator = OutlookEmulator(Rules(window_bytes=_NO_WINDOW)).start()
+
+    def url(self) -> str:
+        return self._emulator.url
+
+    def identity(self) -> tuple[str, str]:
+        return self._emulator.identity_endpoint, self._emulator.identity_header
+
+    def behave(self, range_seconds: float, bytes_per_second: float) -> None:
+        self._emulator.rules = Rules(
+            window_bytes=_NO_WINDOW,
+            range_seconds=range_seconds,
+            bytes_per_second=bytes_per_second,
+        )
+
+    def add_mailbox(self, address: str) -> None:
+        self._emulator.add_mailbox(address)
+
+    def add_item(self, mailbox: str) -> str:
+        return self._emulator.add_item(mailbox, "message")
+
+    def take_away(self, mailbox: str, item: str) -> list[str]:
+        digests = [each.sha256 for each in self._emulator.attachments(mailbox, item)]
+        self._emulator.remove_item(mailbox, item)
+        return digests
+
+    def requests(self) -> dict[str, int]:
+        seen = Counter[str](each.kind for each in self._emulator.requests)
+        seen["refused"] = sum(each.status == 429 for each in self._emulator.requests)
+        self._emulator.clear()
+        return dict(seen)
+
+
+class _Process(BaseManager):
+    """The other process."""
+
+
+_Process.register(_Served.__name__, _Served)

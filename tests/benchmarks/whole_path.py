@@ -1,0 +1,81 @@
+"""(c) The whole path against the engine alone: a trigger's call, Durable's steps, the record.
+
+On the local stack: its Functions host, worker and in-memory backend. The clock runs from the call
+of the HTTP trigger to the end of the orchestration, whose last act is the record. The engine of
+(a) reads the same account. Azure's storage-backed Durable takes longer for each step: not
+measured here.
+"""
+
+import secrets
+import time
+from contextlib import ExitStack, closing
+from functools import partial
+from statistics import median
+
+import requests
+from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
+
+from infra.local.drop import source_container
+from infra.local.stack import Stack
+from tests.benchmarks.engine import SERVICES, Engine
+from tests.benchmarks.far_side import MAILBOX, FarSide
+from tests.benchmarks.lifted import lifted_stack
+from tests.benchmarks.measuring import MIB, Measure, Report, Target, in_rounds, median_ratio
+
+SIZE = 150 * MIB
+AT_MOST = 1.15
+_BLOB = "whole-path.bin"
+
+
+def run() -> Report:
+    """Measure, in rounds of everything."""
+    with ExitStack() as running:
+        far = running.enter_context(FarSide())
+        stack = running.enter_context(lifted_stack(far))
+        hub = TaskHubGrpcClient(host_address=stack.info.durable_address)
+        running.enter_context(closing(hub))
+        engine = Engine(stack.info.blob_connection_string, far)
+        blob = running.enter_context(engine).put(SIZE)
+        source_container(stack.info).upload_blob(_BLOB, secrets.token_bytes(SIZE))
+        whole = partial(_whole, stack, far, hub)
+        whole()
+        measures: dict[str, Measure] = {}
+        for name, (seconds, rate) in SERVICES.items():
+            measures[f"{name}: engine"] = far.taking(seconds, rate, partial(engine.upload, blob))
+            measures[f"{name}: whole"] = far.taking(seconds, rate, whole)
+        return _report(in_rounds(measures))
+
+
+def _whole(stack: Stack, far: FarSide, hub: TaskHubGrpcClient) -> float:
+    item = far.add_item()
+    began = time.perf_counter()
+    started = requests.post(
+        f"{stack.info.functions_url}/api/transfers",
+        headers={"x-functions-key": stack.info.function_key},
+        json={"blob": _BLOB, "mailbox": MAILBOX, "messageId": item},
+        timeout=60,
+    )
+    assert started.status_code == 202, started.text
+    ended = hub.wait_for_orchestration_completion(started.json()["id"], timeout=120)
+    seconds = time.perf_counter() - began
+    assert ended is not None
+    assert ended.runtime_status is OrchestrationStatus.COMPLETED, ended
+    assert len(far.take_away(item)) == 1
+    return seconds
+
+
+def _report(samples: dict[str, list[float]]) -> Report:
+    rows: list[tuple[str | float, ...]] = []
+    targets = []
+    for name in SERVICES:
+        engine, whole = samples[f"{name}: engine"], samples[f"{name}: whole"]
+        ratio = median_ratio(whole, engine)
+        rows.append((name, median(engine), median(whole), ratio))
+        targets.append(Target(f"whole path, {name}", ratio, AT_MOST))
+    return Report(
+        title="(c) From the trigger's call to the record, against the engine: 150 MiB",
+        columns=("a PUT", "engine, s", "whole path, s", "ratio"),
+        rows=rows,
+        targets=targets,
+        samples=samples,
+    )

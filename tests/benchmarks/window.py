@@ -1,0 +1,45 @@
+"""(f) 12 files of 40 MB to one mailbox, against the ideal schedule of Outlook's window.
+
+On a virtual clock that moves only while everybody waits, so that nothing but the budget takes
+time; the emulator, at its own limits, is the referee.
+"""
+
+from math import ceil
+
+from infra.local.outlook.rules import Rules
+from tests.benchmarks.measuring import Report, Target
+from tests.faults.hub import Hub
+from tests.harness import MAILBOX
+
+FILES, SIZE = 12, 40_000_000
+AT_MOST = 1.05
+
+
+def run() -> Report:
+    """Let all of them come to their ends."""
+    hub = Hub(rules=Rules())
+    began = hub.clock()
+    items = [hub.add_message() for _ in range(FILES)]
+    for number, item in enumerate(items):
+        metadata = {"mailbox": MAILBOX, "messageid": item}
+        hub.blobs.put(f"{number}.bin", bytes(SIZE), None, metadata)
+        hub.deliver(f"{number}.bin")
+    hub.finish_in_time()
+    seconds = (hub.clock() - began).total_seconds()
+    attached = [each for item in items for each in hub.attachments(item)]
+    assert [each.content_bytes for each in attached] == [SIZE] * FILES
+    requests = hub.service.recorder.requests
+    refused = sum(each.status == 429 for each in requests)
+    hub.close()
+    # The first window is empty; each further one has to be waited for.
+    windows = ceil(FILES * SIZE / hub.settings.mailbox_window_bytes)
+    ideal = float((windows - 1) * hub.settings.mailbox_window_seconds)
+    return Report(
+        title=f"(f) {FILES} files of {SIZE // 10**6} MB to one mailbox, virtual seconds",
+        columns=("ideal", "taken", "ratio", "requests", "refused"),
+        rows=[(ideal, seconds, seconds / ideal, len(requests), refused)],
+        targets=[
+            Target("schedule against the ideal one", seconds / ideal, AT_MOST),
+            Target("requests refused", refused, 0),
+        ],
+    )
