@@ -49,21 +49,32 @@ class KeptSlices:
 
     def _take(self, source: BlobSource, job: Job) -> PinnedSlices:
         with self._lock:
-            since, slices = self._kept.pop(job.transfer_id, (0.0, None))
-        if slices is None:
-            return PinnedSlices(source, job)
-        if slices.etag == job.etag and monotonic() - since <= _KEPT_FOR:
-            return slices
-        slices.close()
-        return PinnedSlices(source, job)
+            over = self._pop_outdated()
+            _, slices = self._kept.pop(job.transfer_id, (0.0, None))
+        if slices is not None and slices.etag != job.etag:
+            over.append(slices)
+            slices = None
+        _close(over)
+        return slices or PinnedSlices(source, job)
 
     def _keep(self, transfer_id: str, slices: PinnedSlices) -> None:
         """Keep them in place of the oldest, if there are too many."""
         with self._lock:
-            replaced = [self._kept.pop(transfer_id, None)]
+            over = self._pop_outdated()
+            if transfer_id in self._kept:
+                over.append(self._kept.pop(transfer_id)[1])
             self._kept[transfer_id] = monotonic(), slices
             if len(self._kept) > _KEPT_AT_MOST:
-                replaced.append(self._kept.pop(next(iter(self._kept))))
-        for each in replaced:
-            if each is not None:
-                each[1].close()
+                over.append(self._kept.pop(next(iter(self._kept)))[1])
+        _close(over)
+
+    def _pop_outdated(self) -> list[PinnedSlices]:
+        """Those whose next activity has not come here; what was kept first stands first."""
+        oldest = monotonic() - _KEPT_FOR
+        names = [name for name, (since, _) in self._kept.items() if since < oldest]
+        return [self._kept.pop(name)[1] for name in names]
+
+
+def _close(several: list[PinnedSlices]) -> None:
+    for slices in several:
+        slices.close()

@@ -128,3 +128,14 @@ def test_only_so_many_transfers_are_kept() -> None:
         assert not slices.is_ahead
     with slices_of(kept, source, job("16")) as slices:
         assert slices.is_ahead
+
+
+def test_what_nobody_comes_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transfer goes on in another worker: any later activity here frees its memory."""
+    kept, now = KeptSlices(), 0.0
+    monkeypatch.setattr(kept_slices, "monotonic", lambda: now)
+    with slices_of(kept, CountingSource(), job("elsewhere")) as forgotten:
+        forgotten.read_ahead(iter(PARTS))
+    now = 31.0
+    with slices_of(kept, CountingSource(), job()):
+        assert not forgotten.is_ahead
