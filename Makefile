@@ -1,6 +1,7 @@
-# Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide.
+# Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide but
+# what `browser` says.
 .DEFAULT_GOAL := help
-.PHONY: help install demo start test soak check format bench lock infra schemas sbom
+.PHONY: help install browser demo start test soak check format bench lock infra schemas sbom
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -22,6 +23,9 @@ $(AZURITE): infra/local/package-lock.json $(PARTS)
 	@echo "Installing Azurite into infra/local/node_modules"
 	@cd infra/local && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --silent --no-audit --no-fund
 	@touch $@
+
+browser: ## Install Debian's Chromium, which the tests of the page need, on this machine
+	@infra/scripts/install-browser.sh
 
 demo: install ## Run the main job: two files become attachments, and their bytes are compared
 	@$(PYTHON) -m infra.local demo
