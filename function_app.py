@@ -25,6 +25,7 @@ from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
 from shared.triggers.history import history_functions
 from shared.triggers.http import TransferApi, http_functions
+from shared.triggers.monitor_page import MonitorPage
 
 # Both log request URLs, urllib3 even in its warnings, and an upload URL is a credential.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -47,7 +48,12 @@ def _credential() -> ManagedIdentityCredential:
 
 _graph = GraphClient(graph_endpoint(_values), _credential)
 _starter = Starter(_values, _source)
-_api = TransferApi(_starter, Attachments(_values, _source, _graph), Readiness(_source, _graph))
+_api = TransferApi(
+    _starter,
+    Attachments(_values, _source, _graph),
+    Readiness(_source, _graph),
+    MonitorPage(_account.primary_endpoint),
+)
 
 app = df.DFApp()
 app.register_functions(

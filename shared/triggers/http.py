@@ -17,6 +17,7 @@ from shared.transfer.watching import Transfer, cancel, listing, watch
 from shared.triggers.api_models import Health, ListQuery, Placement, Placements, ReadyAnswer
 from shared.triggers.content_disposition import download_headers
 from shared.triggers.http_answers import Handler, answer, answering
+from shared.triggers.monitor_page import MonitorPage
 from shared.triggers.openapi import CALLS, Call, openapi_document
 from shared.triggers.request_body import read_json
 
@@ -31,6 +32,7 @@ class TransferApi:
     starter: Starter
     attachments: Attachments
     readiness: Readiness
+    monitor: MonitorPage
 
     async def create_transfer(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
@@ -109,6 +111,14 @@ class TransferApi:
     async def get_openapi(self, _: func.HttpRequest) -> func.HttpResponse:
         """This description."""
         return answer(200, openapi_document())
+
+    async def get_monitor(self, req: func.HttpRequest) -> func.HttpResponse:
+        """The page that watches transfers."""
+        return self.monitor.page(req)
+
+    async def get_monitor_asset(self, req: func.HttpRequest) -> func.HttpResponse:
+        """A style, script or picture of that page."""
+        return self.monitor.asset(req)
 
     async def _named(self, req: func.HttpRequest, client: df.DurableFunctionsClient) -> Transfer:
         return await watch(client, req.route_params["id"])

@@ -117,15 +117,16 @@ def answering(handler: Handler) -> Handler:
             return refusal(error)
         except grpc.RpcError as error:
             _LOG.warning("%s: Durable's engine does not answer: %s", handler.__name__, error.code())
-            return _unexpected(503, "EngineUnavailable", "Durable's engine does not answer. Retry.")
+            return problem(503, "EngineUnavailable", "Durable's engine does not answer. Retry.")
         except Exception:  # noqa: BLE001 (whatever it is, the caller gets an answer)
             _LOG.exception("%s failed", handler.__name__)
             sentence = "The app met an error of its own. Its log has the details."
-            return _unexpected(500, "InternalError", sentence)
+            return problem(500, "InternalError", sentence)
 
     return answered
 
 
-def _unexpected(status: int, code: str, sentence: str) -> func.HttpResponse:
+def problem(status: int, code: str, sentence: str) -> func.HttpResponse:
+    """The answer for what no typed error stands for."""
     body = ProblemAnswer(error=Problem(code=code, message=sentence)).model_dump()
     return answer(status, body, **({"Retry_After": str(_RETRY_SECONDS)} if status == 503 else {}))

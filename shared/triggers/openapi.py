@@ -13,6 +13,7 @@ from shared.transfer.orders import AttachOrder
 from shared.transfer.watching import Transfer, Transfers
 from shared.triggers.api_models import Health, ListQuery, Placements, ReadyAnswer
 from shared.triggers.http_answers import ProblemAnswer
+from shared.triggers.monitor_page import ASSETS
 
 VERSION = "1.0"
 _REFERENCE = "#/components/schemas/{model}"
@@ -20,6 +21,7 @@ _TEXTS = {
     200: "Done",
     202: "Under way",
     204: "Done",
+    304: "The same as before",
     400: "The request cannot be understood",
     403: "The mailbox is not allowed, or the app may not write there",
     404: "There is no such thing",
@@ -28,12 +30,21 @@ _TEXTS = {
     502: "Graph refused it",
     503: "Not available for now; try again after `Retry-After` seconds",
 }
-_ID = {
-    "name": "id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "minLength": 1},
-    "description": "The transfer's id",
+_IN_PATH: dict[str, dict[str, Any]] = {
+    "id": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1},
+        "description": "The transfer's id",
+    },
+    "asset": {
+        "name": "asset",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "enum": list(ASSETS)},
+        "description": "A part of the page",
+    },
 }
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -146,6 +157,25 @@ CALLS = (
         answers={200: None},
         errors=(),
     ),
+    Call(
+        name="get_monitor",
+        method="GET",
+        route="monitor",
+        summary="The page that watches transfers; it asks for the key",
+        answers={200: None, 304: None},
+        keyed=False,
+        raw=True,
+    ),
+    Call(
+        name="get_monitor_asset",
+        method="GET",
+        route="monitor/{asset}",
+        summary="A style, script or picture of that page",
+        answers={200: None, 304: None},
+        errors=(404,),
+        keyed=False,
+        raw=True,
+    ),
 )
 
 
@@ -184,7 +214,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _operation(call: Call) -> dict[str, Any]:
-    parameters = [_ID] if "{id}" in call.route else []
+    parameters = [each for name, each in _IN_PATH.items() if f"{{{name}}}" in call.route]
     parameters += [*_query(call), *map(dict, call.headers)]
     operation: dict[str, Any] = {
         "operationId": call.name,
@@ -230,7 +260,7 @@ def _responses(call: Call) -> dict[str, Any]:
 
 def _good(call: Call, status: int, model: type[BaseModel] | None) -> dict[str, Any]:
     described: dict[str, Any] = {"description": _TEXTS[status]}
-    if call.raw:
+    if call.raw and status == 200:
         described["content"] = {"*/*": {}}
     elif call.name == "create_transfer" and status == 202:
         schemas = [_reference(Transfer), _reference(Placements)]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 def requests_of(text: str) -> set[tuple[str, str]]:
     """Method and route of each request in a .http file."""
     found = re.findall(r"^(GET|POST|DELETE) \{\{url\}\}/([^\s?]+)", text, re.MULTILINE)
-    return {(method, route.replace("{{id}}", "{id}")) for method, route in found}
+    return {(method, re.sub(r"\{\{(id|asset)\}\}", r"{\1}", route)) for method, route in found}
 
 
 def test_every_call_has_an_example() -> None:
@@ -25,14 +25,14 @@ def test_every_call_has_an_example() -> None:
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_the_readme_has_a_curl_for_every_call(call: Call) -> None:
     """As a new user would type it."""
-    route = re.escape(call.route).replace(r"\{id\}", "ID")
+    route = re.escape(call.route).replace(r"\{id\}", "ID").replace(r"\{asset\}", "monitor.css")
     method = f"-X {call.method} " if call.method == "DELETE" else ""
     curl = re.compile(rf'^curl .*{method}.*\$URL/{route}("|\?| -d|$)', re.MULTILINE)
     assert curl.search((ROOT / "README.md").read_text())
 
 
 def test_every_call_is_described_with_its_errors() -> None:
-    """Only the shallow health needs no key; every other call can answer 401."""
+    """The shallow health and the page need no key; every other call can answer 401."""
     paths = openapi_document()["paths"]
     described = {
         (method.upper(), path.removeprefix("/api/")): operation
@@ -41,7 +41,7 @@ def test_every_call_is_described_with_its_errors() -> None:
     }
     assert set(described) == {(call.method, call.route) for call in CALLS}
     open_calls = {route for (_, route), each in described.items() if not each["security"]}
-    assert open_calls == {"health"}
+    assert open_calls == {"health", "monitor", "monitor/{asset}"}
     assert all(
         ("401" in each["responses"]) == bool(each["security"]) for each in described.values()
     )

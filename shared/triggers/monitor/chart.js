@@ -1,0 +1,127 @@
+/** Bytes and outcomes of the last hours, as a picture and as a table. */
+
+import { element, svg } from './dom.js';
+import { bytes } from './format.js';
+import { isOver } from './progress.js';
+
+export const HOURS = 12;
+const SLOTS = 24;
+const SLOT = (HOURS * 3_600_000) / SLOTS;
+const WIDTH = 720;
+const HEIGHT = 90;
+const GAP = 4;
+const KINDS = ['attached', 'failed', 'cancelled', 'under way'];
+
+/** The transfers by the half hour in which they began, oldest first. */
+export function slotsOf(transfers, now) {
+  const slots = Array.from({ length: SLOTS }, (_, place) => ({
+    from: new Date(now - (SLOTS - place) * SLOT),
+    bytes: 0,
+    counts: Object.fromEntries(KINDS.map((kind) => [kind, 0])),
+  }));
+  for (const transfer of transfers) {
+    const slot = slots[SLOTS - 1 - Math.floor((now - new Date(transfer.createdAt)) / SLOT)];
+    if (!slot) continue;
+    slot.counts[kindOf(transfer)] += 1;
+    if (transfer.state === 'attached') slot.bytes += transfer.size ?? 0;
+  }
+  return slots;
+}
+
+/** Both pictures, their legend and the same as a table, in place of what is there. */
+export function showChart(place, transfers, now) {
+  const slots = slotsOf(transfers, now);
+  const open = place.querySelector('details')?.open ?? false;
+  place.replaceChildren(
+    element(
+      'div',
+      { class: 'charts' },
+      figure('Bytes attached', bytesOf(slots), slots, (slot) => [['attached', slot.bytes]]),
+      figure('Transfers', outcomesOf(slots), slots, (slot) => Object.entries(slot.counts)),
+    ),
+    table(slots, open),
+  );
+}
+
+function kindOf(transfer) {
+  if (!isOver(transfer)) return 'under way';
+  // What was overwritten meanwhile is nobody's failure.
+  return transfer.state === 'superseded' ? 'cancelled' : transfer.state;
+}
+
+/** Bars of the parts of each slot; `legend` says the sum of each kind. */
+function figure(caption, legend, slots, partsOf) {
+  const most = Math.max(1, ...slots.map((slot) => total(partsOf(slot))));
+  const width = WIDTH / SLOTS;
+  const bars = slots.flatMap((slot, place) => {
+    let top = HEIGHT;
+    return partsOf(slot)
+      .filter(([, value]) => value > 0)
+      .map(([kind, value]) => {
+        const height = Math.max(2, (value / most) * (HEIGHT - 2));
+        top -= height;
+        const x = place * width + GAP / 2;
+        return svg('rect', { class: classOf(kind), x, y: top, width: width - GAP, height });
+      });
+  });
+  const base = svg('line', { x1: 0, y1: HEIGHT, x2: WIDTH, y2: HEIGHT });
+  const told = legend.map(([, text]) => text).join(', ');
+  const label = `${caption} in ${HOURS} hours: ${told}`;
+  const view = { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, preserveAspectRatio: 'none' };
+  const keys = legend.map(([kind, text]) => element('span', { class: `key ${classOf(kind)}` }, text));
+  return element(
+    'figure',
+    {},
+    element('figcaption', {}, element('strong', {}, caption), ...keys),
+    svg('svg', { ...view, role: 'img', 'aria-label': label }, ...bars, base),
+    element(
+      'p',
+      { class: 'axis', 'aria-hidden': 'true' },
+      element('span', {}, clock(slots[0].from)),
+      element('span', {}, 'now'),
+    ),
+  );
+}
+
+const classOf = (kind) => kind.replace(' ', '-');
+const clock = (date) => date.toTimeString().slice(0, 5);
+const total = (parts) => parts.reduce((sum, [, value]) => sum + value, 0);
+
+function bytesOf(slots) {
+  return [['attached', bytes(slots.reduce((sum, slot) => sum + slot.bytes, 0))]];
+}
+
+function outcomesOf(slots) {
+  const counts = KINDS.map((kind) => [kind, slots.reduce((sum, s) => sum + s.counts[kind], 0)]);
+  const told = counts.filter(([, count]) => count > 0);
+  if (told.length === 0) return [['under way', 'none yet']];
+  return told.map(([kind, count]) => [kind, `${count} ${kind}`]);
+}
+
+function table(slots, open) {
+  const busy = slots.filter((slot) => total(Object.entries(slot.counts)) > 0).reverse();
+  const head = ['From', 'Bytes attached', ...KINDS];
+  return element(
+    'details',
+    { open, hidden: busy.length === 0 },
+    element('summary', {}, 'The same as a table'),
+    element(
+      'table',
+      {},
+      element('thead', {}, element('tr', {}, ...head.map((t) => element('th', { scope: 'col' }, t)))),
+      element(
+        'tbody',
+        {},
+        ...busy.map((slot) =>
+          element(
+            'tr',
+            {},
+            element('th', { scope: 'row' }, clock(slot.from)),
+            element('td', {}, bytes(slot.bytes)),
+            ...KINDS.map((kind) => element('td', {}, String(slot.counts[kind]))),
+          ),
+        ),
+      ),
+    ),
+  );
+}

@@ -1,0 +1,125 @@
+/** The table of transfers: rows stay where they are, only what has changed is written anew. */
+
+import { byId, element, setText } from './dom.js';
+import { bytes, duration, rate, time } from './format.js';
+import { isOver, sentBytes } from './progress.js';
+
+const SYMBOLS = {
+  queued: '…',
+  waiting: '◷',
+  uploading: '↑',
+  recording: '✎',
+  attached: '✓',
+  failed: '✕',
+  cancelled: '⊘',
+  superseded: '↷',
+};
+export const STATES = Object.keys(SYMBOLS);
+
+/** A state, told by a symbol, a colour and its name. */
+export function stateMark() {
+  const symbol = element('span', { 'aria-hidden': 'true' });
+  const name = element('span');
+  const mark = element('span', { class: 'state' }, symbol, ' ', name);
+  return {
+    mark,
+    show(state) {
+      mark.dataset.state = state;
+      setText(symbol, SYMBOLS[state] ?? '?');
+      setText(name, state);
+    },
+  };
+}
+
+/** A bar of the bytes sent, with its numbers beside it. */
+export function progressBar() {
+  const bar = element('progress', { max: '1' });
+  const text = element('span', { class: 'of' });
+  return {
+    bar,
+    text,
+    show(transfer) {
+      const sent = sentBytes(transfer);
+      const size = transfer.size ?? 0;
+      const whole = transfer.state === 'attached';
+      bar.max = Math.max(size, 1);
+      bar.value = whole ? bar.max : Math.min(sent, bar.max);
+      bar.setAttribute('aria-label', `${nameOf(transfer)} sent`);
+      const part = size ? `${Math.floor((100 * sent) / size)} %` : '';
+      setText(text, whole ? '100 %' : part);
+    },
+  };
+}
+
+export const nameOf = (transfer) => transfer.fileName ?? transfer.blob.split('/').at(-1);
+
+/** How fast it goes and what is left; how long it took, once it is over. */
+export function paceOf(transfer, progress) {
+  if (isOver(transfer)) {
+    const took = (new Date(transfer.completedAt) - new Date(transfer.createdAt)) / 1_000;
+    return `took ${duration(took)}`;
+  }
+  const pace = progress.pace(transfer);
+  const left = progress.secondsLeft(transfer);
+  if (pace === null || left === null) return '';
+  return `${rate(pace)}, ${duration(left)} left`;
+}
+
+export class TransferList {
+  #rows = new Map();
+  #body = byId('transfers').tBodies[0];
+
+  /** Show these transfers, in this order. */
+  show(transfers, progress) {
+    const rows = new Map();
+    transfers.forEach((transfer, place) => {
+      const row = this.#rows.get(transfer.id) ?? newRow(transfer);
+      row.show(transfer, progress);
+      const there = this.#body.children[place] ?? null;
+      if (there !== row.element) this.#body.insertBefore(row.element, there);
+      rows.set(transfer.id, row);
+    });
+    for (const [id, row] of this.#rows) if (!rows.has(id)) row.element.remove();
+    this.#rows = rows;
+    byId('transfers').hidden = transfers.length === 0;
+  }
+
+  /** Put the keyboard back on the transfer that was looked at. */
+  focus(id) {
+    this.#rows.get(id)?.link.focus();
+  }
+}
+
+function newRow({ id }) {
+  const state = stateMark();
+  const bar = progressBar();
+  const link = element('a', { href: `#transfer=${encodeURIComponent(id)}` });
+  const mailbox = element('span');
+  const item = element('span', { class: 'id' });
+  const [size, pace, began] = [1, 2, 3].map(() => element('td', { class: 'number' }));
+  const row = element(
+    'tr',
+    {},
+    element('td', {}, state.mark),
+    element('th', { scope: 'row' }, link),
+    element('td', { class: 'to' }, mailbox, item),
+    element('td', { class: 'progress' }, bar.bar, ' ', bar.text),
+    size,
+    pace,
+    began,
+  );
+  return {
+    element: row,
+    link,
+    show(transfer, progress) {
+      state.show(transfer.state);
+      setText(link, nameOf(transfer));
+      setText(mailbox, transfer.mailbox ?? 'no item');
+      setText(item, transfer.itemId ? `${transfer.itemType} ${transfer.itemId}` : '');
+      bar.show(transfer);
+      setText(size, transfer.size === null ? '' : bytes(transfer.size));
+      setText(pace, paceOf(transfer, progress));
+      setText(began, transfer.createdAt ? time(new Date(transfer.createdAt)) : '');
+    },
+  };
+}
