@@ -43,10 +43,10 @@ class Api:
         headers = body.pop("headers", {})
         return self.call("POST", "/transfers", json=body, headers=headers)
 
-    def next_fails(self, kind: Kind, misbehaviour: Misbehaviour) -> None:
-        """Let the next request of this kind meet the misbehaviour."""
+    def next_fails(self, kind: Kind, misbehaviour: Misbehaviour, *, after: int = 0) -> None:
+        """Let the next request of this kind, after so many others, meet the misbehaviour."""
         outlook = self.stack.outlook
-        occurrence = 1 + sum(each.kind == kind for each in outlook.requests)
+        occurrence = 1 + after + sum(each.kind == kind for each in outlook.requests)
         fault = Fault(misbehaviour=misbehaviour, kind=kind, occurrence=occurrence)
         outlook.faults.add(fault)
 

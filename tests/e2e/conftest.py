@@ -1,10 +1,12 @@
-"""The whole local stack, as `make start` runs it, shared by the tests of this folder."""
+"""The whole local stack, as `make start` runs it, and a browser, shared by this folder's tests."""
 
 from collections.abc import Iterator
 
 import pytest
+from selenium.webdriver import Chrome
 
 from infra.local.stack import Stack
+from tests.e2e.browser import BROWSER, DRIVER, chromium
 
 
 @pytest.fixture(scope="session")
@@ -12,4 +14,13 @@ def stack() -> Iterator[Stack]:
     """A running stack on free ports, with small ranges so that files have many."""
     settings = {"RANGE_BYTES": "1000000", "RANGES_PER_ACTIVITY": "2"}
     with Stack(settings=settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A real browser; where there is none, its tests are skipped and say so."""
+    if not (BROWSER and DRIVER):
+        pytest.skip("Chromium and ChromeDriver are not here. Install them: make browser")
+    with chromium(tmp_path_factory.mktemp("profile")) as running:
         yield running

@@ -14,9 +14,12 @@ export class Problem extends Error {
   }
 }
 
-/** The JSON that a call answers, null when it answers none. Throws a Problem. */
-export async function call(method, path, { query = {}, body } = {}) {
-  const answer = await answered(method, path, query, body);
+/**
+ * The JSON that a call answers, null when it answers none. Options are its `query`, its `body`, and
+ * `attempt`: the same again is the same attempt. Throws a Problem.
+ */
+export async function call(method, path, options = {}) {
+  const answer = await answered(method, path, options);
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -26,11 +29,12 @@ export async function download(id) {
   return answer.blob();
 }
 
-async function answered(method, path, query = {}, body = undefined) {
+async function answered(method, path, { query = {}, body, attempt } = {}) {
   const asked = Object.entries(query).filter(([, value]) => value !== '');
   const search = asked.length ? `?${new URLSearchParams(asked)}` : '';
   const headers = { 'x-functions-key': sessionStorage.getItem(KEY) ?? '' };
   if (body) headers['content-type'] = 'application/json';
+  if (attempt) headers['idempotency-key'] = attempt;
   let answer;
   try {
     answer = await fetch(`/api${path}${search}`, {

@@ -109,12 +109,15 @@ export class Detail {
   }
 
   async #again() {
-    await this.#doing(async ({ blob, mailbox, itemType, itemId, fileName }) => {
+    await this.#doing(async ({ id, blob, mailbox, itemType, itemId, fileName }) => {
       const item = itemType === 'event' ? { eventId: itemId } : { messageId: itemId };
-      const order = { blob, mailbox, ...item, ...(fileName && { fileName }) };
-      const { id } = await call('POST', '/transfers', { body: order });
+      const body = { blob, mailbox, ...item };
+      if (fileName) body.fileName = fileName;
+      // Somebody may have removed it in Outlook, of which the blob's record knows nothing.
+      if (this.#gone) body.force = true;
+      const begun = await call('POST', '/transfers', { body, attempt: `again-${id}` });
       this.clear();
-      this.#changed(id);
+      this.#changed(begun.id);
     });
   }
 

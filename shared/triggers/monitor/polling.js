@@ -7,9 +7,8 @@ const AT_MOST = 60_000;
 
 /** Milliseconds until the next look; `retryAfter` is in seconds. */
 export function nextDelay({ moving = false, hidden = false, failures = 0, retryAfter = 0 }) {
-  const usual = hidden ? HIDDEN : moving ? MOVING : STILL;
-  const backoff = failures ? Math.min(AT_MOST, 1_000 * 2 ** failures) : 0;
-  return Math.max(usual, backoff, retryAfter * 1_000);
+  const seen = failures ? Math.min(AT_MOST, 1_000 * 2 ** failures) : moving ? MOVING : STILL;
+  return Math.max(hidden ? HIDDEN : seen, retryAfter * 1_000);
 }
 
 /** `look` returns whether something moves; what it throws is handed to `failed`, with the delay. */
