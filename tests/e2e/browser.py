@@ -103,7 +103,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         width, height = _PHONE if phone else _WIDE
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def downloads_to(self, folder: Path) -> None:

@@ -254,7 +254,8 @@ def test_the_chart_counts_by_half_hours(page: Page) -> None:
     page.load()
     told = page.run(
         "const { slotsOf } = await import('/api/monitor/chart.js');"
-        "const now = Date.UTC(2026, 0, 1, 12), ago = (m) => new Date(now - m * 60_000).toISOString();"
+        "const now = Date.UTC(2026, 0, 1, 12);"
+        "const ago = (minutes) => new Date(now - minutes * 60_000).toISOString();"
         "return slotsOf(["
         "  { createdAt: ago(1), state: 'attached', size: 7 },"
         "  { createdAt: ago(29), state: 'failed', size: 9 },"

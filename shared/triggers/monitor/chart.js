@@ -30,6 +30,8 @@ export function slotsOf(transfers, now) {
 
 /** Both pictures, their legend and the same as a table, in place of what is there. */
 export function showChart(place, transfers, now) {
+  // Nothing is drawn anew under somebody's hands.
+  if (place.contains(document.activeElement)) return;
   const slots = slotsOf(transfers, now);
   const open = place.querySelector('details')?.open ?? false;
   place.replaceChildren(
@@ -106,22 +108,20 @@ function table(slots, open) {
     { open, hidden: busy.length === 0 },
     element('summary', {}, 'The same as a table'),
     element(
-      'table',
-      {},
-      element('thead', {}, element('tr', {}, ...head.map((t) => element('th', { scope: 'col' }, t)))),
+      'div',
+      { class: 'wide', tabindex: '0', role: 'group', 'aria-label': 'Table' },
       element(
-        'tbody',
+        'table',
         {},
-        ...busy.map((slot) =>
-          element(
-            'tr',
-            {},
-            element('th', { scope: 'row' }, clock(slot.from)),
-            element('td', {}, bytes(slot.bytes)),
-            ...KINDS.map((kind) => element('td', {}, String(slot.counts[kind]))),
-          ),
-        ),
+        element('thead', {}, row('th', head)),
+        element('tbody', {}, ...busy.map((slot) => row('td', cellsOf(slot)))),
       ),
     ),
   );
 }
+
+function cellsOf(slot) {
+  return [clock(slot.from), bytes(slot.bytes), ...KINDS.map((kind) => String(slot.counts[kind]))];
+}
+
+const row = (tag, texts) => element('tr', {}, ...texts.map((text) => element(tag, {}, text)));

@@ -2,7 +2,7 @@
 
 import { ADVICE } from './advice.js';
 import { call, download } from './api.js';
-import { ask, byId, element, facts, setText } from './dom.js';
+import { ask, byId, draw, element, facts, setText } from './dom.js';
 import { bytes, time } from './format.js';
 import { nameOf, paceOf, progressBar, stateMark } from './list.js';
 import { isOver } from './progress.js';
@@ -50,7 +50,7 @@ export class Detail {
     setText(parts.pace, paceOf(transfer, progress));
     showFailure(parts, transfer.error);
     showTimeline(parts.timeline, timelineOf(transfer, progress));
-    parts.facts.replaceChildren(factsOf(transfer));
+    draw(parts.facts, transfer, () => [factsOf(transfer)]);
     this.#offer();
     this.#describe();
     byId('detail').hidden = false;
@@ -179,16 +179,16 @@ function newParts(actions) {
 function showFailure(parts, error) {
   parts.failure.hidden = !error;
   if (!error) return;
-  const advice = ADVICE[error.code];
-  parts.failure.replaceChildren(
+  const advice = ADVICE[error.code] ?? 'Do what the sentence says.';
+  draw(parts.failure, error, () => [
     element('p', {}, element('strong', {}, error.code), `: ${error.message}`),
-    ...(advice ? [element('p', {}, element('strong', {}, 'What to do: '), advice)] : []),
-  );
+    element('p', {}, element('strong', {}, 'What to do: '), advice),
+  ]);
 }
 
 function showTimeline(list, steps) {
-  list.replaceChildren(
-    ...steps.map(({ name, note, phase }) =>
+  draw(list, steps, () =>
+    steps.map(({ name, note, phase }) =>
       element(
         'li',
         { 'data-phase': phase, 'aria-current': phase === 'now' && 'step' },

@@ -20,6 +20,16 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+const drawn = new WeakMap();
+
+/** Puts what `children` makes into a place, unless it already shows this state. */
+export function draw(place, state, children) {
+  const told = JSON.stringify(state);
+  if (drawn.get(place) === told) return;
+  drawn.set(place, told);
+  place.replaceChildren(...children());
+}
+
 /** Terms and what they are, as a list; those without a value are left out. */
 export function facts(pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
