@@ -11,6 +11,7 @@ from shared.settings import read_app_settings
 from shared.storage.accounts import blob_service
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
+from shared.storage.upload_grants import UploadGrants
 from shared.transfer.activities import Attacher
 from shared.transfer.announcing import Announcer
 from shared.transfer.attachments import Attachments
@@ -21,6 +22,7 @@ from shared.transfer.readiness import Readiness
 from shared.transfer.recording import Recorder
 from shared.transfer.starting import Starter
 from shared.transfer.telemetry import name_transfers_in_the_log
+from shared.transfer.uploads import Uploads
 from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
 from shared.triggers.history import history_functions
@@ -51,6 +53,7 @@ _starter = Starter(_values, _source)
 _api = TransferApi(
     _starter,
     Attachments(_values, _source, _graph),
+    Uploads(_values, UploadGrants(_account, _values.source_container)),
     Readiness(_source, _graph),
     MonitorPage(_account.primary_endpoint),
 )

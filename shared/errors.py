@@ -10,7 +10,7 @@ TransferError                      code and sentence, as the blob's record shows
 │   ├── AttachmentTooLarge         MAX_ATTACHMENT_BYTES
 │   ├── MailboxLimitExceeded       the mailbox's own limit, set by its administrator
 │   ├── ItemNotFound               no such mailbox, message or event
-│   ├── PermissionMissing          Mail.ReadWrite or Calendars.ReadWrite
+│   ├── PermissionMissing          Mail.ReadWrite, Calendars.ReadWrite, Storage Blob Delegator
 │   ├── UploadHostNotAllowed       the upload URL names a host that is not on the list
 │   ├── UploadSessionsUnavailable  this cloud takes small files only
 │   ├── GraphRefused               any other refusal, with Graph's own code
@@ -140,7 +140,7 @@ class ItemNotFound(Permanent):
 
 
 class PermissionMissing(Permanent):
-    """Raised when Graph refuses this app's identity."""
+    """Raised when Graph, or storage for an upload, refuses this app's identity."""
 
 
 class UploadHostNotAllowed(Permanent):

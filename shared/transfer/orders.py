@@ -1,4 +1,4 @@
-"""What somebody asks for by hand or by event: these blobs, to this item (design §6)."""
+"""What somebody asks for by hand or by event: these files, to this item (design §6)."""
 
 import re
 import unicodedata
@@ -17,11 +17,9 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Told to clients that believe the description; what is really taken is a little more.
 _A_MAILBOX = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
 _AN_ID = r"^[A-Za-z0-9_+/=-]+$"
+_ONE_ITEM: Any = {"oneOf": [{"required": ["messageId"]}, {"required": ["eventId"]}]}
 _ONE_OF_EACH: Any = {
-    "allOf": [
-        {"oneOf": [{"required": ["blob"]}, {"required": ["blobs"]}]},
-        {"oneOf": [{"required": ["messageId"]}, {"required": ["eventId"]}]},
-    ]
+    "allOf": [{"oneOf": [{"required": ["blob"]}, {"required": ["blobs"]}]}, _ONE_ITEM]
 }
 _CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
 
@@ -66,33 +64,23 @@ Mailbox = Annotated[
     AfterValidator(_mailbox),
 ]
 Short = Annotated[str, Field(min_length=1, max_length=1_024)]
+ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
 
 
-class AttachOrder(BaseModel):
-    """The body of ``POST /api/transfers`` and the data of an event that asks for the same.
-
-    Either ``blob`` or ``blobs``, which are attached one after the other in this order; either
-    ``message_id`` or ``event_id``. ``force`` attaches again what is attached already.
-    """
+class ItemOrder(BaseModel):
+    """An order for one item: either ``message_id`` or ``event_id`` of the mailbox."""
 
     model_config = ConfigDict(
         frozen=True,
         strict=True,
         extra="forbid",
         alias_generator=to_camel,
-        json_schema_extra=_ONE_OF_EACH,
+        json_schema_extra=_ONE_ITEM,
     )
 
-    blob: BlobName | None = None
-    blobs: Annotated[list[BlobName], Field(min_length=1, max_length=BLOBS_AT_MOST)] | None = None
     mailbox: Mailbox
     message_id: ItemId | None = None
     event_id: ItemId | None = None
-    file_name: Short | None = None
-    content_type: Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)] | None = None
-    is_inline: bool | None = None
-    content_id: Annotated[Short, AfterValidator(_content_id)] | None = None
-    force: bool = False
 
     @classmethod
     def read(cls, value: object) -> Self:
@@ -100,7 +88,7 @@ class AttachOrder(BaseModel):
 
         Raises :class:`InvalidRequest`, with every fault at once.
         """
-        faults = list(_contradictions(value)) if isinstance(value, Mapping) else []
+        faults = list(cls._contradictions(value)) if isinstance(value, Mapping) else []
         try:
             order = cls.model_validate(value)
         except ValidationError as error:
@@ -110,32 +98,73 @@ class AttachOrder(BaseModel):
         return order
 
     @property
+    def item(self) -> OutlookItem:
+        """The item that is to receive the files."""
+        type_: Any = "message" if self.message_id else "event"
+        return OutlookItem(self.mailbox.lower(), type_, self.message_id or self.event_id or "")
+
+    @classmethod
+    def _contradictions(cls, body: Mapping[str, object]) -> Iterator[FieldFault]:
+        """What no field can see for itself."""
+        yield from _one_of(body, "messageId", "eventId")
+
+
+class AttachOrder(ItemOrder):
+    """The body of ``POST /api/transfers`` and the data of an event that asks for the same.
+
+    Either ``blob`` or ``blobs``, which are attached one after the other in this order.
+    ``force`` attaches again what is attached already.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_EACH)
+
+    blob: BlobName | None = None
+    blobs: Annotated[list[BlobName], Field(min_length=1, max_length=BLOBS_AT_MOST)] | None = None
+    file_name: Short | None = None
+    content_type: ContentType | None = None
+    is_inline: bool | None = None
+    content_id: Annotated[Short, AfterValidator(_content_id)] | None = None
+    force: bool = False
+
+    @property
     def names(self) -> list[str]:
         """The blobs, in order."""
         return self.blobs or [self.blob or ""]
 
-    @property
-    def item(self) -> OutlookItem:
-        """The item that is to receive them."""
-        type_: Any = "message" if self.message_id else "event"
-        return OutlookItem(self.mailbox.lower(), type_, self.message_id or self.event_id or "")
+    @classmethod
+    def _contradictions(cls, body: Mapping[str, object]) -> Iterator[FieldFault]:
+        yield from _one_of(body, "blob", "blobs")
+        yield from super()._contradictions(body)
+        given = _given(body)
+        if "blobs" in given:
+            for name in sorted(given & {"fileName", "contentId", "contentType", "isInline"}):
+                yield FieldFault(name, "is for one blob; with blobs each file keeps its own")
+        if body.get("isInline") is True and "contentId" not in given:
+            text = "is missing; an inline picture is shown by its content id"
+            yield FieldFault("contentId", text)
+        if body.get("isInline") is False and "contentId" in given:
+            text = "should not be false beside contentId, which makes it inline"
+            yield FieldFault("isInline", text)
 
 
-def _contradictions(body: Mapping[str, object]) -> Iterator[FieldFault]:
-    """What no field can see for itself."""
-    given = {name for name, value in body.items() if value is not None}
-    for one, other in (("blob", "blobs"), ("messageId", "eventId")):
-        if {one, other} <= given:
-            yield FieldFault(other, f"should not be there beside {one}; keep one of them")
-        elif not {one, other} & given:
-            yield FieldFault(one, f"is missing; give {one} or {other}")
-    if "blobs" in given:
-        for name in sorted(given & {"fileName", "contentId", "contentType", "isInline"}):
-            yield FieldFault(name, "is for one blob; with blobs each file keeps its own")
-    if body.get("isInline") is True and "contentId" not in given:
-        yield FieldFault("contentId", "is missing; an inline picture is shown by its content id")
-    if body.get("isInline") is False and "contentId" in given:
-        yield FieldFault("isInline", "should not be false beside contentId, which makes it inline")
+class UploadOrder(ItemOrder):
+    """The body of ``POST /api/uploads``: a file of ``size`` bytes that is yet to be put in."""
+
+    file_name: Short
+    size: Annotated[int, Field(ge=0)]
+    content_type: ContentType = "application/octet-stream"
+
+
+def _given(body: Mapping[str, object]) -> set[str]:
+    return {name for name, value in body.items() if value is not None}
+
+
+def _one_of(body: Mapping[str, object], one: str, other: str) -> Iterator[FieldFault]:
+    given = {one, other} & _given(body)
+    if len(given) == 2:
+        yield FieldFault(other, f"should not be there beside {one}; keep one of them")
+    elif not given:
+        yield FieldFault(one, f"is missing; give {one} or {other}")
 
 
 def _fault(error: Any) -> FieldFault:

@@ -9,10 +9,11 @@ import azure.functions as func
 
 from shared.errors import FieldFault, InvalidRequest, TransferError
 from shared.transfer.attachments import Attachments
-from shared.transfer.orders import AttachOrder
+from shared.transfer.orders import AttachOrder, UploadOrder
 from shared.transfer.payloads import Failure
 from shared.transfer.readiness import Readiness
 from shared.transfer.starting import Placed, Starter
+from shared.transfer.uploads import Uploads
 from shared.transfer.watching import Transfer, cancel, listing, watch
 from shared.triggers.api_models import Health, ListQuery, Placement, Placements, ReadyAnswer
 from shared.triggers.content_disposition import download_headers
@@ -31,6 +32,7 @@ class TransferApi:
 
     starter: Starter
     attachments: Attachments
+    uploads: Uploads
     readiness: Readiness
     monitor: MonitorPage
 
@@ -97,6 +99,12 @@ class TransferApi:
         transfer = await self._named(req, client)
         await asyncio.to_thread(self.attachments.remove, transfer.id, transfer.status)
         return answer(204)
+
+    async def create_upload(self, req: func.HttpRequest) -> func.HttpResponse:
+        """Leave to put one new file into the watched container."""
+        order = UploadOrder.read(read_json(req.get_body()))
+        upload = await asyncio.to_thread(self.uploads.offer, order)
+        return answer(200, upload.to_json())
 
     async def get_health(self, _: func.HttpRequest) -> func.HttpResponse:
         """Whether the app is alive."""

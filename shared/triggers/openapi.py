@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.transfer.attachments import AttachmentInfo
-from shared.transfer.orders import AttachOrder
+from shared.transfer.orders import AttachOrder, UploadOrder
+from shared.transfer.uploads import Upload
 from shared.transfer.watching import Transfer, Transfers
 from shared.triggers.api_models import Health, ListQuery, Placements, ReadyAnswer
 from shared.triggers.http_answers import ProblemAnswer
@@ -135,6 +136,15 @@ CALLS = (
         errors=_GRAPH,
     ),
     Call(
+        name="create_upload",
+        method="POST",
+        route="uploads",
+        summary="Leave to put one new file into the watched container, by one PUT",
+        body=UploadOrder,
+        answers={200: Upload},
+        errors=(400, 403, 413, 503),
+    ),
+    Call(
         name="get_health",
         method="GET",
         route="health",
@@ -181,15 +191,19 @@ CALLS = (
 
 _ANSWERS: tuple[type[BaseModel], ...] = (
     *(ProblemAnswer, Transfer, Transfers, AttachmentInfo),
-    *(Placements, Health, ReadyAnswer),
+    *(Placements, Upload, Health, ReadyAnswer),
 )
+_BODIES: tuple[type[BaseModel], ...] = (AttachOrder, UploadOrder)
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """The whole description."""
     _, definitions = models_json_schema(
-        [(AttachOrder, "validation"), *((model, "serialization") for model in _ANSWERS)],
+        [
+            *((model, "validation") for model in _BODIES),
+            *((model, "serialization") for model in _ANSWERS),
+        ],
         ref_template=_REFERENCE,
         by_alias=True,
     )

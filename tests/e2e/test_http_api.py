@@ -22,6 +22,7 @@ KEYED = [
     ("GET", "/transfers/x/attachment"),
     ("GET", "/transfers/x/attachment/content"),
     ("DELETE", "/transfers/x/attachment"),
+    ("POST", "/uploads"),
     ("GET", "/health/ready"),
     ("GET", "/openapi.json"),
 ]

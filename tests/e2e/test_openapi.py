@@ -91,4 +91,6 @@ def test_good_orders_are_answered_as_described(stack: Stack) -> None:
     content = api.call("GET", f"/transfers/{id_}/attachment/content")
     conforms("GET", f"{path}/content", content)
     conforms("DELETE", path, api.call("DELETE", f"/transfers/{id_}/attachment"))
+    file = {"fileName": "x.pdf", "size": 1, "mailbox": MAILBOXES[0], "messageId": item}
+    conforms("POST", "/api/uploads", api.call("POST", "/uploads", json=file))
     conforms("GET", "/api/health/ready", api.call("GET", "/health/ready"))

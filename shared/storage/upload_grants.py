@@ -1,0 +1,76 @@
+"""Leave to put one new blob into the watched container, for somebody who has no role on it."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from azure.storage.blob import (
+    BlobSasPermissions,
+    BlobServiceClient,
+    UserDelegationKey,
+    generate_blob_sas,
+)
+
+from shared.errors import PermissionMissing, StorageUnavailable
+from shared.storage.storage_errors import storage_errors
+
+# An upload that has begun may take longer.
+_VALID = timedelta(minutes=10)
+# Clocks differ.
+_SKEW = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadGrant:
+    """A URL that whoever holds it may create that blob with, until it expires: a credential."""
+
+    url: str = field(repr=False)
+    expires_at: datetime
+
+
+class UploadGrants:
+    """Signs for the blobs of one container.
+
+    With the account's key where the connection has one, else with a key that Entra ID vouches for,
+    asked for each time: a grant dies with the role that the app's identity has.
+    """
+
+    def __init__(self, service: BlobServiceClient, container: str) -> None:
+        self._service = service
+        self._container = container
+
+    def grant(self, name: str) -> UploadGrant:
+        """Leave to create the blob of this name, not to read, change or replace it.
+
+        Raises :class:`PermissionMissing` and :class:`StorageUnavailable`.
+        """
+        now = datetime.now(UTC)
+        expires = (now + _VALID).replace(microsecond=0)
+        account_key = getattr(self._service.credential, "account_key", None)
+        delegated = None if account_key else self._delegated_key(now, expires, name)
+        blob = self._service.get_blob_client(self._container, name)
+        signature = generate_blob_sas(
+            account_name=str(self._service.account_name),
+            container_name=self._container,
+            blob_name=name,
+            account_key=account_key,
+            user_delegation_key=delegated,
+            permission=BlobSasPermissions(create=True),
+            expiry=expires,
+            protocol="https" if urlsplit(blob.url).scheme == "https" else None,
+        )
+        # The client's own URL may carry the signature of its connection string.
+        return UploadGrant(f"{blob.url.partition('?')[0]}?{signature}", expires)
+
+    def _delegated_key(self, now: datetime, expires: datetime, name: str) -> UserDelegationKey:
+        try:
+            with storage_errors(name):
+                return self._service.get_user_delegation_key(now - _SKEW, expires)
+        except StorageUnavailable as error:
+            if error.status not in {401, 403}:
+                raise
+            raise PermissionMissing(
+                "Azure Storage gives the app no key to sign uploads with "
+                f"({error.status} {error.storage_code}). Grant the app's identity the role "
+                "Storage Blob Delegator on the account of the watched container."
+            ) from None
