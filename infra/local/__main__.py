@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlencode
 
 import grpc
 from azure.core.exceptions import AzureError
@@ -67,6 +68,8 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
     stack = Stack(graph_url=arguments.graph_url, port=arguments.port, told_in=STACK_FILE)
     with stack:
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
+        console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
+        console.print("                asks for the functionKey in .local/stack.json")
         console.print(f"Graph           {stack.info.graph_url}", highlight=False)
         if stack.items:
             console.print("Drop a file on one of these, in another terminal:")
@@ -77,6 +80,14 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
         print("ready", flush=True)
         threading.Event().wait()
     return 0
+
+
+def _page_url(stack: Stack) -> str:
+    """The page that watches transfers, with an item filled in to send a file to."""
+    url = f"{stack.info.functions_url}/api/monitor"
+    for mailbox, (message, _) in stack.items.items():
+        return f"{url}#{urlencode({'mailbox': mailbox, 'message': message})}"
+    return url
 
 
 def _drop(arguments: argparse.Namespace, console: Console) -> int:

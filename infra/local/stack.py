@@ -9,7 +9,7 @@ from typing import Self
 
 import requests
 from azure.core.exceptions import HttpResponseError
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, CorsRule
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
@@ -126,6 +126,7 @@ class Stack:
                 starting.enter_context(self._host)
             except HostError as error:
                 raise LocalError(str(error)) from error
+            self._let_the_page_upload()
             self._running = starting.pop_all()
         return self
 
@@ -177,6 +178,20 @@ class Stack:
                     raise LocalError(
                         f"{setting} is no name for a container: {settings[setting]}"
                     ) from error
+
+    def _let_the_page_upload(self) -> None:
+        """As infrastructure does in Azure: pages of the host may put blobs in, and no others."""
+        origins = [self._host.url, self._host.url.replace("127.0.0.1", "localhost")]
+        headers = ["content-type", "x-ms-*"]
+        rule = CorsRule(
+            origins,
+            ["PUT"],
+            allowed_headers=headers,
+            exposed_headers=["x-ms-error-code"],
+            max_age_in_seconds=3_600,
+        )
+        with BlobServiceClient.from_connection_string(self._azurite.connection_string) as service:
+            service.set_service_properties(cors=[rule])
 
     def _furnish(self) -> None:
         for mailbox in MAILBOXES:

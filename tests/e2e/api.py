@@ -43,11 +43,21 @@ class Api:
         headers = body.pop("headers", {})
         return self.call("POST", "/transfers", json=body, headers=headers)
 
-    def next_fails(self, kind: Kind, misbehaviour: Misbehaviour, *, after: int = 0) -> None:
-        """Let the next request of this kind, after so many others, meet the misbehaviour."""
+    def next_fails(self, kind: Kind, misbehaviour: Misbehaviour) -> None:
+        """Let the next request of this kind meet the misbehaviour."""
+        self._fail(kind, misbehaviour, after=0, times=1)
+
+    def hold(self, kind: Kind, misbehaviour: Misbehaviour, *, after: int = 0) -> None:
+        """Let so many more requests of this kind through, and none until other faults are said."""
+        self.stack.outlook.faults.clear()
+        self._fail(kind, misbehaviour, after=after, times=None)
+
+    def _fail(
+        self, kind: Kind, misbehaviour: Misbehaviour, *, after: int, times: int | None
+    ) -> None:
         outlook = self.stack.outlook
         occurrence = 1 + after + sum(each.kind == kind for each in outlook.requests)
-        fault = Fault(misbehaviour=misbehaviour, kind=kind, occurrence=occurrence)
+        fault = Fault(misbehaviour=misbehaviour, kind=kind, occurrence=occurrence, times=times)
         outlook.faults.add(fault)
 
     def put(self, name: str, content: bytes, **metadata: str) -> str:

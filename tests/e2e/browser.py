@@ -22,6 +22,12 @@ SHOTS = APP_FOLDER / ".local" / "screenshots"
 _AXE = APP_FOLDER / "infra/local/node_modules/axe-core/axe.min.js"
 # At one moment: the page may draw anew between two questions.
 _SEEN = "[...document.querySelectorAll(arguments[0])].filter((each) => each.checkVisibility())"
+_STICKING_OUT = """
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  const out = (each) => each.getBoundingClientRect().right > width;
+  return [...document.querySelectorAll('main *')].filter(out).map((each) => each.outerHTML);
+"""
 _WIDE, _PHONE = (1_200, 900), (390, 844)
 # Without them Chromium looks for servers of its maker's.
 _ALONE = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -116,14 +122,26 @@ class Page:
         self.driver.execute_cdp_cmd("Network.enable", {})
         self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"*{p}*" for p in paths]})
 
+    def slow_down(self, upload: int | None) -> None:
+        """Send no more than so many bytes a second from now on; None: as fast as it goes."""
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": upload or -1}
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False} | speed)
+
+    def drop(self, *files: Path) -> None:
+        """Drag files of this machine onto the page, and let go."""
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for type_ in ("dragEnter", "dragOver", "drop"):
+            event = {"type": type_, "x": 300, "y": 300, "data": data}
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", event)
+
     def check(self, name: str) -> None:
         """Nobody is kept out of what is shown, light and wide, dark and on a phone."""
         for dark in (False, True):
             self.look(dark=dark, phone=dark)
             self.shoot(f"{name}-{'dark-phone' if dark else 'light'}")
             assert self.violations() == []
-            wider = "return document.documentElement.scrollWidth > innerWidth"
-            assert not self.driver.execute_script(wider)
+            assert self.driver.execute_script(_STICKING_OUT) == []
         self.look()
 
     def shoot(self, name: str) -> Path:

@@ -1,5 +1,6 @@
 /** The table of transfers: rows stay where they are, only what has changed is written anew. */
 
+import { address } from './address.js';
 import { byId, element, setText } from './dom.js';
 import { bytes, duration, rate, time } from './format.js';
 import { isOver, sentBytes } from './progress.js';
@@ -93,7 +94,7 @@ export class TransferList {
 function newRow({ id }) {
   const state = stateMark();
   const bar = progressBar();
-  const link = element('a', { href: `#transfer=${encodeURIComponent(id)}` });
+  const link = element('a', { href: address({ transfer: id }) });
   const mailbox = element('span');
   const item = element('span', { class: 'id' });
   const [size, pace, began] = [1, 2, 3].map(() => element('td', { class: 'number' }));

@@ -1,5 +1,6 @@
 /** The page: which view is shown, and what is looked at again and again. */
 
+import { address, asked } from './address.js';
 import { call, forgetKey, hasKey, keepKey } from './api.js';
 import { HOURS, showChart } from './chart.js';
 import { Detail } from './detail.js';
@@ -8,6 +9,7 @@ import { duration, time } from './format.js';
 import { nameOf, STATES, TransferList } from './list.js';
 import { Polling } from './polling.js';
 import { isOver, Progress } from './progress.js';
+import { Sending } from './sending.js';
 
 const PAGE = 25;
 const ALL = 1_000;
@@ -17,11 +19,16 @@ const progress = new Progress();
 const list = new TransferList();
 const detail = new Detail(look);
 const polling = new Polling(poll, trouble);
+const sending = new Sending((name) => {
+  setText(byId('news'), `The transfer of ${name} has begun.`);
+  polling.now();
+});
 
 let page = 0;
 let chartAt = 0;
 let left = '';
-const running = new Map();
+// Whether each transfer that was seen is over.
+const known = new Map();
 
 /** Show the view that the address asks for, and look at once. */
 function route() {
@@ -36,6 +43,7 @@ function route() {
     byId('key').focus();
     return;
   }
+  sending.fill(asked());
   if (id) {
     detail.clear();
     byId('detail-heading').focus();
@@ -45,12 +53,12 @@ function route() {
 
 /** Look at this transfer from now on. */
 function look(id) {
-  const asked = `#transfer=${encodeURIComponent(id)}`;
-  if (location.hash === asked) polling.now();
-  else location.hash = asked;
+  const place = address({ transfer: id });
+  if (location.hash === place) polling.now();
+  else location.hash = place;
 }
 
-const openId = () => new URLSearchParams(location.hash.slice(1)).get('transfer') ?? '';
+const openId = () => asked().get('transfer') ?? '';
 
 /** Ask for what the view shows; whether something in it moves. */
 async function poll(counts) {
@@ -113,7 +121,8 @@ function showNothing(filtered) {
   }
   byId('nothing').replaceChildren(
     element('p', {}, element('strong', {}, 'Nothing has arrived yet.')),
-    element('p', {}, 'Put a file into the watched container, and it shows up here:'),
+    element('p', {}, 'Drop a first file on this page, say which draft or event gets it, and send it.'),
+    element('p', {}, 'Or put it into the watched container, and it shows up here:'),
     element(
       'pre',
       { tabindex: '0', 'aria-label': 'Command' },
@@ -123,14 +132,14 @@ function showNothing(filtered) {
   );
 }
 
-/** Tell a screen reader what came to its end since the last look. */
+/** Tell a screen reader what came to its end since the last look; have what is new in the chart. */
 function tellEnds(found) {
   for (const transfer of found) {
-    if (!isOver(transfer)) running.set(transfer.id, true);
-    else if (running.delete(transfer.id)) {
-      setText(byId('news'), `${nameOf(transfer)} is ${transfer.state}.`);
-      chartAt = 0;
-    }
+    const over = isOver(transfer);
+    const before = known.get(transfer.id);
+    if (over && before === false) setText(byId('news'), `${nameOf(transfer)} is ${transfer.state}.`);
+    if (over !== before) chartAt = 0;
+    known.set(transfer.id, over);
   }
 }
 
