@@ -1,7 +1,7 @@
 # Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide but
 # what `browser` says.
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo start test soak check format bench lock infra schemas sbom
+.PHONY: help install browser demo start test soak check format bench pictures lock infra schemas sbom
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -64,6 +64,12 @@ sbom: $(PARTS) ## Write what the app is made of to .local/sbom.json (CycloneDX)
 	@$(VENV)/bin/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
 		--output-file .local/sbom.json requirements.txt
 	@echo "Written: .local/sbom.json"
+
+pictures: install browser ## Take README's pictures of the page anew
+	@$(PYTHON) -m pytest -q tests/e2e/test_monitor_sending.py -k first_file
+	@mkdir -p docs
+	@cp .local/screenshots/readme-list.png docs/page-list.png
+	@cp .local/screenshots/readme-detail.png docs/page-detail.png
 
 lock: $(PARTS) ## Write the lock files anew from requirements.in and tests/requirements.in
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \

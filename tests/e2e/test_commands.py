@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from infra.local.outlook import OutlookEmulator
 from infra.local.stack import STACK_FILE, StackInfo
@@ -36,8 +37,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """``start`` with these arguments, ready; killed at the end if a test has left it running."""
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """``start`` with these arguments, ready, and what it printed; killed at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.local", "start", *arguments],
         stdout=subprocess.PIPE,
@@ -48,7 +49,7 @@ def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         lines = list(iter(process.stdout.readline, "ready\n"))
         assert process.poll() is None, lines
-        yield process
+        yield process, lines
     finally:
         process.kill()
         process.communicate()
@@ -66,7 +67,7 @@ def outside_graph() -> Iterator[OutlookEmulator]:
 def test_ctrl_c_leaves_nothing_behind(how: signal.Signals) -> None:
     """No process, no port, no stack file; the same when a service manager ends it."""
     port = free_port()
-    with started("--port", str(port)) as process:
+    with started("--port", str(port)) as (process, _):
         assert StackInfo.read(STACK_FILE).functions_url == f"http://127.0.0.1:{port}"
         assert STACK_FILE.stat().st_mode & 0o077 == 0
         children = psutil.Process(process.pid).children(recursive=True)
@@ -81,9 +82,20 @@ def test_ctrl_c_leaves_nothing_behind(how: signal.Signals) -> None:
         probe.bind(("127.0.0.1", port))
 
 
+def test_the_pages_link_is_printed_and_no_key() -> None:
+    """With an item filled in, after the #, which no server is sent."""
+    with started("--port", str(free_port())) as (_, lines):
+        key = StackInfo.read(STACK_FILE).function_key
+        (link,) = [line.split()[1] for line in lines if line.startswith("Page ")]
+        page = requests.get(link, timeout=10)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "/api/monitor#mailbox=reports%40contoso.com&message=" in link
+    assert not [line for line in lines if key in line]
+
+
 def test_a_killed_stack_leaves_no_process_behind() -> None:
     """Even the hardest end of the main process ends its children; drop says that it is gone."""
-    with started("--port", str(free_port())) as process:
+    with started("--port", str(free_port())) as (process, _):
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()

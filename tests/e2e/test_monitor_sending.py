@@ -63,6 +63,8 @@ def test_a_first_file_is_dropped_watched_and_attached(
     page.open(address(MAILBOX, "message", item))
     page.see("#nothing", "Nothing has arrived yet.")
     page.check("empty")
+    page.api.put("invoice 0042.pdf", os.urandom(400_000), mailbox=MAILBOX, messageid=item)
+    page.api.put("minutes.docx", os.urandom(9_000), mailbox=MAILBOX)
     file = file_of(tmp_path, "quarterly report.pdf", 6_000_000)
     page.drop(file)
     assert page.driver.switch_to.active_element.text == "Send"
@@ -72,6 +74,7 @@ def test_a_first_file_is_dropped_watched_and_attached(
     page.see("#transfers .of", "33 %")
     page.api.hold("range", catalogue.throttled("1"), after=2)
     page.see("#transfers .number", " left")
+    page.see("#chart .key", "1 attached")
     page.shoot("readme-list")
     page.check("sending")
     new_stack.outlook.faults.clear()
@@ -79,7 +82,7 @@ def test_a_first_file_is_dropped_watched_and_attached(
     page.see("#detail .state", "attached")
     page.see("#detail section .facts")
     page.shoot("readme-detail")
-    (attachment,) = new_stack.outlook.attachments(MAILBOX, item)
+    attachment = new_stack.outlook.attachments(MAILBOX, item)[-1]
     assert (attachment.name, attachment.content) == (file.name, file.read_bytes())
     assert attachment.content_type == "application/pdf"
 
