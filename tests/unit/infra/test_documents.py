@@ -32,7 +32,7 @@ def test_every_choice_is_told() -> None:
 def test_the_commands_use_names_that_the_deployment_gives(templates: dict[str, Template]) -> None:
     """Variables of the shell are outputs of main.bicep, or set in the commands themselves."""
     used = set(re.findall(r"\$\{?([A-Z_]+)", OPERATIONS))
-    assert used - set(templates["main.bicep"].outputs) == {"KEY"}
+    assert used - set(templates["main.bicep"].outputs) == {"KEY", "MASTER"}
 
 
 def test_every_file_that_is_named_is_there() -> None:
