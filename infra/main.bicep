@@ -62,6 +62,7 @@ param alertEmail string = ''
 
 var abbreviations = loadJsonContent('abbreviations.json')
 var token = toLower(uniqueString(subscription().id, environmentName, location))
+var functionAppName = '${abbreviations.webSitesFunctions}${token}'
 var tags = { 'azd-env-name': environmentName }
 var taskHubName = 'blobtooutlook'
 var deadLetterContainer = 'dead-letters'
@@ -105,6 +106,7 @@ module sourceStorage 'app/storage.bicep' = {
     containers: [ sourceContainer ]
     firewall: privateNetwork
     allowedAddresses: dropperAddresses
+    uploadOrigin: 'https://${functionAppName}.azurewebsites.net'
   }
 }
 
@@ -186,7 +188,7 @@ module eventTopic 'app/event-topic.bicep' = if (events) {
 module functionApp 'app/function-app.bicep' = {
   scope: group
   params: {
-    name: '${abbreviations.webSitesFunctions}${token}'
+    name: functionAppName
     planName: '${abbreviations.webServerFarms}${token}'
     location: location
     tags: tags

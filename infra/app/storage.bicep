@@ -16,6 +16,9 @@ param shortLivedContainer string = ''
 @minValue(1)
 param daysToLive int = 1
 
+@description('Origin of a page that may put blobs in, with the app\'s leave for each. Empty: none.')
+param uploadOrigin string = ''
+
 var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
 var ipRules = [for address in addresses: { value: trim(address), action: 'Allow' }]
 
@@ -45,6 +48,19 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
 resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
   parent: account
   name: 'default'
+  properties: {
+    cors: {
+      corsRules: empty(uploadOrigin) ? [] : [
+        {
+          allowedOrigins: [ uploadOrigin ]
+          allowedMethods: [ 'PUT' ]
+          allowedHeaders: [ 'content-type', 'x-ms-*' ]
+          exposedHeaders: [ 'x-ms-error-code' ]
+          maxAgeInSeconds: 3600
+        }
+      ]
+    }
+  }
 }
 
 resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = [for containerName in containers: {

@@ -9,6 +9,7 @@ from infra.offline.roles import BUILT_IN, role_assignments
 # Who may do what on what: anything more has to be written here, too.
 EXPECTED = {
     ("identity.outputs.principalId", "Storage Blob Data Contributor", "source"),
+    ("identity.outputs.principalId", "Storage Blob Delegator", "sourceAccount"),
     ("identity.outputs.principalId", "Storage Queue Data Contributor", "sourceAccount"),
     ("identity.outputs.principalId", "Storage Blob Data Owner", "hostAccount"),
     ("identity.outputs.principalId", "Storage Queue Data Contributor", "hostAccount"),
