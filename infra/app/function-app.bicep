@@ -150,6 +150,8 @@ var hostSettings = {
   OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
   OTEL_TRACES_SAMPLER_ARG: '1'
   TASKHUB_NAME: taskHubName
+  // A thread for everything that host.json lets run at once (CAPACITY.md); the worker's own five would stall.
+  PYTHON_THREADPOOL_THREAD_COUNT: '32'
 }
 
 // These take the place of host.json's storageProvider.

@@ -24,6 +24,8 @@ from shared.settings import is_loopback_http
 APP_FOLDER = Path(__file__).parents[2]
 STACK_FILE = APP_FOLDER / ".local" / "stack.json"
 
+# For everything that host.json lets run at once.
+THREADS = "32"
 # Mailboxes of the stand-in, each with one draft and one event to drop files on.
 MAILBOXES = ("reports@contoso.com", "scans@contoso.com")
 
@@ -209,8 +211,7 @@ class Stack:
             "SESSION_CONTAINER": "upload-sessions",
             "GRAPH_BASE_URL": graph,
             "TASKHUB_NAME": "local",
-            # A thread for everything that host.json lets run at once.
-            "PYTHON_THREADPOOL_THREAD_COUNT": "32",
+            "PYTHON_THREADPOOL_THREAD_COUNT": THREADS,
         }
         if is_loopback_http(graph):
             # Nobody's real mail is behind a stand-in. Elsewhere every mailbox must be named.

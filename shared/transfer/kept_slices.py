@@ -10,7 +10,7 @@ from shared.transfer.pinned_slices import PinnedSlices
 from shared.transfer.work import Job
 
 # Transfers. More than run activities at once in a worker: the others' slices are read again.
-_KEPT_AT_MOST = 16
+KEPT_AT_MOST = 16
 # Seconds. After a longer pause the blob may well be another, and is looked at again.
 _KEPT_FOR = 30.0
 
@@ -64,7 +64,7 @@ class KeptSlices:
             if transfer_id in self._kept:
                 over.append(self._kept.pop(transfer_id)[1])
             self._kept[transfer_id] = monotonic(), slices
-            if len(self._kept) > _KEPT_AT_MOST:
+            if len(self._kept) > KEPT_AT_MOST:
                 over.append(self._kept.pop(next(iter(self._kept)))[1])
         _close(over)
 

@@ -21,7 +21,7 @@ MD5_CHANGED = (
 # How often in a row somebody may write to the blob's metadata while one slice is read.
 _CHANGES_AT_MOST = 5
 # One is being read while the other waits: a slow read is made up for by the quick ones before it.
-_AHEAD_AT_MOST = 2
+AHEAD_AT_MOST = 2
 
 
 class StartOver(Exception):
@@ -82,7 +82,7 @@ class PinnedSlices:
 
     def read_ahead(self, parts: Iterable[ByteRange]) -> None:
         """Begin to read the first of these slices, which are to be asked for next, in order."""
-        for part in islice(parts, len(self._ahead), _AHEAD_AT_MOST):
+        for part in islice(parts, len(self._ahead), AHEAD_AT_MOST):
             self._ahead.append((part, self._reader.submit(self._read, part)))
 
     def _read(self, part: ByteRange) -> bytes:

@@ -21,6 +21,7 @@ PLATFORM = {
     "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "OpenTelemetry, which the worker sets up",
     "OTEL_TRACES_SAMPLER": "OpenTelemetry, which the worker sets up",
     "OTEL_TRACES_SAMPLER_ARG": "OpenTelemetry, which the worker sets up",
+    "PYTHON_THREADPOOL_THREAD_COUNT": "the worker: threads of activities and orchestrators",
     "DURABLE_TASK_SCHEDULER_CONNECTION_STRING": "Durable's extension, by connectionStringName",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__type": "over host.json",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__connectionStringName": (
