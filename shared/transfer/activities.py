@@ -103,7 +103,11 @@ class Attacher:
         A second delivery PUTs its first range again, is told that the server is further on, and
         goes on from there.
         """
-        notes = self.sessions.get(work.job.transfer_id)
+        try:
+            notes = self.sessions.get(work.job.transfer_id)
+        except StorageUnavailable as error:
+            # What may have been sent hangs on where the session stands.
+            return Step(outcome="retry", offset=work.offset, failure=Failure.of(error))
         if notes is None or not notes.upload_url:
             # Only a store that lost its blob (its lifecycle rule is a day) leads here.
             return Step(outcome="reconcile")

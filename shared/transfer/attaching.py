@@ -52,6 +52,8 @@ class Attaching:
         self._cut_short = False
         self._ways_changed = 0
         self._reason: Failure | None = None
+        # What comes after a look that found nothing, if not another attempt.
+        self._otherwise: Step | None = None
         self._cancelled = False
         self._overdue = False
 
@@ -164,12 +166,13 @@ class Attaching:
                 self._after_close = Stage.CREATE
                 self._new_attempt(step)
             case "reconcile":
-                self._look(now + timedelta(seconds=self.job.reconcile_seconds))
+                self._look(now + timedelta(seconds=self.job.reconcile_seconds), step.otherwise)
             case _:
                 self._not_found(now, unread=step.failure is not None)
 
-    def _look(self, until: datetime) -> None:
+    def _look(self, until: datetime, otherwise: Step | None = None) -> None:
         """Look for what may be attached, after its session is closed: Outlook may commit late."""
+        self._otherwise = otherwise
         self._after_close = Stage.LOOK
         self._look_until = until
         self._last_look = False
@@ -189,9 +192,21 @@ class Attaching:
             self._last_look = True
         elif self._overdue:
             self._fail(self._unknown() if self._cut_short else self._late())
+        elif self._cancelled:
+            self.end = End("cancelled", 0)
         else:
-            self._enter(Stage.POST if self._small else Stage.CREATE)
-            self._new_attempt(Step(outcome="new_session", failure=self._reason))
+            self._attached_nothing()
+
+    def _attached_nothing(self) -> None:
+        """That is certain now."""
+        match self._otherwise:
+            case Step(outcome="failed" | "superseded" as state, failure=failure):
+                self.end = End(state, 0, error=failure)
+                return
+            case Step(etag=str(etag)):
+                self.job = self.job.model_copy(update={"etag": etag})
+        self._enter(Stage.POST if self._small else Stage.CREATE)
+        self._new_attempt(Step(outcome="new_session", failure=self._reason))
 
     @property
     def _small(self) -> bool:
@@ -204,13 +219,13 @@ class Attaching:
         self.offset = step.offset
 
     def _retry(self, step: Step) -> None:
-        if self.stage is Stage.POST and not step.is_of_storage:
-            # A POST that was refused; a second delivery of one that was not must be told apart,
-            # even one that could not read that it is the second.
-            self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
-        if self.stage is Stage.POST and step.is_of_storage:
+        if self.stage is Stage.POST:
             # It may be the notes that could not be read.
-            self._perhaps_done = True
+            self._perhaps_done = step.is_of_storage
+            if not step.is_of_storage:
+                # Refused; a second delivery of one that was not must be told apart, even one that
+                # could not read that it is the second.
+                self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
         if self.stage is Stage.UPLOAD:
             self._perhaps_done = self._may_be_complete
             if step.offset > self.offset:
@@ -237,10 +252,10 @@ class Attaching:
         if not self._cancelled or self.end is not None or self.stage not in SENDING:
             return
         if self._perhaps_done:
-            self.stage = Stage.CLOSE
+            self._enter(Stage.CLOSE)
             self._look(now + timedelta(seconds=self.job.reconcile_seconds))
         else:
-            self.end = End("cancelled", self.offset)
+            self.end, self.pause = End("cancelled", self.offset), None
 
     def _end_if_overdue(self, now: datetime) -> None:
         """At the deadline, one last look for what may be attached; then the end."""
@@ -261,7 +276,7 @@ class Attaching:
             if self.pause is not None or not may_ask:
                 self._fail(self._unknown())
         else:
-            self._fail(self._late())
+            self._fail(self._unknown() if self._perhaps_done else self._late())
 
     @property
     def _may_be_attached(self) -> bool:

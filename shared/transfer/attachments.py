@@ -23,7 +23,7 @@ from shared.outlook.bounded_bytes import TooMuch
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookItem
 from shared.settings import Settings
-from shared.storage.attachment_record import AttachmentRecord, fingerprint
+from shared.storage.attachment_record import FINGERPRINT_DIGITS, AttachmentRecord, fingerprint
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.decisions import Action, Call, decide
@@ -174,14 +174,16 @@ class Attachments:
         def removed(blob: SourceBlob, record: AttachmentRecord) -> AttachmentRecord | None:
             if record.attachment_id != status.attachment_id:
                 return None
-            if not is_of(transfer_id, self.source, blob, item):
+            now, reason = fingerprint(self.source.container, blob, item), Removed()
+            if not (is_of(transfer_id, self.source, blob, item) or now in record.sources):
                 return None
-            own, reason = fingerprint(self.source.container, blob, item), Removed()
+            # Recorded by both, if its MD5 was set or cleared before that.
+            own = {now, transfer_id[:FINGERPRINT_DIGITS]}
             return replace(
                 record,
                 status="cancelled",
                 attachment_id="",
-                sources=tuple(source for source in record.sources if source != own),
+                sources=tuple(source for source in record.sources if source not in own),
                 # There may have been no room for it. It tells triggers which content is meant.
                 transfer_id=record.transfer_id or transfer_id,
                 attached_at="",

@@ -105,8 +105,8 @@ class _Transfer:
         elif inspection.ended:
             self.status = inspection.ended
         if record:
-            yield from self._record(record)
             self.recorded = record
+            yield from self._record(record)
 
     def let_the_next_begin(self) -> Steps[None]:
         """However this transfer ended, those that follow go on: after those before it, too."""
@@ -131,7 +131,7 @@ class _Transfer:
             # How it ended before that is worth more, if it had.
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
-        self.recorded = _RECORDS.get(self.status.state)
+        self.recorded = self.recorded or _RECORDS.get(self.status.state)
         for cleanup in (self._give_back, self._forget_at_once, self._record_again):
             try:
                 yield from cleanup()
@@ -243,8 +243,9 @@ class _Transfer:
             else:
                 yield from self.waits.for_turn(wait)
 
-    def _forget_at_once(self) -> Steps[Step]:
-        return self._forget_now(resting=self.waits.rest_left > 0, last=True)
+    def _forget_at_once(self) -> Steps[None]:
+        if self.status.state != "attached":
+            yield from self._forget_now(resting=self.waits.rest_left > 0, last=True)
 
     def _forget_now(self, *, resting: bool, last: bool) -> Steps[Step]:
         work = CancelUploadSession(

@@ -69,7 +69,7 @@ class _Run:
 
     @property
     def may_be_attached(self) -> bool:
-        """Whether another delivery of this work may have attached the file.
+        """Whether another delivery of this work may have attached the file: it can send the end.
 
         Even if this one's ranges are taken: one that is thought dead may still be sending.
         """
@@ -91,10 +91,14 @@ class _Run:
     def without_content(self, end: Step) -> Step:
         """The blob has no bytes, or may have other ones: what is left is to say so.
 
-        Once: after a look that found nothing, it is the end that it says.
+        Unless another delivery may have attached them. A session that says itself that it waits
+        for more has attached nothing.
         """
-        if self.may_be_attached and not self.job.unsure:
-            return self._reconcile(end.failure)
+        if self.may_be_attached:
+            state = self.graph.session_state(self.url)
+            waits = state.succeeded and self.session.answered(state.body) is Position.KNOWN
+            if not waits:
+                return self._reconcile(end.failure, state.retry_after, end)
         return end.model_copy(update={"offset": self.session.offset, "sent": self.sent})
 
     def put_next(self) -> Step | None:
@@ -121,14 +125,19 @@ class _Run:
                 return self._gone(reason, answer.retry_after)
             case Action.RECONCILE:
                 pass
-            case _ if row.error is not GraphRefused or self.job.unsure:
-                return self.step("failed", failure=reason)
-            case _ if not self.may_be_attached:
-                return self.step("failed", failure=reason)
+            case _:
+                end = self.step("failed", failure=reason)
+                if row.error is not GraphRefused or not self.may_be_attached:
+                    return end
+                # Refused a second time, it is final.
+                again = None if not self.job.unsure else end
+                return self._reconcile(reason, answer.retry_after, again)
         return self._reconcile(reason, answer.retry_after)
 
-    def _reconcile(self, reason: Failure | None, wait: float | None = None) -> Step:
-        return self.step("reconcile", wait_seconds=wait, failure=reason)
+    def _reconcile(
+        self, reason: Failure | None, wait: float | None = None, otherwise: Step | None = None
+    ) -> Step:
+        return self.step("reconcile", wait_seconds=wait, failure=reason, otherwise=otherwise)
 
     def _accepted(self, answer: Answer, reason: Failure) -> Step | None:
         if answer.status == 201:

@@ -32,7 +32,10 @@ def write_record(source: BlobSource, name: str, change: Change) -> Written | Non
     """
     for _ in range(_WRITES_AT_MOST):
         blob = source.look(name)
-        record = change(blob, read_record(blob.metadata))
+        try:
+            record = change(blob, read_record(blob.metadata))
+        except BlobChanged:
+            continue
         if record is None:
             return None
         metadata = merge_record(blob.metadata, record)

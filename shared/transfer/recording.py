@@ -94,21 +94,32 @@ class Recorder:
         self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord
     ) -> AttachmentRecord:
         attached = work.record == "attached"
-        # Its MD5 may have been set or cleared since: it is known by both.
-        now = fingerprint(self.source.container, blob, work.item)
-        own = tuple(dict.fromkeys((now, work.transfer_id[:FINGERPRINT_DIGITS])))
+        own = self._own(work, blob) if attached else ()
         sources = tuple(source for source in earlier.sources if source not in own)
         error = work.status.error
         return AttachmentRecord(
             status=work.record,
             attachment_id=work.status.attachment_id or "",
             item=ascii_only(work.item),
-            sources=(*own, *sources) if attached else earlier.sources,
+            sources=(*own, *sources),
             transfer_id=work.transfer_id,
             attached_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if attached else "",
             error_code=error.code if error else "",
             error_message=error.message if error else "",
         )
+
+    def _own(self, work: RecordAttachment, blob: SourceBlob) -> tuple[str, ...]:
+        """The fingerprints of what was attached: two, if its MD5 was set or cleared since.
+
+        Raises what :meth:`BlobSource.md5_of` does.
+        """
+        then = work.transfer_id[:FINGERPRINT_DIGITS]
+        now = fingerprint(self.source.container, blob, work.item)
+        md5 = work.content.md5 if work.content else ""
+        if now == then or (md5 and self.source.md5_of(blob) != md5):
+            # The same, or overwritten within the second: that is another transfer's to attach.
+            return (then,)
+        return now, then
 
 
 def _log_end(work: RecordAttachment) -> None:

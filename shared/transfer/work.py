@@ -159,7 +159,8 @@ class Step(Payload):
     content's new ETag, when its metadata was written meanwhile. ``wait_seconds``: before the next
     step; None leaves it to the orchestrator's backoff. ``tries``: how often such a step is worth
     repeating without progress; None until the deadline. ``failure``: how the transfer ends if
-    this was its last step.
+    this was its last step. ``otherwise``: what this step would have been, had it been certain that
+    the file is not attached.
     """
 
     outcome: Outcome
@@ -170,6 +171,7 @@ class Step(Payload):
     wait_seconds: float | None = None
     tries: int | None = None
     failure: Failure | None = None
+    otherwise: "Step | None" = None
 
     @property
     def is_of_storage(self) -> bool:

@@ -6,7 +6,7 @@ Most need something to happen between two deliveries of the same work, or twice 
 import hashlib
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,9 @@ from azure.core.exceptions import HttpResponseError
 from infra.local.outlook import Fault, alterations, catalogue
 from infra.local.outlook.faults import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
+from shared.transfer.attachments import Attachments
 from shared.transfer.orchestrator import CANCEL
+from shared.transfer.payloads import TransferStatus
 from tests.faults.hub import SMALL_RULES, Hub
 from tests.faults.test_manners import early
 from tests.harness import MAILBOX
@@ -41,15 +43,17 @@ class Case:
         while self.engine.next_activity != activity:
             self.engine.advance()
 
-    def deliver_twice(self, activity: str, between: Callable[[], object]) -> None:
-        """Have the first run of an activity delivered twice, with something between."""
+    def deliver_twice(
+        self, activity: str, between: Callable[[], object], *, number: int = 1
+    ) -> None:
+        """Have that run of an activity, the first, delivered twice, with something between."""
         runs = 0
 
         def wrap(run: Activity) -> Activity:
             def twice(payload: dict[str, Any]) -> dict[str, Any]:
                 nonlocal runs
                 runs += 1
-                if runs == 1:
+                if runs == number:
                     run(payload)
                     between()
                 return run(payload)
@@ -324,7 +328,7 @@ def test_a_transfer_does_not_outlive_its_deadline_waiting_for_its_turn() -> None
 @pytest.mark.parametrize("skew", [0, -5])
 def test_an_absurd_retry_after_closes_no_mailbox_for_years(skew: float) -> None:
     """A date in the year 9999: the transfer ends, and the next one has its turn in a day."""
-    tried = case(LARGE, skew=skew)
+    tried = case(LARGE, skew=skew, ranges_per_activity=1)
     tried.hub.service.faults.add(Fault(misbehaviour=catalogue.throttled(FAR), kind="range"))
     tried.hub.finish()
     assert tried.code == "DeadlineExceeded"
@@ -432,3 +436,112 @@ def test_a_session_that_cannot_be_deleted_does_not_hold_up_the_next() -> None:
     tried.hub.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
+
+
+def test_notes_that_cannot_be_read_at_the_second_delivery_attach_once() -> None:
+    """The last of several activities had attached the file when its worker was killed."""
+    tried = case(3 * R, ranges_per_activity=1)
+    away_for = ExitStack()
+    real = tried.hub.notes.download_blob
+    tried.deliver_twice(
+        "upload_ranges",
+        lambda: away_for.enter_context(away(tried.hub.notes, "download_blob")),
+        number=3,
+    )
+    while tried.engine.performed.count("upload_ranges") != 3:
+        tried.engine.advance()
+    away_for.close()
+    assert tried.hub.notes.download_blob == real
+    tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+@pytest.mark.parametrize("how", ["deleted", "MD5 cleared"])
+def test_a_second_attempt_delivered_twice_tells_the_truth(how: str) -> None:
+    """The first had to be looked for, the second attached the file; then the blob changed."""
+    tried = case(LARGE, md5=True)
+    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
+
+    def change() -> None:
+        if how == "deleted":
+            tried.hub.blobs.delete_blob("a")
+        else:
+            tried.hub.blobs.set_md5("a", None)
+
+    tried.deliver_twice("upload_ranges", change, number=2)
+    tried.hub.finish()
+    if how != "deleted":
+        tried.hub.deliver("a")
+        tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "attached"
+
+
+def test_overwritten_within_the_second_after_it_was_attached_is_not_lost() -> None:
+    """The same size and no MD5 any more: the bytes themselves tell the two apart."""
+    tried = case(SMALL, md5=True)
+    tried.to("record_attachment")
+    address = {"mailbox": MAILBOX, "messageid": tried.item}
+    tried.hub.blobs.put("a", bytes(SMALL), None, address)
+    tried.hub.finish()
+    tried.hub.deliver("a")
+    tried.hub.finish()
+    assert tried.held == 2
+
+
+def test_overwritten_midway_without_md5_is_superseded() -> None:
+    """Its new content has a transfer of its own, whose file is of the same name and size."""
+    tried = case(LARGE)
+    tried.to("upload_ranges")
+    tried.hub.clock.advance(2)
+    address = {"mailbox": MAILBOX, "messageid": tried.item}
+    tried.hub.blobs.put("a", bytes(LARGE), None, address)
+    tried.hub.deliver("a")
+    tried.hub.finish()
+    assert tried.held == 1
+    assert tried.end["state"] == "superseded"
+
+
+def test_a_removal_is_recorded_after_the_md5_was_cleared() -> None:
+    """The record was written under both fingerprints."""
+    tried = case(SMALL, md5=True)
+    tried.to("record_attachment")
+    tried.hub.blobs.set_md5("a", None)
+    tried.hub.finish()
+    attachments = Attachments(tried.hub.settings, tried.hub.source, tried.hub.graph)
+    attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.end))
+    assert tried.held == 0
+    assert tried.metadata["attachmentstatus"] == "cancelled"
+    assert not tried.metadata.get("attachmentsource")
+
+
+def test_throttled_past_the_deadline_after_a_first_delivery_is_not_called_late() -> None:
+    """The file is attached, and nobody may ask any more: that it cannot be known is the truth."""
+    tried = case(LARGE)
+    throttled = Fault(misbehaviour=catalogue.throttled("36000"), kind="range", occurrence=3)
+    tried.deliver_twice("upload_ranges", lambda: tried.hub.service.faults.add(throttled))
+    tried.hub.finish()
+    assert not tried.hub.service.faults.unfired
+    assert tried.held == 1
+    assert tried.code == "OutcomeUnknown"
+
+
+def test_cancelled_while_an_activity_is_told_to_rest_ends_at_once() -> None:
+    """Not after a rest that nothing is to follow."""
+    tried = case(10 * R, ranges_per_activity=1)
+    throttled = Fault(misbehaviour=catalogue.throttled("2000"), kind="range")
+    tried.hub.service.faults.add(throttled)
+    tried.to("upload_ranges")
+    run = tried.hub._activities["upload_ranges"]
+
+    def cancelled(payload: dict[str, Any]) -> dict[str, Any]:
+        step: dict[str, Any] = run(payload)
+        tried.engine.raise_event(CANCEL)
+        return step
+
+    tried.hub._activities["upload_ranges"] = cancelled
+    began = tried.hub.clock.now
+    tried.hub.finish()
+    assert tried.end["state"] == "cancelled"
+    assert tried.hub.clock.now - began < timedelta(seconds=1_000)
