@@ -85,9 +85,10 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
 def _page_url(stack: Stack) -> str:
     """The page that watches transfers, with an item filled in to send a file to."""
     url = f"{stack.info.functions_url}/api/monitor"
-    for mailbox, (message, _) in stack.items.items():
-        return f"{url}#{urlencode({'mailbox': mailbox, 'message': message})}"
-    return url
+    if not stack.items:
+        return url
+    mailbox, (message, _) = next(iter(stack.items.items()))
+    return f"{url}#{urlencode({'mailbox': mailbox, 'message': message})}"
 
 
 def _drop(arguments: argparse.Namespace, console: Console) -> int:

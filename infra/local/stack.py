@@ -184,11 +184,10 @@ class Stack:
     def _let_the_page_upload(self) -> None:
         """As infrastructure does in Azure: pages of the host may put blobs in, and no others."""
         origins = [self._host.url, self._host.url.replace("127.0.0.1", "localhost")]
-        headers = ["content-type", "x-ms-*"]
         rule = CorsRule(
             origins,
             ["PUT"],
-            allowed_headers=headers,
+            allowed_headers=["content-type", "x-ms-*"],
             exposed_headers=["x-ms-error-code"],
             max_age_in_seconds=3_600,
         )

@@ -42,7 +42,9 @@ class _File:
         return cls(content, _TYPES[path.suffix], etag)
 
 
-_FILES = {path.name: _File.read(path) for path in sorted(_FOLDER.iterdir())}
+_FILES = {
+    path.name: _File.read(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _TYPES
+}
 ASSETS = tuple(name for name in _FILES if name != _PAGE)
 
 
@@ -87,11 +89,13 @@ def _policy(account_origin: str) -> str:
 
 
 def _served(file: _File, req: func.HttpRequest, headers: dict[str, str]) -> func.HttpResponse:
-    headers = _HEADERS | headers | {"ETag": file.etag}
+    headers = _HEADERS | headers | {"ETag": file.etag, "Content-Type": file.content_type}
+    # Whatever compresses an answer on its way marks the ETag as weak.
     known = str(req.headers.get("If-None-Match", "")).replace("W/", "").split(",")
-    if file.etag in (each.strip() for each in known):
-        return func.HttpResponse(status_code=304, headers=headers)
-    headers["Content-Type"] = file.content_type
+    same = file.etag in (each.strip() for each in known)
     return func.HttpResponse(
-        file.content, status_code=200, headers=headers, mimetype=file.content_type
+        b"" if same else file.content,
+        status_code=304 if same else 200,
+        headers=headers,
+        mimetype=file.content_type,
     )

@@ -85,16 +85,22 @@ class Page:
         """The first element that matches and holds the text, once it can be seen."""
         return until(partial(self._seen, selector, text))
 
+    def click(self, selector: str, text: str = "") -> None:
+        """Click the first element that matches and holds the text, once it is there."""
+
+        def clicked() -> WebElement | None:
+            try:
+                if found := self._seen(selector, text):
+                    found.click()
+            except StaleElementReferenceException:
+                return None
+            return found
+
+        until(clicked)
+
     def press(self, label: str) -> None:
         """Press the button with this label, once it is there."""
-
-        def pressed() -> bool | None:
-            found = [each for each in self.all("button:enabled") if each.text == label]
-            for button in found:
-                button.click()
-            return bool(found) or None
-
-        until(pressed)
+        self.click("button:enabled", label)
 
     def run(self, script: str, *arguments: object) -> Any:
         """What a script answers, awaited."""
@@ -153,7 +159,8 @@ class Page:
 
     def violations(self) -> list[str]:
         """What axe-core finds wrong with the page as it is shown."""
-        self.driver.execute_script(_AXE.read_text())
+        if not self.driver.execute_script("return Boolean(window.axe)"):
+            self.driver.execute_script(_AXE.read_text())
         found = self.run("return (await axe.run(document)).violations")
         assert isinstance(found, list), found
         return [

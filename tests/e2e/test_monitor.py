@@ -55,7 +55,7 @@ def only(page: Page, mailbox: str) -> None:
 
 
 def open_detail(page: Page, name: str) -> None:
-    page.see("#transfers a", name).click()
+    page.click("#transfers a", name)
     page.see("#detail-heading", name)
     page.see("#detail .timeline")
 
@@ -118,7 +118,7 @@ def test_a_transfer_is_cancelled(page: Page, mailbox: str) -> None:
     only(page, mailbox)
     page.see("#transfers .state", "waiting")
     open_detail(page, "long.bin")
-    assert page.see(".timeline [aria-current=step]").text.startswith("Waiting for the mailbox")
+    page.see(".timeline [aria-current=step]", "Waiting for the mailbox")
     page.press("Cancel")
     page.see("#detail .state", "cancelled")
     page.see(".timeline li", "Ended: cancelled")
@@ -282,7 +282,7 @@ def test_axe_finds_nothing(page: Page, mailbox: str) -> None:
     page.check("key")
     page.open()
     page.see("#transfers a", "half.pdf")
-    page.see("#chart summary").click()
+    page.click("#chart summary")
     page.check("list")
     page.see("#filter-mailbox").send_keys("nobody@contoso.com", Keys.ENTER)
     page.see("#nothing", "No transfer")

@@ -66,6 +66,7 @@ def test_an_asset_has_its_type_and_is_kept(api: Api, name: str) -> None:
     for known in (etag, f'W/{etag}, "other"'):
         again = get(api, f"/monitor/{name}", If_None_Match=known)
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", etag)
+        assert again.headers["Content-Type"] == found.headers["Content-Type"]
     assert get(api, f"/monitor/{name}", If_None_Match='"other"').status_code == 200
 
 

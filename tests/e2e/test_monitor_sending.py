@@ -78,7 +78,7 @@ def test_a_first_file_is_dropped_watched_and_attached(
     page.shoot("readme-list")
     page.check("sending")
     new_stack.outlook.faults.clear()
-    page.see("#sendings a").click()
+    page.click("#sendings a")
     page.see("#detail .state", "attached")
     page.see("#detail section .facts")
     page.shoot("readme-detail")

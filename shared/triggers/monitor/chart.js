@@ -29,10 +29,10 @@ export function slotsOf(transfers, now) {
 }
 
 /** Both pictures, their legend and the same as a table, in place of what is there. */
-export function showChart(place, transfers, now) {
+export function showChart(place, { items, truncated }, now) {
   // Nothing is drawn anew under somebody's hands.
   if (place.contains(document.activeElement)) return;
-  const slots = slotsOf(transfers, now);
+  const slots = slotsOf(items, now);
   const open = place.querySelector('details')?.open ?? false;
   place.replaceChildren(
     element(
@@ -41,6 +41,7 @@ export function showChart(place, transfers, now) {
       figure('Bytes attached', bytesOf(slots), slots, (slot) => [['attached', slot.bytes]]),
       figure('Transfers', outcomesOf(slots), slots, (slot) => Object.entries(slot.counts)),
     ),
+    ...(truncated ? [element('p', { class: 'note' }, `The newest ${items.length} alone.`)] : []),
     table(slots, open),
   );
 }

@@ -13,7 +13,9 @@ import { Sending } from './sending.js';
 
 const PAGE = 25;
 const ALL = 1_000;
+// Milliseconds; the chart is a large question, which is asked sooner when something has changed.
 const CHART_EVERY = 30_000;
+const CHART_SOON = 3_000;
 
 const progress = new Progress();
 const list = new TransferList();
@@ -82,10 +84,10 @@ async function poll(counts) {
 async function listed() {
   if (Date.now() - chartAt > CHART_EVERY) {
     const since = new Date(Date.now() - HOURS * 3_600_000).toISOString();
-    const { items } = await call('GET', '/transfers', { query: { since, top: ALL } });
-    showChart(byId('chart'), items, Date.now());
+    const found = await call('GET', '/transfers', { query: { since, top: ALL } });
+    showChart(byId('chart'), found, Date.now());
     chartAt = Date.now();
-    const mailboxes = [...new Set(items.map((each) => each.mailbox).filter(Boolean))].sort();
+    const mailboxes = [...new Set(found.items.map((each) => each.mailbox).filter(Boolean))].sort();
     byId('mailboxes').replaceChildren(...mailboxes.map((value) => element('option', { value })));
   }
   const days = Number(byId('filter-days').value);
@@ -138,7 +140,7 @@ function tellEnds(found) {
     const over = isOver(transfer);
     const before = known.get(transfer.id);
     if (over && before === false) setText(byId('news'), `${nameOf(transfer)} is ${transfer.state}.`);
-    if (over !== before) chartAt = 0;
+    if (over !== before) chartAt = Math.min(chartAt, Date.now() - CHART_EVERY + CHART_SOON);
     known.set(transfer.id, over);
   }
 }
@@ -176,7 +178,8 @@ byId('key-form').addEventListener('submit', (event) => {
 });
 byId('forget-key').addEventListener('click', () => {
   forgetKey();
-  route();
+  // Nothing that the key has opened stays in the page.
+  location.reload();
 });
 window.addEventListener('hashchange', route);
 route();

@@ -39,7 +39,7 @@ export class Polling {
   }
 
   async #go(round, failures) {
-    const state = { hidden: document.hidden };
+    const state = {};
     try {
       state.moving = await this.#look(() => round === this.#round);
     } catch (problem) {
@@ -50,6 +50,7 @@ export class Polling {
     }
     // The look may have ended the round.
     if (round !== this.#round) return;
-    this.#timer = setTimeout(() => this.#go(round, state.failures ?? 0), nextDelay(state));
+    const delay = nextDelay({ ...state, hidden: document.hidden });
+    this.#timer = setTimeout(() => this.#go(round, state.failures ?? 0), delay);
   }
 }

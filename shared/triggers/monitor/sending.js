@@ -131,7 +131,7 @@ function put(upload, file, row) {
 function newRow(file) {
   const name = element('strong', {}, file.name);
   const bar = element('progress', { max: Math.max(file.size, 1), value: 0, 'aria-label': file.name });
-  const said = element('span', { role: 'status' }, `0 B of ${bytes(file.size)}`);
+  const said = element('span', {}, `0 B of ${bytes(file.size)}`);
   const stop = element('button', { type: 'button' }, 'Stop');
   const end = (...shown) => row.replaceChildren(name, ...shown);
   const row = element('li', { class: 'line' }, name, bar, said);
@@ -154,9 +154,8 @@ function newRow(file) {
     },
     fail(problem) {
       const faults = problem.details.map(({ field, message }) => `${field}: ${message}`);
-      said.classList.add('trouble');
-      setText(said, faults.join(' ') || problem.message);
-      end(said);
+      const text = faults.join(' ') || problem.message;
+      end(element('span', { class: 'trouble', role: 'alert' }, text));
     },
   };
 }
