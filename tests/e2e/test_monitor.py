@@ -72,8 +72,13 @@ def test_the_key_is_asked_for_once_and_never_in_a_url(page: Page) -> None:
     page.see("#filters")
     page.load()
     page.see("#filters")
-    asked = page.run("return performance.getEntriesByType('resource').map((each) => each.name)")
-    assert any("/api/transfers?" in url for url in asked)
+
+    def asked_for() -> list[str] | None:
+        names = "return performance.getEntriesByType('resource').map((each) => each.name)"
+        urls: list[str] = page.run(names)
+        return urls if any("/api/transfers?" in url for url in urls) else None
+
+    asked = until(asked_for)
     assert not [url for url in [*asked, page.driver.current_url] if key in url]
     page.press("Forget the key")
     page.see("#key")
