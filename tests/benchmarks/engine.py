@@ -7,7 +7,6 @@ the first slice is there.
 """
 
 import hashlib
-import os
 import secrets
 from contextlib import ExitStack
 from functools import partial
@@ -57,7 +56,6 @@ class Engine:
     """The app's own parts between a container of blobs and the far side, without Durable."""
 
     def __init__(self, connection_string: str, far: FarSide) -> None:
-        os.environ.update(far.identity)
         self._far = far
         self._account = blob_service(StorageConnection("", connection_string=connection_string))
         self._container = self._account.get_container_client("bench")

@@ -1,5 +1,6 @@
 """Graph and Outlook's stand-in in a process of its own: its work is not the client's."""
 
+import os
 from collections import Counter
 from multiprocessing import get_context
 from multiprocessing.managers import BaseManager
@@ -15,12 +16,16 @@ _NO_WINDOW = 10**12
 
 
 class FarSide:
-    """A running emulator without a window of bytes, between ``with`` and its end."""
+    """A running emulator without a window of bytes, between ``with`` and its end.
+
+    Meanwhile a managed identity of this process, and of a stack that it starts, is one of here.
+    """
 
     def __enter__(self) -> Self:
         self._process = _Process(ctx=get_context("spawn"))
         self._process.start()
         self._served: Any = getattr(self._process, _Served.__name__)()
+        os.environ.update(self.identity)
         self.add_mailbox(MAILBOX)
         return self
 
@@ -30,6 +35,8 @@ class FarSide:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for name in self.identity:
+            del os.environ[name]
         self._process.shutdown()
 
     @property

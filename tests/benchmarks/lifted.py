@@ -12,5 +12,5 @@ _NO_BLOB_TRIGGER = {"AzureWebJobs.blob_arrived.Disabled": "true"}
 
 def lifted_stack(far: FarSide, access_log: Path | None = None) -> Stack:
     """A stack that is about to start."""
-    settings = NO_WINDOW | _NO_BLOB_TRIGGER | far.identity
+    settings = NO_WINDOW | _NO_BLOB_TRIGGER
     return Stack(graph_url=far.url, settings=settings, access_log=access_log)

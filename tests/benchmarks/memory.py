@@ -31,8 +31,7 @@ def run() -> Report:
         far.behave(range_seconds=0.05)
         for number in range(8):
             far.add_mailbox(f"memory-{number}@contoso.com")
-        settings = NO_WINDOW | far.identity
-        stack = running.enter_context(Stack(graph_url=far.url, settings=settings))
+        stack = running.enter_context(Stack(graph_url=far.url, settings=NO_WINDOW))
         _transfer(stack, far, 4 * MIB, 8)
         idle = _resident(stack.info.worker_pid, "VmRSS")
         for _ in range(ROUNDS):
