@@ -103,7 +103,7 @@ function outcomesOf(slots) {
 
 function table(slots, open) {
   const busy = slots.filter((slot) => total(Object.entries(slot.counts)) > 0).reverse();
-  const head = ['From', 'Bytes attached', ...KINDS];
+  const head = ['From', 'Bytes', ...KINDS];
   return element(
     'details',
     { open, hidden: busy.length === 0 },
