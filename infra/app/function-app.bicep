@@ -152,6 +152,8 @@ var hostSettings = {
   TASKHUB_NAME: taskHubName
   // A thread for everything that host.json lets run at once (CAPACITY.md); the worker's own five would stall.
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
+  // Slices go back to the system when they are sent, and leave no holes behind.
+  MALLOC_MMAP_THRESHOLD_: '1048576'
 }
 
 // These take the place of host.json's storageProvider.

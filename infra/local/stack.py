@@ -211,6 +211,7 @@ class Stack:
             "GRAPH_BASE_URL": graph,
             "TASKHUB_NAME": "local",
             "PYTHON_THREADPOOL_THREAD_COUNT": THREADS,
+            "MALLOC_MMAP_THRESHOLD_": "1048576",
         }
         if is_loopback_http(graph):
             # Nobody's real mail is behind a stand-in. Elsewhere every mailbox must be named.

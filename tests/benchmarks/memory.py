@@ -28,7 +28,6 @@ def run() -> Report:
     peaks: dict[tuple[int, int], list[float]] = {load: [] for load in LOADS}
     with ExitStack() as running:
         far = running.enter_context(FarSide())
-        far.behave(range_seconds=0.05)
         for number in range(8):
             far.add_mailbox(f"memory-{number}@contoso.com")
         stack = running.enter_context(Stack(graph_url=far.url, settings=NO_WINDOW))
@@ -50,6 +49,8 @@ def _resident(pid: int, which: str) -> float:
 
 
 def _transfer(stack: Stack, far: FarSide, size: int, at_once: int) -> None:
+    # Slowly enough for several to be under way together, though they are dropped one by one.
+    far.behave(range_seconds=0.5 if at_once > 1 else 0.05)
     mailboxes = [f"memory-{number}@contoso.com" for number in range(at_once)]
     items = {mailbox: far.add_item(mailbox) for mailbox in mailboxes}
     dropped = [

@@ -21,6 +21,7 @@ PLATFORM = {
     "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "OpenTelemetry, which the worker sets up",
     "OTEL_TRACES_SAMPLER": "OpenTelemetry, which the worker sets up",
     "OTEL_TRACES_SAMPLER_ARG": "OpenTelemetry, which the worker sets up",
+    "MALLOC_MMAP_THRESHOLD_": "the C library: larger pieces of memory go back to the system",
     "PYTHON_THREADPOOL_THREAD_COUNT": "the worker: threads of activities and orchestrators",
     "DURABLE_TASK_SCHEDULER_CONNECTION_STRING": "Durable's extension, by connectionStringName",
     "AzureFunctionsJobHost__extensions__durableTask__storageProvider__type": "over host.json",
