@@ -19,7 +19,7 @@ from shared.outlook.graph_client import GraphClient
 from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
-from shared.transfer.decisions import Action, Call, decide
+from shared.transfer.decisions import Action, Call, decide, rest_after
 from shared.transfer.kept_slices import KeptSlices
 from shared.transfer.payloads import Failure
 from shared.transfer.pinned_slices import PinnedSlices
@@ -187,10 +187,11 @@ class Attacher:
             answer.status or answer.lost,
             answer.request_id or "unknown",
         )
-        if decide(Call.CANCEL, answer).action is not Action.RETRY:
+        row = decide(Call.CANCEL, answer)
+        if row.action is not Action.RETRY:
             # Refused for good: it expires.
             return None
-        return Step(outcome="retry", wait_seconds=answer.retry_after)
+        return Step(outcome="retry", wait_seconds=rest_after(row, answer))
 
     def _note_attachments(self, job: Job, notes: SessionNotes | None) -> SessionNotes | Step:
         """What the item holds before this attempt; a step, if the listing decides already.
@@ -232,7 +233,7 @@ def _refusal(call: Call, answer: Answer, job: Job) -> Step | None:
     return Step.model_validate(
         {
             "outcome": _OTHER_STEPS.get(row.action, "failed"),
-            "wait_seconds": answer.retry_after,
+            "wait_seconds": rest_after(row, answer),
             "tries": row.tries,
             "failure": failure(row, answer, job),
         }

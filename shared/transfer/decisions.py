@@ -74,7 +74,9 @@ _NO_MAILBOX = frozenset({"errorinvaliduser", "mailboxnotenabledforrestapi", "mai
 class Row:
     """One row of the table. Empty ``statuses``, ``codes`` or ``says`` match any.
 
-    ``says`` is a part of the message, for refusals without a code of their own. ``tries`` bounds the repetitions without progress; None means until the deadline.
+    ``says`` is a part of the message, for refusals without a code of their own. ``tries`` bounds
+    the repetitions without progress; None means until the deadline. ``rest``: seconds for which
+    the whole mailbox is left alone, where the answer does not say for how long.
     """
 
     calls: frozenset[Call]
@@ -86,6 +88,7 @@ class Row:
     lost: Lost | None = None
     error: type[Permanent] = GraphRefused
     tries: int | None = None
+    rest: float | None = None
 
     def matches(self, call: Call, answer: Answer) -> bool:
         """Whether this row is about such an answer to such a call."""
@@ -141,7 +144,7 @@ TABLE: tuple[Row, ...] = (
     Row(_SMALL_POST, Action.SESSION_INSTEAD, "the boundary is not published", statuses=_s(413)),
     Row(ALL, Action.GIVE_UP, "too large for the mailbox", statuses=_s(413, 507), error=MailboxLimitExceeded),
     # Waiting helps.
-    Row(ALL, Action.RETRY, "throttled or briefly unavailable; refused, not done", statuses=_s(429, 503, 509)),
+    Row(ALL, Action.RETRY, "throttled or briefly unavailable; refused, not done", statuses=_s(429, 503, 509), rest=5.0),
     Row(ALL, Action.RETRY, "another writer is at the item; its turn ends", statuses=_s(409, 412, 423)),
     # The server failed midway: the outcome is unknown.
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", statuses=_s(500, 502, 504), error=OutcomeUnknown),
@@ -161,6 +164,11 @@ TABLE: tuple[Row, ...] = (
     Row(ALL, Action.GIVE_UP, "any other refusal is final"),
 )
 # fmt: on
+
+
+def rest_after(row: Row, answer: Answer) -> float | None:
+    """Seconds for which nobody is to ask that mailbox: what the answer says, or else the row."""
+    return row.rest if answer.retry_after is None else answer.retry_after
 
 
 def decide(call: Call, answer: Answer) -> Row:

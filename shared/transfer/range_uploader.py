@@ -14,7 +14,7 @@ from shared.outlook.graph_client import GraphClient
 from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
 from shared.storage.blob_source import BlobSource
-from shared.transfer.decisions import Action, Call, Row, decide
+from shared.transfer.decisions import Action, Call, Row, decide, rest_after
 from shared.transfer.kept_slices import KeptSlices
 from shared.transfer.payloads import Failure
 from shared.transfer.pinned_slices import PinnedSlices, StartOver
@@ -192,7 +192,7 @@ class _Run:
     def _wait(self, row: Row, answer: Answer) -> Step:
         return self.step(
             "retry",
-            wait_seconds=answer.retry_after,
+            wait_seconds=rest_after(row, answer),
             tries=row.tries,
             failure=failure(row, answer, self.job),
         )

@@ -545,3 +545,20 @@ def test_cancelled_while_an_activity_is_told_to_rest_ends_at_once() -> None:
     tried.hub.finish()
     assert tried.end["state"] == "cancelled"
     assert tried.hub.clock.now - began < timedelta(seconds=1_000)
+
+
+def test_a_throttled_mailbox_rests_even_if_outlook_does_not_say_how_long() -> None:
+    """Another transfer to it waits, too, instead of being refused in its turn."""
+    tried = case(SMALL)
+    throttled = Fault(misbehaviour=catalogue.throttled(), kind="small_post")
+    tried.hub.service.faults.add(throttled)
+    tried.to("attach_small_file")
+    address = {"mailbox": MAILBOX, "messageid": tried.hub.add_message()}
+    tried.hub.blobs.put("b", b"other", None, address)
+    other = tried.hub.engines[tried.hub.deliver("b")]
+    tried.engine.advance()
+    began = tried.hub.clock.now
+    other.run()
+    assert tried.hub.clock.now - began >= timedelta(seconds=5)
+    tried.hub.finish()
+    assert tried.held == 1
