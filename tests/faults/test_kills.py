@@ -11,7 +11,7 @@ SEED = 3
 COUNT = 25
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_killed_worker_loses_and_doubles_nothing(say: Say) -> None:
     """Before a send, after Outlook accepted, before the activity answers: exactly one each."""
     log = os.open(os.devnull, os.O_WRONLY)

@@ -16,7 +16,7 @@ from infra.local.functions_host.host import FunctionsHost
 
 APP_FOLDER = Path(__file__).parents[1] / "data" / "host_app"
 KEY = "the key+of=the host"
-_DEADLINE_SECONDS = 30.0
+_DEADLINE_SECONDS = 90.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
