@@ -57,7 +57,8 @@ class Impatient(GraphClient):
     """Does not hear ``Retry-After``."""
 
     def _send(self, *args: Any, **kwargs: Any) -> Answer:
-        return replace(super()._send(*args, **kwargs), retry_after=None)
+        answer = super()._send(*args, **kwargs)
+        return replace(answer, retry_after=None if answer.retry_after is None else 0.0)
 
 
 @pytest.mark.parametrize(
