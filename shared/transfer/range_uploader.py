@@ -130,7 +130,7 @@ class _Run:
                 if row.error is not GraphRefused or not self.may_be_attached:
                     return end
                 # Refused a second time, it is final.
-                again = None if not self.job.unsure else end
+                again = end if self.job.unsure else None
                 return self._reconcile(reason, answer.retry_after, again)
         return self._reconcile(reason, answer.retry_after)
 
