@@ -1,10 +1,12 @@
 """Durable's own engine on a virtual clock: real histories and replays, and no waiting.
 
-The SDK's worker replays the orchestrator from its history at every step, as the Functions host has
-it do; this class keeps the history, runs the activities and lets timers fire by moving the clock.
+The SDK's worker runs the orchestrator by its history; this module keeps that, runs the activities
+and lets timers fire by moving the clock. The Functions host has everything replayed at every step:
+here it is once, at the end, since the time of long transfers goes there.
 """
 
 import base64
+import copy
 import json
 import threading
 from collections import deque
@@ -17,6 +19,8 @@ from typing import Any
 from azure.durable_functions.worker import DurableFunctionsWorker
 from durabletask.internal import helpers
 from durabletask.internal import orchestrator_service_pb2 as pb
+from durabletask.internal.tracing import suppress_span_emission
+from durabletask.worker import _OrchestrationExecutor, _RuntimeOrchestrationContext
 
 EPOCH = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -76,6 +80,79 @@ def _text(value: str) -> Any:
     return helpers.get_string_value(value)
 
 
+class _Orchestrator:
+    """One run of an orchestrator, kept from turn to turn.
+
+    It is given the events that a replay gives it, each of them once.
+    """
+
+    def __init__(self, function: Any, instance_id: str) -> None:
+        self._function, self._instance_id = function, instance_id
+        worker = DurableFunctionsWorker()
+        worker._register_orchestrator_once(function.__name__, function)
+        parts: dict[str, Any] = {
+            "maximum_timer_interval": worker.maximum_timer_interval,
+            "data_converter": worker._data_converter,
+            "logger": worker._logger,
+        }
+        self._context = _RuntimeOrchestrationContext(instance_id, worker._registry, **parts)
+        self._executor = _OrchestrationExecutor(worker._registry, **parts)
+        self._executor._orchestration_name = function.__name__
+        self._taken = 0
+
+    def turn(
+        self, past: list[pb.HistoryEvent], new: list[pb.HistoryEvent]
+    ) -> pb.OrchestratorResponse:
+        """What it does after these events, of which it knows the first ones."""
+        context = self._context
+        try:
+            with suppress_span_emission():
+                self._process(past[self._taken :], is_replaying=True)
+                self._process(new, is_replaying=False)
+        except Exception as error:  # noqa: BLE001 (as the SDK does)
+            context.set_failed(error)
+        self._taken = len(past) + len(new)
+        response = pb.OrchestratorResponse(
+            instanceId=self._instance_id, actions=context.get_actions()
+        )
+        if (status := context._encoded_custom_status) is not None:
+            response.customStatus.value = status
+        if context._is_complete:
+            self._check(past, new, response)
+        return response
+
+    def _process(self, events: list[pb.HistoryEvent], *, is_replaying: bool) -> None:
+        self._context._is_replaying = is_replaying
+        for event in events:
+            self._executor.process_event(self._context, event)
+
+    def _check(
+        self,
+        past: list[pb.HistoryEvent],
+        new: list[pb.HistoryEvent],
+        response: pb.OrchestratorResponse,
+    ) -> None:
+        """See that a replay of the whole history comes to the same end."""
+        request = pb.OrchestratorRequest(
+            instanceId=self._instance_id, pastEvents=past, newEvents=new
+        )
+        answer = DurableFunctionsWorker().execute_orchestration_request(
+            self._function, base64.b64encode(request.SerializeToString()).decode()
+        )
+        replayed = pb.OrchestratorResponse.FromString(base64.b64decode(answer))
+        assert _without_traces(replayed.actions) == _without_traces(response.actions), replayed
+        assert replayed.customStatus == response.customStatus, replayed
+
+
+def _without_traces(actions: Iterable[pb.OrchestratorAction]) -> list[pb.OrchestratorAction]:
+    """The actions; where an orchestrator's own exception came from differs by who ran it."""
+    copies = [copy.deepcopy(action) for action in actions]
+    for action in copies:
+        if action.completeOrchestration.HasField("failureDetails"):
+            action.completeOrchestration.failureDetails.ClearField("stackTrace")
+    return copies
+
+
 @dataclass
 class VirtualEngine:
     """One instance of an orchestration, advanced one activity or timer at a time.
@@ -99,7 +176,7 @@ class VirtualEngine:
     failed: str | None = None
 
     def __post_init__(self) -> None:
-        self._worker = DurableFunctionsWorker()
+        self._orchestrator = _Orchestrator(self.orchestrator, self.instance_id)
         self._due: deque[tuple[int, str, str]] = deque()
         self._timers: dict[int, datetime] = {}
         self._answers: list[pb.HistoryEvent] = []
@@ -108,7 +185,7 @@ class VirtualEngine:
         started = helpers.new_execution_started_event(
             name, self.instance_id, input_, version=VERSION
         )
-        self._replay([started])
+        self._take([started])
 
     @property
     def is_over(self) -> bool:
@@ -153,7 +230,7 @@ class VirtualEngine:
         is what happens from one to the next.
         """
         if self._received:
-            self._replay([self._received.popleft()])
+            self._take([self._received.popleft()])
             return
         if self._due:
             id_, name, input_ = self._due.popleft()
@@ -164,29 +241,23 @@ class VirtualEngine:
                         between()
                     result = self.activities[name](json.loads(input_))
             except Exception as error:  # noqa: BLE001 (whatever it is, the engine tells the orchestrator)
-                self._replay([helpers.new_task_failed_event(id_, error)])
+                self._take([helpers.new_task_failed_event(id_, error)])
             else:
-                self._replay([helpers.new_task_completed_event(id_, json.dumps(result))])
+                self._take([helpers.new_task_completed_event(id_, json.dumps(result))])
             return
         id_, fires = min(self._timers.items(), key=lambda timer: timer[1])
         del self._timers[id_]
         self.waits.append((fires - self.clock.now).total_seconds())
         self.clock.now = max(self.clock.now, fires)
-        self._replay([helpers.new_timer_fired_event(id_, fires)])
+        self._take([helpers.new_timer_fired_event(id_, fires)])
 
     def raise_event(self, name: str) -> None:
         """Deliver an external event."""
-        self._replay([helpers.new_event_raised_event(name)])
+        self._take([helpers.new_event_raised_event(name)])
 
-    def _replay(self, events: list[pb.HistoryEvent]) -> None:
+    def _take(self, events: list[pb.HistoryEvent]) -> None:
         new = [helpers.new_orchestrator_started_event(self.clock.now), *events]
-        request = pb.OrchestratorRequest(
-            instanceId=self.instance_id, pastEvents=self.history, newEvents=new
-        )
-        answer = self._worker.execute_orchestration_request(
-            self.orchestrator, base64.b64encode(request.SerializeToString()).decode()
-        )
-        response = pb.OrchestratorResponse.FromString(base64.b64decode(answer))
+        response = self._orchestrator.turn(self.history, new)
         self.history += new
         if response.HasField("customStatus"):
             self.statuses.append(json.loads(response.customStatus.value))
@@ -194,7 +265,7 @@ class VirtualEngine:
             self._act(action)
         if self._answers:
             answers, self._answers = self._answers, []
-            self._replay(answers)
+            self._take(answers)
 
     def _act(self, action: pb.OrchestratorAction) -> None:
         if action.HasField("scheduleTask"):

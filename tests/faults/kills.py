@@ -17,7 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import Self
 
@@ -107,6 +107,12 @@ class Figures:
     again: int = 0
     over: int = 0
     by_point: Counter[str] = field(default_factory=Counter)
+
+    def merge(self, other: Self) -> None:
+        """Count another's figures in."""
+        for each in fields(self):
+            counted = getattr(self, each.name) + getattr(other, each.name)
+            setattr(self, each.name, counted)
 
     @property
     def bad(self) -> int:

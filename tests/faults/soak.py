@@ -2,7 +2,7 @@
 
 ``python -m tests.faults.soak [--count 10000] [--kills 1000] [--seed S] [--minutes 55]``
 
-The schedules run on two processes, the kills on a third.
+The schedules run on two processes, the kills on two others.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from itertools import count
 from multiprocessing import get_context
 
 from infra.local.azurite import Azurite
@@ -43,11 +44,11 @@ def soak(seeds: Sequence[int], until: float) -> Tally:
     return tally
 
 
-def kill(count: int, seed: int, until: float) -> kills.Figures:
-    """Kill the worker ``count`` times, or until that moment on the wall clock."""
+def kill(times: int, seed: int, until: float) -> kills.Figures:
+    """Kill the worker so many times, or until that moment on the wall clock."""
     log = os.open(os.devnull, os.O_WRONLY)
     try:
-        return kills.run(count, seed, log=log, end_at=until)
+        return kills.run(times, seed, log=log, end_at=until)
     finally:
         os.close(log)
 
@@ -73,13 +74,15 @@ def main() -> None:
     began = time.time()
     until = began + asked.minutes * 60
     seeds = range(asked.seed, asked.seed + asked.count)
-    whole = Tally()
-    with ProcessPoolExecutor(PROCESSES + 1, mp_context=get_context("spawn")) as pool:
-        killing = pool.submit(kill, asked.kills, asked.seed, until)
+    whole, killed = Tally(), kills.Figures()
+    with ProcessPoolExecutor(2 * PROCESSES, mp_context=get_context("spawn")) as pool:
+        counts = [len(range(n, asked.kills, PROCESSES)) for n in range(PROCESSES)]
+        killing = pool.map(kill, counts, count(asked.seed), [until] * PROCESSES)
         shares = [seeds[n::PROCESSES] for n in range(PROCESSES)]
         for tally in pool.map(soak, shares, [until] * PROCESSES):
             whole.merge(tally)
-        killed = killing.result()
+        for figures in killing:
+            killed.merge(figures)
     minutes = (time.time() - began) / 60
     print(f"seed {asked.seed}, commit {_commit()}, ", end="")
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {minutes:.1f} minutes")

@@ -327,16 +327,18 @@ def test_a_record_without_room_does_not_double(size: int, room: int) -> None:
         assert own.items() <= hub.blobs.blob("a").metadata.items()
 
 
-# Read to its end, some of it ahead, and not yet recorded: without an MD5 nothing tells this
-# overwrite from a metadata write (README, limits).
+# Read to its end and not yet recorded: without an MD5 nothing tells this overwrite from a metadata
+# write (README, limits).
 AFTER_THE_LAST_READ = pytest.mark.xfail(strict=True, reason="known limit: no MD5, same second")
+# The same, if the rest of it has been read ahead by then.
+MAYBE_READ_AHEAD = {(3 * R, 4), (3 * R, 5)}
 
 
 @pytest.mark.parametrize(
     ("size", "steps"),
     [
         pytest.param(size, steps, marks=AFTER_THE_LAST_READ if (size, steps) in known else ())
-        for known in [{(100, 2), (3 * R, 4), (3 * R, 5), (3 * R, 6)}]
+        for known in [{(100, 2), (3 * R, 6)}]
         for size in (100, 3 * R)
         for steps in range(1, 7)
     ],
@@ -361,5 +363,8 @@ def test_an_overwrite_within_the_same_second_is_not_lost(size: int, steps: int) 
         hub.deliver("a")
         hub.finish()
         held = [each.content for each in hub.attachments(item)]
-        assert held.count(contents[1]) == 1
-        assert held.count(contents[0]) <= 1
+        if (size, steps) in MAYBE_READ_AHEAD:
+            assert held in ([contents[0]], [contents[1]])
+        else:
+            assert held.count(contents[1]) == 1
+            assert held.count(contents[0]) <= 1

@@ -4,7 +4,7 @@ import base64
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from azure.durable_functions.worker import DurableFunctionsWorker
 from durabletask.internal import orchestrator_service_pb2 as pb
+from durabletask.task import OrchestrationContext
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from shared.transfer.orchestrator import attach_blob
 from tests.faults.record_histories import FOLDER, SCENARIOS
 from tests.figures import Say
-from tests.virtual_engine import VERSION
+from tests.virtual_engine import VERSION, Activity, VirtualClock, VirtualEngine, VirtualEntities
 
 HISTORIES = sorted(FOLDER.rglob("*.json"))
 
@@ -180,6 +181,24 @@ def test_a_history_of_other_code_is_noticed() -> None:
         if event.WhichOneof("eventType") == "taskScheduled" and event.eventId > 1:
             event.taskScheduled.name = "another_activity"
     assert diverges(Kept(kept.instance_id, kept.output, events)) is not None
+
+
+def test_an_orchestrator_that_replays_to_another_end_is_noticed() -> None:
+    """The engine of these suites replays every history once, at its end."""
+    runs: list[object] = []
+
+    def fickle(ctx: OrchestrationContext, payload: dict[str, Any]) -> Generator[Any, Any, Any]:
+        runs.append(payload)
+        yield ctx.call_activity("first" if len(runs) == 1 else "second")
+        return payload
+
+    def activity(_: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    activities: dict[str, Activity] = {"first": activity, "second": activity}
+    engine = VirtualEngine(VirtualClock(), fickle, "id", {}, activities, VirtualEntities(()))
+    with pytest.raises(AssertionError, match="non-determin"):
+        engine.run()
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=_name)
