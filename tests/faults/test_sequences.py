@@ -369,6 +369,24 @@ def test_an_attachment_that_is_gone_is_not_taken_for_ours() -> None:
     assert tried.end.get("attachmentId") != "AAkAGone="
 
 
+@pytest.mark.parametrize(
+    ("size", "steps"), [(SMALL, 1), *((3 * R, steps) for steps in range(1, 5))]
+)
+def test_a_draft_that_is_deleted_midway_ends_clearly(size: int, steps: int) -> None:
+    """Every call about it is answered 404 from there on: no attempt goes on until the deadline."""
+    tried = case(size, ranges_per_activity=1)
+    for _ in range(steps):
+        tried.engine.advance()
+    began = tried.hub.clock.now
+    with tried.hub.service.lock:
+        del tried.hub.service.tenant.mailboxes.find(MAILBOX).items[tried.item]
+    tried.hub.finish()
+    assert tried.code == "ItemNotFound"
+    assert tried.metadata["attachmentstatus"] == "failed"
+    assert not tried.hub.notes.names()
+    assert tried.hub.clock.now - began < timedelta(minutes=10)
+
+
 @pytest.mark.parametrize("kind", ["range", "create"])
 def test_no_request_is_early_after_a_refusal_that_asks_for_a_rest(kind: str) -> None:
     """A 404 of the session, or the deletion of one that could not be noted, with Retry-After."""

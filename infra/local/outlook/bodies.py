@@ -16,7 +16,13 @@ from infra.local.outlook.wire import Call
 
 _EDM = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int64"}
 _OPTIONAL: dict[str, type] = {"contentType": str, "isInline": bool, "contentId": str}
-_ITEM: dict[str, type] = {"attachmentType": str, "name": str, "size": int} | _OPTIONAL
+_ITEM: dict[str, type] = {
+    "@odata.type": str,
+    "attachmentType": str,
+    "name": str,
+    "size": int,
+} | _OPTIONAL
+_ITEM_TYPE = "microsoft.graph.attachmentItem"
 _FILE: dict[str, type] = {"@odata.type": str, "name": str, "contentBytes": str} | _OPTIONAL
 
 
@@ -53,7 +59,11 @@ def read_attachment_item(body: dict[str, Any]) -> tuple[FileDescription, int]:
     item = body.get("AttachmentItem")
     if not isinstance(item, dict):
         raise bad_request("The parameter 'AttachmentItem' is missing or not an object.")
-    _check(item, _ITEM, "microsoft.graph.attachmentItem")
+    _check(item, _ITEM, _ITEM_TYPE)
+    # OData's annotation of the type, with which Office365-REST marks every object, in its own case.
+    named = item.get("@odata.type") or _ITEM_TYPE
+    if named.removeprefix("#").lower() != _ITEM_TYPE.lower():
+        raise bad_request(f"AttachmentItem is no '{named}'.")
     kind = item.get("attachmentType")
     if kind != "file":
         code = "ErrorAttachmentSessionIsSupportedOnlyForFileAttachments"

@@ -6,7 +6,7 @@ users run it, it cannot: its ranges of 5 MiB are more than Outlook takes in one.
 Patches: ``upload()`` is left out, since it reads ``nextExpectedRanges`` in one case alone, stumbles
 over a range without an end, and goes on after the last; the loop below calls its ``next_chunk``,
 which makes and sends each request, with the range in both ends. The session is made by requests,
-since msgraph-core alone has no call for it.
+since msgraph-core alone has no call for it, and JSON's reader is registered here, for it has none.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from time import perf_counter
 
 import requests
 from kiota_abstractions.authentication import AnonymousAuthenticationProvider
+from kiota_abstractions.serialization.parse_node_factory_registry import ParseNodeFactoryRegistry
+from kiota_serialization_json.json_parse_node_factory import JsonParseNodeFactory
 from msgraph_core import BaseGraphRequestAdapter
 from msgraph_core.models import LargeFileUploadSession
 from msgraph_core.tasks import LargeFileUploadTask
@@ -24,6 +26,9 @@ from msgraph_core.tasks import LargeFileUploadTask
 async def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> None:
     """Attach the file."""
     size = Path(file).stat().st_size
+    ParseNodeFactoryRegistry().CONTENT_TYPE_ASSOCIATED_FACTORIES["application/json"] = (
+        JsonParseNodeFactory()
+    )
     adapter = BaseGraphRequestAdapter(AnonymousAuthenticationProvider())
     tuned = {"max_chunk_size": 3_932_160} if way == "tuned" else {}
     began = perf_counter()

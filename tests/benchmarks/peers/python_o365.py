@@ -5,7 +5,8 @@ users run it: ranges of 3 MiB, and 200 ms from one request to the next. Tuned: r
 bytes, and no such pause.
 Patches: the protocol's ``service_url`` for the Graph root, since it knows Microsoft's alone; a
 session with the token, since it has no credential of a managed identity; the message is not
-fetched first.
+fetched first; ``AttachmentItem`` as documented, since it writes ``attachmentItem``, which Graph
+may take, but nobody has published that it does.
 """
 
 import sys
@@ -14,11 +15,16 @@ from time import perf_counter
 import requests
 from O365.connection import Connection, MSGraphProtocol
 from O365.message import Message
+from O365.utils.attachment import UploadSessionRequest
 
 
 def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> None:
     """Attach the file."""
     tuned = {"requests_delay": 0} if way == "tuned" else {}
+    described = UploadSessionRequest.to_api_data
+    UploadSessionRequest.to_api_data = lambda request: {
+        "AttachmentItem": described(request)["attachmentItem"]
+    }
     connection = Connection(("id", "secret"), **tuned)
     connection.session = requests.Session()
     connection.session.headers["Authorization"] = f"Bearer {token}"

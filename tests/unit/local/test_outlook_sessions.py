@@ -61,6 +61,16 @@ def test_session_request_must_be_well_formed(
     assert refusal(answer) == (400, code)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["microsoft.graph.attachmentItem", "#microsoft.graph.AttachmentItem", "#microsoft.graph.drive"],
+)
+def test_session_request_may_name_its_type(client: Client, message: str, name: str) -> None:
+    """OData lets any object carry its type, the right one."""
+    answer = client.create(message, size=9, **{"@odata.type": name})
+    assert answer.status_code == (201 if name.lower().endswith("attachmentitem") else 400)
+
+
 @pytest.mark.parametrize("body", ["{", "[]", "{}", '{"AttachmentItem": 1}', '{"size": 1}'])
 def test_session_request_must_be_the_right_json(client: Client, message: str, body: str) -> None:
     """A body that is not `{"AttachmentItem": {…}}` is a bad request."""
