@@ -47,6 +47,10 @@ class _Backend(InMemoryOrchestrationBackend):
         return super()._wait_for_state(instance_id, predicate, wait)
 
     def _enqueue_orchestration(self, instance_id: str) -> None:
+        # One that is being run is taken again when it is completed; put into the queue before, it
+        # would hold up all work for a tenth of a second each time that it is looked at.
+        if instance_id in self._orchestration_in_flight:
+            return
         # An activity may answer after its orchestration has ended: that wakes nobody.
         instance = self._instances.get(instance_id)
         if instance is None or not self._is_terminal_status(instance.status):
