@@ -23,8 +23,8 @@ ITEM = "item_turn"
 LEASE = timedelta(minutes=30)
 # Who does not ask again so long after being told to is dead, too, and waits no more.
 _PATIENCE = timedelta(minutes=5)
-# Who waits for a turn is woken when it is free, unless it is the first and came too late for the
-# holder to know of it; in case that message is lost, the others ask by themselves, too.
+# Who waits for a turn is woken when it is free; in case that message is lost, it asks by itself,
+# too. The first asks soon if it came too late for a holder to know that it must wake somebody.
 _FIRST_POLL_SECONDS, _POLL_SECONDS = 5.0, 60.0
 
 
@@ -83,6 +83,8 @@ def mailbox_limits(settings: Settings) -> Limits:
 class _Held(BaseModel):
     until: datetime
     size: int
+    # Whether its holder was told that others wait for it.
+    is_awaited: bool = False
 
 
 class _Waiting(BaseModel):
@@ -122,8 +124,10 @@ class Budget(BaseModel):
         ahead = [each for each in self.line if each.place < own.place]
         wait = self._wait(own, ahead, limits, now)
         if wait <= 0:
-            self.held[ask.transfer_id] = _Held(until=now + LEASE, size=ask.size)
-            return Turn(granted=True, awaited=bool(self.line), wake=self._wake(limits, now))
+            awaited = bool(self.line)
+            held = _Held(until=now + LEASE, size=ask.size, is_awaited=awaited)
+            self.held[ask.transfer_id] = held
+            return Turn(granted=True, awaited=awaited, wake=self._wake(limits, now))
         own.asks_at = now + timedelta(seconds=wait)
         self.line = sorted([*self.line, own], key=lambda each: each.place)
         return Turn(wait_seconds=wait, wake=self._wake(limits, now))
@@ -159,7 +163,9 @@ class Budget(BaseModel):
         for place, each in enumerate(self.line):
             wait = self._wait(each, self.line[:place], limits, now)
             asks_at = now + timedelta(seconds=wait)
-            if asks_at < each.asks_at:
+            # Who would only ask by itself sooner than it was to is not worth the steps.
+            only_polls = wait >= _POLL_SECONDS and self._is_full(place, limits)
+            if asks_at < each.asks_at and not only_polls:
                 each.asks_at = asks_at
                 woken.append(each.transfer_id)
             if wait:
@@ -170,15 +176,30 @@ class Budget(BaseModel):
         """Seconds until it is worth asking again; 0 when the turn is free."""
         if self.closed_until:
             return (self.closed_until - now).total_seconds()
-        if len(self.held) + len(ahead) >= limits.at_once:
-            rounds = 1 + len(ahead) // limits.at_once
-            poll = _POLL_SECONDS * rounds if ahead else _FIRST_POLL_SECONDS
-            return min(poll, LEASE.total_seconds())
+        if self._is_full(len(ahead), limits):
+            return self._poll(len(ahead), limits)
         if limits.window_bytes is None or not own.size:
             return 0.0
+        return self._wait_for_room(own.size, limits.window_bytes, ahead, limits, now)
+
+    def _is_full(self, ahead: int, limits: Limits) -> bool:
+        """Whether no turn is left for who has so many others ahead."""
+        return len(self.held) + ahead >= limits.at_once
+
+    def _poll(self, ahead: int, limits: Limits) -> float:
+        """Seconds until who has so many ahead asks by itself."""
+        if not ahead and not all(each.is_awaited for each in self.held.values()):
+            return _FIRST_POLL_SECONDS
+        rounds = 1 + ahead // limits.at_once
+        return min(_POLL_SECONDS * rounds, LEASE.total_seconds())
+
+    def _wait_for_room(
+        self, size: int, most: int, ahead: list[_Waiting], limits: Limits, now: datetime
+    ) -> float:
+        """Seconds until so many bytes fit into the window; 0 when they do now."""
         before = sum(each.size for each in ahead)
         before += sum(each.size for each in self.held.values())
-        over = before + sum(each.size for each in self.spent) + own.size - limits.window_bytes
+        over = before + sum(each.size for each in self.spent) + size - most
         # More than the window ever holds goes when it is empty.
         if over <= 0 or not (before or self.spent):
             return 0.0

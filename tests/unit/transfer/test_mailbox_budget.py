@@ -91,6 +91,37 @@ def test_who_waits_is_woken_when_its_turn_is_free() -> None:
     assert ask(budget, "first", came=1).granted
 
 
+def test_nobody_is_woken_only_to_wait_again() -> None:
+    """Those who have their turns know that somebody waits, and will wake the first in line."""
+    budget = Budget()
+    for name in ("a", "b"):
+        ask(budget, name)
+    for place, name in enumerate(("first", "second", "third")):
+        assert not ask(budget, name, came=place + 1).granted
+    for name in ("a", "b"):
+        assert ask(budget, name, at=1).awaited
+    assert give_back(budget, "a", at=2) == ("first",)
+    turn = ask(budget, "first", came=1, at=2)
+    assert turn.granted
+    assert turn.awaited
+    assert not turn.wake
+    assert give_back(budget, "b", at=3) == ("second",)
+
+
+def test_the_first_in_line_asks_soon_if_a_holder_does_not_know_of_it() -> None:
+    """Who got its turn when nobody waited wakes nobody at its end."""
+    budget = Budget()
+    for name in ("a", "b"):
+        ask(budget, name)
+    for place, name in enumerate(("first", "second")):
+        assert not ask(budget, name, came=place + 1).granted
+    assert ask(budget, "a", at=1).awaited
+    assert give_back(budget, "a", at=2) == ("first",)
+    turn = ask(budget, "first", came=1, at=2)
+    assert turn.wake == ("second",)
+    assert ask(budget, "second", came=2, at=2).wait_seconds == 5
+
+
 def test_the_next_in_line_learns_how_long_its_bytes_must_wait() -> None:
     """Once it is the first that waits, not only when it was told to ask again."""
     budget = Budget()
