@@ -4,6 +4,7 @@ They read a local file, and we a blob. Each is installed by this benchmark alone
 what had to be patched to run it is written in its driver. Creating the session counts for all.
 """
 
+import hashlib
 import secrets
 import subprocess
 import sys
@@ -46,6 +47,8 @@ def run() -> Report:
         file.write_bytes(secrets.token_bytes(SIZE))
         blob = engine.put(SIZE)
         peer = partial(_peer, far, file)
+        for driver, way in _UNABLE:
+            _check_unable(far, file, pythons[driver], driver, way)
         measures: dict[str, Measure] = {}
         for name, (seconds, rate) in LATENCY.items():
             measures[f"{name}: engine"] = far.taking(seconds, rate, partial(engine.attach, blob))
@@ -71,18 +74,32 @@ def _installed(packages: str, driver: str) -> Path:
 
 def _peer(far: FarSide, file: Path, python: Path, driver: str, way: str) -> float:
     """Seconds that a peer takes, by its own clock, for a file that is there afterwards."""
+    done, attached = _attached_by(far, file, python, driver, way)
+    assert done.returncode == 0, f"{driver} ({way}): {done.stderr[-2000:]}"
+    with file.open("rb") as content:
+        sent = hashlib.file_digest(content, "sha256").hexdigest()
+    assert attached == [sent], f"{driver} ({way}) attached something else"
+    return float(done.stdout.splitlines()[-1])
+
+
+def _check_unable(far: FarSide, file: Path, python: Path, driver: str, way: str) -> None:
+    """See that a peer gets nothing through, so that there are no seconds to tell."""
+    done, attached = _attached_by(far, file, python, driver, way)
+    assert done.returncode != 0, f"{driver} ({way}) was to be refused"
+    assert "413" in done.stderr, done.stderr[-2000:]
+    assert not attached
+
+
+def _attached_by(
+    far: FarSide, file: Path, python: Path, driver: str, way: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """A peer's run over, and the digests of what its item then holds."""
     item = far.add_item()
     # Without the drivers' folder in its path: one of them is named as the package it needs.
-    command = [python, "-P", _DRIVERS / f"{driver}.py", far.url]
-    done = subprocess.run(
-        [*command, _token(far), MAILBOX, item, file, way],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{driver} ({way}): {done.stderr[-2000:]}"
-    assert len(far.take_away(item)) == 1, f"{driver} ({way}) attached nothing"
-    return float(done.stdout.splitlines()[-1])
+    command: list[str | Path] = [python, "-P", _DRIVERS / f"{driver}.py", far.url]
+    command += [_token(far), MAILBOX, item, file, way]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done, far.take_away(item)
 
 
 def _token(far: FarSide) -> str:

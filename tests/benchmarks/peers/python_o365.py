@@ -32,8 +32,8 @@ def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> 
     protocol.service_url = f"{url}/v1.0/"
     message = Message(con=connection, protocol=protocol, main_resource=f"users/{mailbox}")
     message.object_id = item
-    message.attachments.add(file)
     began = perf_counter()
+    message.attachments.add(file)
     size = 3_932_160 if way == "tuned" else None
     sent = message.attachments._update_attachments_to_cloud(chunk_size=size)
     print(perf_counter() - began)

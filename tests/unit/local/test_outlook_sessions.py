@@ -67,7 +67,8 @@ def test_session_request_must_be_well_formed(
 )
 def test_session_request_may_name_its_type(client: Client, message: str, name: str) -> None:
     """OData lets any object carry its type, the right one."""
-    answer = client.create(message, size=9, **{"@odata.type": name})
+    properties: dict[str, Any] = {"@odata.type": name}
+    answer = client.create(message, size=9, **properties)
     assert answer.status_code == (201 if name.lower().endswith("attachmentitem") else 400)
 
 
