@@ -2,11 +2,10 @@
 
 The SDK's worker runs the orchestrator by its history; this module keeps that, runs the activities
 and lets timers fire by moving the clock. The Functions host has everything replayed at every step:
-here it is once, at the end, since the time of long transfers goes there.
+here it is at the end, since the time of long transfers would go there.
 """
 
 import base64
-import copy
 import json
 import threading
 from collections import deque
@@ -28,6 +27,7 @@ _HOST_JSON = json.loads((Path(__file__).parents[1] / "host.json").read_text())
 # The version that the Functions host gives to every instance that is started.
 VERSION: str = _HOST_JSON["extensions"]["durableTask"]["defaultVersion"]
 
+_Events = list[pb.HistoryEvent]
 Activity = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -83,7 +83,8 @@ def _text(value: str) -> Any:
 class _Orchestrator:
     """One run of an orchestrator, kept from turn to turn.
 
-    It is given the events that a replay gives it, each of them once.
+    It is given the events that a replay gives it, each of them once; at its end everything is
+    replayed by another run of it, turn by turn, and by the SDK in one go.
     """
 
     def __init__(self, function: Any, instance_id: str) -> None:
@@ -99,11 +100,18 @@ class _Orchestrator:
         self._executor = _OrchestrationExecutor(worker._registry, **parts)
         self._executor._orchestration_name = function.__name__
         self._taken = 0
+        # Where the new events of a turn begin and end, and what it did.
+        self._turns: list[tuple[int, int, pb.OrchestratorResponse]] = []
 
-    def turn(
-        self, past: list[pb.HistoryEvent], new: list[pb.HistoryEvent]
-    ) -> pb.OrchestratorResponse:
+    def turn(self, past: _Events, new: _Events) -> pb.OrchestratorResponse:
         """What it does after these events, of which it knows the first ones."""
+        response = self._respond(past, new)
+        self._turns.append((len(past), self._taken, response))
+        if self._context._is_complete:
+            self._check([*past, *new])
+        return response
+
+    def _respond(self, past: _Events, new: _Events) -> pb.OrchestratorResponse:
         context = self._context
         try:
             with suppress_span_emission():
@@ -117,40 +125,38 @@ class _Orchestrator:
         )
         if (status := context._encoded_custom_status) is not None:
             response.customStatus.value = status
-        if context._is_complete:
-            self._check(past, new, response)
         return response
 
-    def _process(self, events: list[pb.HistoryEvent], *, is_replaying: bool) -> None:
+    def _process(self, events: _Events, *, is_replaying: bool) -> None:
         self._context._is_replaying = is_replaying
         for event in events:
             self._executor.process_event(self._context, event)
 
-    def _check(
-        self,
-        past: list[pb.HistoryEvent],
-        new: list[pb.HistoryEvent],
-        response: pb.OrchestratorResponse,
-    ) -> None:
-        """See that a replay of the whole history comes to the same end."""
+    def _check(self, history: _Events) -> None:
+        """See that replays do what was done."""
+        again = _Orchestrator(self._function, self._instance_id)
+        for begin, end, response in self._turns:
+            replayed = again._respond(history[:begin], history[begin:end])
+            assert _deeds(replayed) == _deeds(response), f"a replay does something else: {replayed}"
         request = pb.OrchestratorRequest(
-            instanceId=self._instance_id, pastEvents=past, newEvents=new
+            instanceId=self._instance_id, pastEvents=history[:begin], newEvents=history[begin:]
         )
         answer = DurableFunctionsWorker().execute_orchestration_request(
             self._function, base64.b64encode(request.SerializeToString()).decode()
         )
         replayed = pb.OrchestratorResponse.FromString(base64.b64decode(answer))
-        assert _without_traces(replayed.actions) == _without_traces(response.actions), replayed
-        assert replayed.customStatus == response.customStatus, replayed
+        assert _deeds(replayed) == _deeds(response), f"a replay ends otherwise: {replayed}"
 
 
-def _without_traces(actions: Iterable[pb.OrchestratorAction]) -> list[pb.OrchestratorAction]:
-    """The actions; where an orchestrator's own exception came from differs by who ran it."""
-    copies = [copy.deepcopy(action) for action in actions]
-    for action in copies:
+def _deeds(response: pb.OrchestratorResponse) -> pb.OrchestratorResponse:
+    """What counts in it; where an orchestrator's own exception came from differs by who ran it."""
+    deeds = pb.OrchestratorResponse(actions=response.actions)
+    if response.HasField("customStatus"):
+        deeds.customStatus.value = response.customStatus.value
+    for action in deeds.actions:
         if action.completeOrchestration.HasField("failureDetails"):
             action.completeOrchestration.failureDetails.ClearField("stackTrace")
-    return copies
+    return deeds
 
 
 @dataclass

@@ -19,7 +19,8 @@ class KeptSlices:
     """Slices read ahead by transfer, at most two each: an activity's first range need not wait.
 
     Only a help: the next activity may run in another worker, which reads its slices itself.
-    Holds at most 16 x 2 x RANGE_BYTES beside what running activities do.
+    Holds at most 16 x 2 x RANGE_BYTES beside what running activities do, until the next upload
+    in this worker, however late that is.
     """
 
     def __init__(self) -> None:
@@ -51,7 +52,8 @@ class KeptSlices:
         with self._lock:
             over = self._pop_outdated()
             _, slices = self._kept.pop(job.transfer_id, (0.0, None))
-        if slices is not None and slices.etag != job.etag:
+        # Storage may have come back since a slice could not be read.
+        if slices is not None and (slices.etag != job.etag or slices.has_failed):
             over.append(slices)
             slices = None
         _close(over)
@@ -77,4 +79,5 @@ class KeptSlices:
 
 def _close(several: list[PinnedSlices]) -> None:
     for slices in several:
-        slices.close()
+        # Another transfer's read may hang, and this one does not wait for it.
+        slices.close(wait=False)

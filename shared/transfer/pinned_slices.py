@@ -62,9 +62,15 @@ class PinnedSlices:
         """Whether a slice has been read, or is being read, that nobody has asked for."""
         return bool(self._ahead)
 
-    def close(self) -> None:
-        """Read no more."""
-        self._reader.shutdown(wait=True, cancel_futures=True)
+    @property
+    def has_failed(self) -> bool:
+        """Whether a slice could not be read ahead."""
+        done = [content for _, content in self._ahead if content.done()]
+        return any(content.exception() for content in done)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Read no more; ``wait`` for what is being read."""
+        self._reader.shutdown(wait=wait, cancel_futures=True)
         self._ahead.clear()
 
     def read(self, part: ByteRange) -> bytes:

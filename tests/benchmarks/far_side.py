@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from datetime import datetime
 from multiprocessing import get_context
 from multiprocessing.managers import BaseManager
 from types import TracebackType
@@ -51,7 +52,7 @@ class FarSide:
         return {"IDENTITY_ENDPOINT": endpoint, "IDENTITY_HEADER": header}
 
     def behave(self, *, range_seconds: float = 0, bytes_per_second: float = float("inf")) -> None:
-        """Let each range take so long."""
+        """Let each range take so long once its bytes are there, and these come in so fast."""
         self._served.behave(range_seconds, bytes_per_second)
 
     def taking(self, seconds: float, rate: float, work: Measure) -> Measure:
@@ -74,6 +75,10 @@ class FarSide:
     def take_away(self, item: str, mailbox: str = MAILBOX) -> list[str]:
         """SHA-256 of each of the item's attachments; the item is deleted with all its bytes."""
         return list(self._served.take_away(mailbox, item))
+
+    def uploads_at_once(self) -> int:
+        """Most uploads under way together, from first range to last, since requests were asked."""
+        return int(self._served.uploads_at_once())
 
     def requests(self) -> Counter[str]:
         """Requests since this was last asked, by kind; those that were refused as ``refused``."""
@@ -109,6 +114,16 @@ class _Served:
         digests = [each.sha256 for each in self._emulator.attachments(mailbox, item)]
         self._emulator.remove_item(mailbox, item)
         return digests
+
+    def uploads_at_once(self) -> int:
+        times: dict[str, list[datetime]] = {}
+        for each in self._emulator.requests:
+            if each.range is not None:
+                times.setdefault(str(each.item), []).append(each.at)
+        return max(
+            sum(min(other) <= min(own) <= max(other) for other in times.values())
+            for own in times.values()
+        )
 
     def requests(self) -> dict[str, int]:
         seen = Counter[str](each.kind for each in self._emulator.requests)

@@ -3,7 +3,6 @@
 Idle is what is resident once a first transfer has loaded what any transfer needs.
 """
 
-import gc
 import re
 import secrets
 from contextlib import ExitStack
@@ -31,7 +30,7 @@ def run() -> Report:
         for number in range(8):
             far.add_mailbox(f"memory-{number}@contoso.com")
         stack = running.enter_context(Stack(graph_url=far.url, settings=NO_WINDOW))
-        _transfer(stack, far, 4 * MIB, 8)
+        _transfer(stack, far, 4 * MIB, 1)
         idle = _resident(stack.info.worker_pid, "VmRSS")
         for _ in range(ROUNDS):
             for load in LOADS:
@@ -50,7 +49,8 @@ def _resident(pid: int, which: str) -> float:
 
 def _transfer(stack: Stack, far: FarSide, size: int, at_once: int) -> None:
     # Slowly enough for several to be under way together, though they are dropped one by one.
-    far.behave(range_seconds=0.5 if at_once > 1 else 0.05)
+    far.behave(range_seconds=2 if at_once > 1 else 0.05)
+    far.requests()
     mailboxes = [f"memory-{number}@contoso.com" for number in range(at_once)]
     items = {mailbox: far.add_item(mailbox) for mailbox in mailboxes}
     dropped = [
@@ -59,9 +59,9 @@ def _transfer(stack: Stack, far: FarSide, size: int, at_once: int) -> None:
     ]
     ends = follow(stack.info, dropped, Console(quiet=True))
     assert {end.state for end in ends} == {"attached"}, ends
+    assert far.uploads_at_once() == at_once
     for mailbox, item in items.items():
         far.take_away(item, mailbox)
-    gc.collect()
 
 
 def _report(idle: float, peaks: dict[tuple[int, int], list[float]]) -> Report:

@@ -1,7 +1,8 @@
 """(f) 12 files of 40 MB to one mailbox, against the ideal schedule of Outlook's window.
 
 On a virtual clock that moves only while everybody waits, so that nothing but the budget takes
-time; the emulator, at its own limits, is the referee.
+time: neither do PUTs, and there is one at a time. The emulator, at its own limits, is the referee.
+How many go at once is another test's (``tests/faults/test_turns.py``).
 """
 
 from math import ceil

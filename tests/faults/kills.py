@@ -199,7 +199,7 @@ class Killer:
         self.figures.killed += 1
         self.figures.by_point[str(point)] += 1
         for transfer in self._transfers[self._judged :]:
-            transfer.kills += 1
+            transfer.kills += self._recorded(transfer) is None
         self._stack.outlook.faults.clear()
         self._gate.open()
         until(lambda: self._stack.info.worker_pid != worker or None, "another worker")
@@ -250,13 +250,7 @@ class Killer:
     def _judge(self, transfer: Transfer) -> None:
         figures = self.figures
         figures.transfers += 1
-        blob = self._container.get_blob_client(transfer.blob)
-
-        def recorded() -> dict[str, str] | None:
-            metadata = blob.get_blob_properties().metadata
-            return dict(metadata) if "attachmentstatus" in metadata else None
-
-        record = until(recorded, f"the record of {transfer.blob}")
+        record = until(lambda: self._recorded(transfer), f"the record of {transfer.blob}")
         held = self._stack.outlook.attachments(transfer.mailbox, transfer.item)
         figures.lost += not held
         figures.doubled += len(held) > 1
@@ -266,6 +260,11 @@ class Killer:
         again = self._ranges_again(transfer)
         figures.again += again
         figures.over += again > RANGES_PER_ACTIVITY * transfer.kills
+
+    def _recorded(self, transfer: Transfer) -> dict[str, str] | None:
+        """The blob's metadata, if the transfer has left its record in it."""
+        metadata = self._container.get_blob_client(transfer.blob).get_blob_properties().metadata
+        return dict(metadata) if "attachmentstatus" in metadata else None
 
     def _ranges_again(self, transfer: Transfer) -> int:
         sent: defaultdict[int, int] = defaultdict(int)
@@ -280,7 +279,8 @@ def run(
 ) -> Figures:
     """Kill ``count`` times, every point as often as the others, and judge every transfer.
 
-    ``end_at``: the moment, on the wall clock, after which no other batch is begun.
+    ``end_at``: the moment, on the wall clock, after which no other batch is begun. Nor is one
+    begun after something that never happened.
     """
     order: list[Point] = []
     draw = random.Random(seed)
@@ -289,12 +289,16 @@ def run(
         draw.shuffle(points)
         order += points
     with Killer(seed, log) as killer:
-        for number, point in enumerate(order[:count], 1):
-            killer.kill_at(point)
-            if number % batch == 0 or number == count:
-                killer.settle()
-                if time.time() > end_at:
-                    break
+        try:
+            for number, point in enumerate(order[:count], 1):
+                killer.kill_at(point)
+                if number % batch == 0 or number == count:
+                    killer.settle()
+                    if time.time() > end_at:
+                        break
+        except TimeoutError as error:
+            # Fewer kills than asked for: what came of the others is worth telling all the same.
+            print(f"The kills end here, {error} (seed {seed})", file=sys.stderr)
         return killer.figures
 
 

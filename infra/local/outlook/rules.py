@@ -25,8 +25,8 @@ class Rules:
     `commit_visible_after`: seconds until a committed attachment shows in answers.
     `page_size`: attachments in one page of a listing.
     `upload_sessions`: false in a national cloud without `createUploadSession`.
-    `range_seconds`, `bytes_per_second`: how long a range takes at least, and how fast its bytes
-    come in; by the wall clock, whatever clock the service has.
+    `range_seconds`, `bytes_per_second`: how long a range takes once its bytes are there, and how
+    fast they come in at most; by the wall clock, whatever clock the service has.
     """
 
     minimum_session_bytes: int = 3_145_728
@@ -50,6 +50,6 @@ class Rules:
     range_seconds: float = 0
     bytes_per_second: float = math.inf
 
-    def seconds_for(self, size: int) -> float:
-        """How long a range of so many bytes takes, from its arrival to its answer."""
-        return self.range_seconds + size / self.bytes_per_second
+    def answer_due(self, size: int, *, arrived: float, whole: float) -> float:
+        """When a range of so many bytes is answered that was there, as a whole, at ``whole``."""
+        return max(whole, arrived + size / self.bytes_per_second) + self.range_seconds

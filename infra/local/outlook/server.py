@@ -54,8 +54,10 @@ class Server:
     async def _take_time(self, visit: Visit, size: int, arrived: float) -> None:
         """Let a range take the time that the rules say; everybody else is served meanwhile."""
         if visit.record.kind in {"range", "last_range"}:
-            due = arrived + self._service.tenant.rules.seconds_for(size)
-            if (left := due - asyncio.get_running_loop().time()) > 0:
+            now = asyncio.get_running_loop().time()
+            rules = self._service.tenant.rules
+            due = rules.answer_due(size, arrived=arrived, whole=now)
+            if (left := due - now) > 0:
                 await _at_most(left, self.stopping.wait())
 
     async def _end(
