@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from tests.benchmarks import crowd, engine, memory, peer_clients, whole_path, window
-from tests.benchmarks.measuring import LATEST, Report, keep
+from tests.benchmarks.measuring import LATEST, Report, keep, machine
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "a": engine.run,
@@ -30,9 +30,10 @@ def main(letters: list[str]) -> int:
         return 2
     missed = []
     for letter in letters or BENCHMARKS:
+        before = machine()
         report = BENCHMARKS[letter]()
         report.show(console)
-        keep({letter: report})
+        keep(letter, report, before)
         missed += [f"({letter}) {target}" for target in report.targets if not target.is_met]
     console.print(f"Kept in {LATEST}", soft_wrap=True)
     for line in missed:

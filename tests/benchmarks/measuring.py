@@ -97,18 +97,17 @@ def median_ratio(samples: Sequence[float], bounds: Sequence[float]) -> float:
     return median(a / b for a, b in zip(samples, bounds, strict=True))
 
 
-def keep(reports: Mapping[str, Report]) -> None:
-    """Put the reports in place of their predecessors in the file of the latest results."""
+def keep(letter: str, report: Report, measured_on: Mapping[str, object]) -> None:
+    """Put a report in place of its predecessor in the file of the latest results."""
     kept = json.loads(LATEST.read_text()) if LATEST.exists() else {}
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    for letter, report in reports.items():
-        kept[letter] = {"measured_at": now, "machine": machine(), **asdict(report)}
+    kept[letter] = {"measured_at": now, "machine": dict(measured_on), **asdict(report)}
     LATEST.parent.mkdir(exist_ok=True)
     LATEST.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """What figures are measured on, and how busy it is now."""
     revision = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
