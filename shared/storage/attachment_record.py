@@ -63,10 +63,12 @@ class AttachmentRecord:
         An overwrite clears the metadata, but a copy carries it along, so presence is no proof.
         ``item`` is the one now named, in case the record had no room to name its own.
         """
-        about = {fingerprint(container, blob, name) for name in (self.item, item)}
-        return bool(self.status) and (
-            self.transfer_id[:FINGERPRINT_DIGITS] in about or not about.isdisjoint(self.sources)
-        )
+        about = [fingerprint(container, blob, name) for name in (self.item, item)]
+        return bool(self.status) and any(map(self.knows, about))
+
+    def knows(self, own: str) -> bool:
+        """Whether it names the content and item that have this fingerprint."""
+        return own in (self.transfer_id[:FINGERPRINT_DIGITS], *self.sources)
 
     def proves_attached(self, container: str, blob: SourceBlob, item: str) -> bool:
         """Whether it says that this very content was attached to this very item."""

@@ -1,7 +1,6 @@
 """Writing a blob's record: conditional on the ETag, read and merged again when it has changed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
 from shared.outlook.answers import Answer, Lost
@@ -16,16 +15,10 @@ _WRITES_AT_MOST = 5
 type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The blob as it was, and the record it has now: as much of it as there was room for."""
-
-    blob: SourceBlob
-    record: AttachmentRecord
-
-
-def write_record(source: BlobSource, name: str, change: Change) -> Written | None:
+def write_record(source: BlobSource, name: str, change: Change) -> AttachmentRecord | None:
     """Put the record that ``change`` makes of the present one in its place; None if it makes none.
+
+    It is given back as it stands there now: as much of it as there was room for.
 
     Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` when the blob can have no such record,
     and :class:`StorageUnavailable`.
@@ -48,7 +41,7 @@ def write_record(source: BlobSource, name: str, change: Change) -> Written | Non
             if row.action is Action.GIVE_UP and not isinstance(error, BlobDeleted):
                 raise UnsupportedBlob(f"Its record cannot be written: {error}") from None
             raise
-        return Written(blob, read_record(metadata))
+        return read_record(metadata)
     raise StorageUnavailable(f"The metadata of {name} changes all the time.")
 
 

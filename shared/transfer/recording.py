@@ -61,16 +61,19 @@ class Recorder:
             self.sessions.put(transfer_id, replace(notes, upload_url=None))
 
     def _write(self, work: RecordAttachment) -> bool:
-        """Write the record if it is due; whether a duplicate will recognise it."""
+        """Write the record if it is due; whether a duplicate will recognise what was attached."""
+        own: tuple[str, ...] = ()
 
         def change(blob: SourceBlob, earlier: AttachmentRecord) -> AttachmentRecord | None:
-            due = self._is_due(work, blob, earlier)
-            return self._merged(work, blob, earlier) if due else None
+            nonlocal own
+            if not self._is_due(work, blob, earlier):
+                return None
+            own = self._own(work, blob) if work.record == "attached" else ()
+            return self._merged(work, own, earlier)
 
         written = write_record(self.source, work.status.blob, change)
-        return written is None or written.record.is_about(
-            self.source.container, written.blob, work.item
-        )
+        # By the first of them: the blob's present fingerprint, if it has the content still.
+        return written is None or all(map(written.knows, own[:1]))
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
         if not may_be_of(work.transfer_id, self.source, blob, work.item, work.content):
@@ -91,10 +94,9 @@ class Recorder:
         return not (claimed or earlier.proves_attached(container, blob, work.item))
 
     def _merged(
-        self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord
+        self, work: RecordAttachment, own: tuple[str, ...], earlier: AttachmentRecord
     ) -> AttachmentRecord:
         attached = work.record == "attached"
-        own = self._own(work, blob) if attached else ()
         sources = tuple(source for source in earlier.sources if source not in own)
         error = work.status.error
         return AttachmentRecord(

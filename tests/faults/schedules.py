@@ -99,7 +99,11 @@ class Schedule:
         grows = self.seed % 2 or not self.size
         grows = grows or not (self.has_md5 or self.overwrite_moves_creation)
         size = self.size + version if grows else self.size
-        return random.Random(f"{self.seed} content {version}").randbytes(size)
+        content = random.Random(f"{self.seed} content {version}").randbytes(size)
+        if version and self.size:
+            # Another one even where it is a single byte.
+            content = bytes([(self.content(0)[0] + version) % 256]) + content[1:]
+        return content
 
     def __str__(self) -> str:
         lines = [f"{each.name}: {getattr(self, each.name)}" for each in fields(self)]

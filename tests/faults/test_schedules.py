@@ -57,6 +57,13 @@ def test_a_schedule_that_once_did_harm_does_none(bench: Bench, seed: int) -> Non
     assert not outcome.findings, str(outcome)
 
 
+def test_what_overwrites_a_single_byte_is_another() -> None:
+    """By chance it once was the same, and no content of its own."""
+    schedule = draw(1_008_028)
+    assert schedule.size == 1
+    assert len({schedule.content(version) for version in range(3)}) == 3
+
+
 @pytest.mark.parametrize("seed", [2, 30, 164])
 def test_a_seed_gives_the_same_run_again(bench: Bench, seed: int) -> None:
     """The same requests at the same times, met by the same faults; the same end."""

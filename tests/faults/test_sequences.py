@@ -275,6 +275,21 @@ def test_a_cleanup_that_fails_does_not_hide_why_it_failed() -> None:
     assert not tried.hub.notes.names()
 
 
+def test_overwritten_within_the_second_before_its_record_leaves_no_notes() -> None:
+    """Other bytes of the same size, without MD5, after the last range: nothing of it is left."""
+    tried = case(LARGE, md5=True)
+    tried.to("record_attachment")
+    address = {"mailbox": MAILBOX, "messageid": tried.item}
+    tried.hub.blobs.put("a", bytes(LARGE), None, address)
+    tried.hub.finish()
+    assert tried.end["state"] == "attached"
+    assert not tried.hub.notes.names()
+    tried.hub.deliver("a")
+    tried.hub.finish()
+    held = [each.content for each in tried.hub.attachments(tried.item)]
+    assert held == [content_of(LARGE), bytes(LARGE)]
+
+
 def test_a_turn_that_cannot_be_given_back_does_not_unmake_the_end() -> None:
     """The entity fails, and another transfer waits for the turn: attached is attached."""
     tried = case(LARGE, ranges_per_activity=1)
