@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from tests.benchmarks import crowd, engine, memory, peer_clients, whole_path, window
-from tests.benchmarks.measuring import LATEST, Report, keep, machine
+from tests.benchmarks.measuring import LATEST, Report, keep, machine, revision
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "a": engine.run,
@@ -29,8 +29,10 @@ def main(letters: list[str]) -> int:
         console.print(f"There is no benchmark {', '.join(sorted(unknown))}: say a to f.")
         return 2
     missed = []
+    # Before the first result is kept, which changes the working tree.
+    measured = revision()
     for letter in letters or BENCHMARKS:
-        before = machine()
+        before = {"revision": measured, **machine()}
         report = BENCHMARKS[letter]()
         report.show(console)
         keep(letter, report, before)

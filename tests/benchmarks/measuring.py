@@ -106,14 +106,15 @@ def keep(letter: str, report: Report, measured_on: Mapping[str, object]) -> None
     LATEST.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
+def revision() -> str:
+    """The commit that is checked out, and whether anything differs from it."""
+    command = ["git", "describe", "--always", "--dirty"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    return said.stdout.strip()
+
+
 def machine() -> dict[str, object]:
     """What figures are measured on, and how busy it is now."""
-    revision = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "cores": os.cpu_count(),
         "processor": _processor(),
@@ -121,7 +122,6 @@ def machine() -> dict[str, object]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "load_average": [round(each, 1) for each in os.getloadavg()],
-        "revision": revision.stdout.strip(),
         **{part: version(part) for part in _PARTS},
     }
 
