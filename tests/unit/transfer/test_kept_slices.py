@@ -1,11 +1,14 @@
 """Slices read ahead: how many at most, for whom, and for how long they are kept."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import cast
 
 import pytest
 
+from shared.errors import StorageUnavailable
 from shared.outlook.byte_ranges import ByteRange
 from shared.storage.blob_source import BlobSource
 from shared.transfer import kept_slices
@@ -73,6 +76,57 @@ def test_the_next_activity_gets_what_was_read_ahead() -> None:
             slices.read(part)
             slices.read_ahead(iter(PARTS[place + 1 :]))
     assert source.asked == [part.start for part in PARTS]
+
+
+class FailingSource(CountingSource):
+    """Has no slices while it is away."""
+
+    away = False
+
+    def read(self, name: str, etag: str, start: int, length: int) -> bytes:
+        content = super().read(name, etag, start, length)
+        if self.away:
+            raise StorageUnavailable("away")
+        return content
+
+
+def test_what_could_not_be_read_ahead_is_read_again() -> None:
+    """Storage was away while nobody needed it: the next activity does not hear of it."""
+    source, kept = FailingSource(), KeptSlices()
+    with slices_of(kept, source, job()) as slices:
+        slices.read(PARTS[0])
+        source.away = True
+        slices.read_ahead(iter(PARTS[1:]))
+        wait([content for _, content in slices._ahead])
+    source.away = False
+    with slices_of(kept, source, job()) as slices:
+        assert slices.read(PARTS[1]) == bytes([10]) * 10
+
+
+class HangingSource(CountingSource):
+    """Does not come back with a slice of the first content, but for the first of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.came_back = threading.Event(), False
+
+    def read(self, name: str, etag: str, start: int, length: int) -> bytes:
+        if etag == "1" and start:
+            self.gate.wait(10)
+            self.came_back = True
+        return super().read(name, etag, start, length)
+
+
+def test_a_read_that_hangs_holds_up_nobody_else() -> None:
+    """What was being read ahead of content that counts no more is not waited for."""
+    source, kept = HangingSource(), KeptSlices()
+    with slices_of(kept, source, job()) as slices:
+        slices.read(PARTS[0])
+        slices.read_ahead(iter(PARTS[1:]))
+    with slices_of(kept, source, job(etag="2")) as slices:
+        assert slices.read(PARTS[1]) == bytes([10]) * 10
+    assert not source.came_back
+    source.gate.set()
 
 
 def test_slices_of_another_offset_are_read_anew() -> None:
