@@ -12,22 +12,22 @@ from shared.storage.accounts import blob_service
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
 from shared.storage.upload_grants import UploadGrants
-from shared.transfer.activities import Attacher
-from shared.transfer.announcing import Announcer
-from shared.transfer.attachments import Attachments
+from shared.transfer.activities.announce_end import Announcer
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.activities.record_attachment import Recorder
+from shared.transfer.activities.telemetry import name_transfers_in_the_log
 from shared.transfer.functions import transfer_functions
-from shared.transfer.inspection import Inspector
-from shared.transfer.mailbox_budget import utc_now
-from shared.transfer.readiness import Readiness
-from shared.transfer.recording import Recorder
-from shared.transfer.starting import Starter
-from shared.transfer.telemetry import name_transfers_in_the_log
-from shared.transfer.uploads import Uploads
+from shared.transfer.service.attachments import Attachments
+from shared.transfer.service.readiness import Readiness
+from shared.transfer.service.start import Starter
+from shared.transfer.service.upload_link import Uploads
+from shared.transfer.workflow.mailbox_budget import utc_now
 from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
-from shared.triggers.history import history_functions
-from shared.triggers.http import TransferApi, http_functions
-from shared.triggers.monitor_page import MonitorPage
+from shared.triggers.http.monitor_page import MonitorPage
+from shared.triggers.http.routes import TransferApi, http_functions
+from shared.triggers.timer import history_functions
 
 # Both log request URLs, urllib3 even in its warnings, and an upload URL is a credential.
 logging.getLogger("azure").setLevel(logging.WARNING)

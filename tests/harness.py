@@ -25,15 +25,15 @@ from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
-from shared.transfer.activities import Attacher
-from shared.transfer.announcing import Announcer
+from shared.transfer.activities.announce_end import Announcer
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
-from shared.transfer.inspection import Inspector
-from shared.transfer.mailbox_budget import turn_entities
-from shared.transfer.orchestrator import attach_blob
 from shared.transfer.payloads import TransferStatus
-from shared.transfer.recording import Recorder
-from shared.transfer.starting import Starter
+from shared.transfer.service.start import Starter
+from shared.transfer.workflow.mailbox_budget import turn_entities
+from shared.transfer.workflow.orchestrator import attach_blob
 from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
 
 MAILBOX = "reports@contoso.com"

@@ -20,8 +20,8 @@ from infra.local.stack import StackInfo
 from shared.errors import TransferError
 from shared.storage.blob_source import BlobSource
 from shared.transfer.addressing import decode, read_address
-from shared.transfer.instance_id import instance_id
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.transfer_id import instance_id
 
 _POLL_SECONDS = 0.1
 _FOUND_WITHIN_SECONDS = 30.0

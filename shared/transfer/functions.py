@@ -4,15 +4,12 @@ from collections.abc import Callable
 
 import azure.durable_functions as df
 
-from shared.transfer.activities import Attacher
-from shared.transfer.announcing import Announcer
-from shared.transfer.inspection import Inspector
-from shared.transfer.mailbox_budget import turn_entities, utc_now
-from shared.transfer.orchestrator import attach_blob
-from shared.transfer.payloads import Payload
-from shared.transfer.recording import Recorder
-from shared.transfer.telemetry import Work, observed
-from shared.transfer.work import (
+from shared.transfer.activities.announce_end import Announcer
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.activities.record_attachment import Recorder
+from shared.transfer.activities.telemetry import Work, observed
+from shared.transfer.activity_payloads import (
     CancelUploadSession,
     FindAttachment,
     Inspect,
@@ -20,6 +17,9 @@ from shared.transfer.work import (
     RecordAttachment,
     UploadRanges,
 )
+from shared.transfer.payloads import Payload
+from shared.transfer.workflow.mailbox_budget import turn_entities, utc_now
+from shared.transfer.workflow.orchestrator import attach_blob
 
 
 def transfer_functions(

@@ -7,7 +7,7 @@ from shared.outlook.answers import Answer, Lost
 from shared.storage.attachment_record import AttachmentRecord, merge_record, read_record
 from shared.storage.blob_source import BlobSource, SourceBlob
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.decisions import Action, Call, decide
+from shared.transfer.retry_policy import Action, Call, decide
 
 # Somebody else may be writing metadata at the same moment; never this often.
 _WRITES_AT_MOST = 5

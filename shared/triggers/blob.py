@@ -7,7 +7,7 @@ import azure.functions as func
 from azurefunctions.extensions.bindings.blob import BlobClient
 
 from shared.errors import Permanent
-from shared.transfer.starting import Starter
+from shared.transfer.service.start import Starter
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import azure.durable_functions as df
 from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavailable
 from shared.settings import Settings
 from shared.transfer.addressing import decode
-from shared.transfer.orders import AttachOrder
-from shared.transfer.starting import Starter
+from shared.transfer.service.requests import AttachOrder
+from shared.transfer.service.start import Starter
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 ATTACH_REQUESTED = "BlobToOutlook.AttachRequested"

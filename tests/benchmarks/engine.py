@@ -24,11 +24,11 @@ from shared.settings import Settings, StorageConnection
 from shared.storage.accounts import blob_service
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
-from shared.transfer.activities import Attacher
-from shared.transfer.inspection import Inspector
-from shared.transfer.instance_id import instance_id
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.activity_payloads import Inspect, Job, UploadRanges
 from shared.transfer.payloads import TransferRequest
-from shared.transfer.work import Inspect, Job, UploadRanges
+from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.bare_loops import put_loop, read_loop, readable_url
 from tests.benchmarks.far_side import MAILBOX, FarSide
 from tests.benchmarks.measuring import (

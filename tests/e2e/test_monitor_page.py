@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from infra.local.stack import Stack
-from shared.triggers.monitor_page import ASSETS
+from shared.triggers.http.monitor_page import ASSETS
 from tests.e2e.api import Api
 
 FOLDER = Path("shared/triggers/monitor")

@@ -22,14 +22,14 @@ from infra.local.outlook.rules import Rules
 from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
-from shared.transfer.activities import Attacher
-from shared.transfer.announcing import Announcer
+from shared.transfer.activities.announce_end import Announcer
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
-from shared.transfer.inspection import Inspector
-from shared.transfer.mailbox_budget import turn_entities
-from shared.transfer.orchestrator import attach_blob
-from shared.transfer.recording import Recorder
-from shared.transfer.starting import Starter
+from shared.transfer.service.start import Starter
+from shared.transfer.workflow.mailbox_budget import turn_entities
+from shared.transfer.workflow.orchestrator import attach_blob
 from tests.direct_outlook import direct_client, direct_service
 from tests.harness import MAILBOX
 from tests.memory_storage import MemoryContainer

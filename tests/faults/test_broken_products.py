@@ -8,8 +8,8 @@ import pytest
 from shared.outlook.answers import Answer, Lost
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
-from shared.transfer.activities import Attacher
-from shared.transfer.work import FindAttachment, Job, Step, UploadRanges
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activity_payloads import FindAttachment, Job, Step, UploadRanges
 from tests.faults.bench import Bench
 from tests.faults.schedules import TRANSIENT, draw, run
 from tests.faults.test_single_faults import SHAPES, single_fault

@@ -13,8 +13,8 @@ from functools import partial
 import pytest
 from azure.core.exceptions import HttpResponseError
 
-from shared.transfer import orchestrator
-from shared.transfer.inspection import Inspector
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.workflow import orchestrator
 from tests.faults.hub import Finished, Hub
 from tests.figures import Say
 from tests.harness import MAILBOX

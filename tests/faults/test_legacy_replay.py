@@ -13,7 +13,7 @@ import pytest
 from durabletask.internal import helpers
 from durabletask.internal import orchestrator_service_pb2 as pb
 
-from shared.transfer.mailbox_budget import ITEM, MAILBOX
+from shared.transfer.workflow.mailbox_budget import ITEM, MAILBOX
 from tests.faults.record_histories import FOLDER
 from tests.faults.test_replay import HISTORIES, Kept, diverges, replay
 

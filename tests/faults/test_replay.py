@@ -16,7 +16,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.task import OrchestrationContext
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
-from shared.transfer.orchestrator import attach_blob
+from shared.transfer.workflow.orchestrator import attach_blob
 from tests.faults.record_histories import FOLDER, SCENARIOS
 from tests.figures import Say
 from tests.virtual_engine import VERSION, Activity, VirtualClock, VirtualEngine, VirtualEntities

@@ -17,9 +17,9 @@ from azure.core.exceptions import HttpResponseError
 from infra.local.outlook import Fault, alterations, catalogue
 from infra.local.outlook.faults import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
-from shared.transfer.attachments import Attachments
-from shared.transfer.orchestrator import CANCEL
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.service.attachments import Attachments
+from shared.transfer.workflow.orchestrator import CANCEL
 from tests.faults.hub import SMALL_RULES, Hub
 from tests.faults.test_manners import early
 from tests.harness import MAILBOX

@@ -26,8 +26,8 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, families
-from shared.transfer.orchestrator import STORAGE_PATIENCE
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.workflow.orchestrator import STORAGE_PATIENCE
 from tests.faults.bench import BLOB, Bench, Trial
 from tests.faults.faulty_storage import (
     FAILURES,

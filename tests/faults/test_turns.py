@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
-from shared.transfer.stages import Stage
+from shared.transfer.workflow.stages import Stage
 from tests.faults.hub import Hub
 from tests.figures import Say
 from tests.harness import MAILBOX

@@ -15,9 +15,9 @@ from azure.identity import ManagedIdentityCredential
 from infra.local.outlook import OutlookEmulator
 from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
-from shared.transfer.announcing import Announcer
+from shared.transfer.activities.announce_end import Announcer
+from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferStatus
-from shared.transfer.work import RecordAttachment
 from tests.memory_storage import MemoryContainer
 from tests.topic import Topic, running_topic
 from tests.virtual_engine import VirtualClock

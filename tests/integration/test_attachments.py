@@ -24,8 +24,8 @@ from shared.errors import (
 from shared.outlook.item import OutlookItem
 from shared.storage.attachment_record import METADATA_BYTES, read_record
 from shared.storage.blob_source import BlobSource
-from shared.transfer.attachments import Attachments
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.service.attachments import Attachments
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness, Product
 from tests.integration.test_transfer import content, put_for

@@ -14,7 +14,7 @@ from durabletask.worker import TaskHubGrpcWorker
 
 from infra.local.functions_host.durable_backend import DurableBackend
 from shared.settings import Settings
-from shared.triggers.history import history_functions
+from shared.triggers.timer import history_functions
 
 DAYS = 30
 

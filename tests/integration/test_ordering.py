@@ -7,11 +7,11 @@ import azure.durable_functions as df
 import pytest
 
 from shared.errors import BlobNotFound, InvalidRequest, MailboxNotAllowed
-from shared.transfer.orchestrator import go_after
-from shared.transfer.orders import AttachOrder
 from shared.transfer.payloads import TransferRequest
-from shared.transfer.starting import Placed
-from shared.transfer.watching import Transfer
+from shared.transfer.service.requests import AttachOrder
+from shared.transfer.service.start import Placed
+from shared.transfer.service.transfers import Transfer
+from shared.transfer.workflow.orchestrator import go_after
 from tests.conftest import MakeHarness
 from tests.faults.hub import AlreadyExists
 from tests.harness import MAILBOX, Harness, StartingClient

@@ -11,7 +11,7 @@ from azure.storage.blob import BlobServiceClient
 
 from infra.local.outlook import Fault, catalogue
 from shared.storage.blob_source import BlobSource
-from shared.transfer.readiness import Check, Readiness
+from shared.transfer.service.readiness import Check, Readiness
 from tests.conftest import MakeHarness
 from tests.harness import Harness
 

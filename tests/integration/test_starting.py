@@ -8,7 +8,7 @@ import azure.durable_functions as df
 import grpc
 import pytest
 
-from shared.transfer.starting import Started
+from shared.transfer.service.start import Started
 from shared.triggers.blob import blob_functions
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness

@@ -8,9 +8,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, catalogue
-from shared.transfer.activities import Attacher
-from shared.transfer.telemetry import name_transfers_in_the_log, trace_of
-from shared.transfer.work import CancelUploadSession, Job, Step
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.telemetry import name_transfers_in_the_log, trace_of
+from shared.transfer.activity_payloads import CancelUploadSession, Job, Step
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness, Product
 from tests.telemetry import Telemetry

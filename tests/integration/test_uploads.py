@@ -14,8 +14,8 @@ from shared.errors import AttachmentTooLarge, InvalidRequest, MailboxNotAllowed,
 from shared.settings import Settings
 from shared.storage.upload_grants import UploadGrants
 from shared.transfer.addressing import read_address
-from shared.transfer.orders import UploadOrder
-from shared.transfer.uploads import Upload, Uploads
+from shared.transfer.service.requests import UploadOrder
+from shared.transfer.service.upload_link import Upload, Uploads
 
 CONTENT = b"sent by hand"
 ORDER: dict[str, Any] = {

@@ -9,8 +9,8 @@ from infra.offline.settings import app_settings
 from shared.outlook.graph_http import CONNECTIONS as TO_OUTLOOK
 from shared.settings import Settings
 from shared.storage.accounts import CONNECTIONS as TO_STORAGE
-from shared.transfer.kept_slices import KEPT_AT_MOST
-from shared.transfer.pinned_slices import AHEAD_AT_MOST
+from shared.transfer.activities.blob_reader import AHEAD_AT_MOST
+from shared.transfer.activities.reader_cache import KEPT_AT_MOST
 
 ROOT = Path(__file__).parents[3]
 DURABLE = json.loads((ROOT / "host.json").read_text())["extensions"]["durableTask"]

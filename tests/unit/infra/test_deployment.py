@@ -41,8 +41,8 @@ def test_the_package_is_the_app_and_nothing_else() -> None:
         "shared",
         "LICENSE",
     }
-    page = {file for file in files if file.startswith("shared/triggers/monitor/")}
-    assert "shared/triggers/monitor/index.html" in page
+    page = {file for file in files if file.startswith("shared/triggers/http/monitor/")}
+    assert "shared/triggers/http/monitor/index.html" in page
     code = {file for file in files if file.startswith("shared/")} - page
     assert {Path(file).suffix for file in code} == {".py"}
 

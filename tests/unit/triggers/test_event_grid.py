@@ -21,9 +21,9 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.blob_source import BlobSource
-from shared.transfer.orders import AttachOrder
-from shared.transfer.starting import Placed, Started, Starter
-from shared.transfer.watching import Transfer
+from shared.transfer.service.requests import AttachOrder
+from shared.transfer.service.start import Placed, Started, Starter
+from shared.transfer.service.transfers import Transfer
 from shared.triggers.event_grid import event_grid_functions
 from tests.memory_storage import MemoryContainer
 from tests.virtual_engine import VirtualClock

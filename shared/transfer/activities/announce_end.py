@@ -1,0 +1,119 @@
+"""``announce_end``: how a transfer ended, as a CloudEvent for whoever goes on from there."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.messaging import CloudEvent
+from azure.eventgrid import EventGridPublisherClient
+
+from shared.settings import Settings
+from shared.storage.blob_source import BlobSource
+from shared.transfer.activity_payloads import RecordAttachment
+from shared.transfer.payloads import Payload, RecordedStatus
+
+# Seconds. The library's own limits are five minutes each.
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 30
+_RETRIES = 3
+_RETRY_AFTER = ("Retry-After", "retry-after-ms", "x-ms-retry-after-ms")
+
+_TYPES: dict[RecordedStatus, str] = {
+    "attached": "BlobToOutlook.Attached",
+    "failed": "BlobToOutlook.Failed",
+    "cancelled": "BlobToOutlook.Cancelled",
+}
+
+_LOG = logging.getLogger(__name__)
+
+# It hands the options of a call to the event's model as well, which warns of each of them.
+logging.getLogger("azure.eventgrid").setLevel(logging.ERROR)
+
+
+class Announced(Payload):
+    """What ``announce_end`` achieved."""
+
+    sent: bool
+
+
+class Announcer:
+    """Sends events to the topic of ``EVENT_GRID_TOPIC_ENDPOINT``; without one, none.
+
+    ``backoff`` is the factor of the library's waits between tries, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: BlobSource,
+        new_credential: Callable[[], TokenCredential],
+        *,
+        backoff: float = 0.8,
+    ) -> None:
+        endpoint = settings.event_grid_topic_endpoint
+        self._topic = EventGridPublisherClient(endpoint, new_credential()) if endpoint else None
+        self._source = f"/blob-to-outlook/{source.account}/{source.container}"
+        self._backoff = backoff
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        if self._topic is not None:
+            self._topic.close()
+
+    def announce(self, work: RecordAttachment) -> Announced:
+        """Send the event of this end, if it has one.
+
+        A topic that takes no event is logged, and that is all: the file is where it is.
+        """
+        type_ = _TYPES.get(work.record)
+        if self._topic is None or type_ is None:
+            return Announced(sent=False)
+        try:
+            self._send(self._topic, self._event(type_, work))
+        except AzureError as error:
+            # Its text is the far side's, and may repeat what it was sent.
+            status = error.status_code if isinstance(error, HttpResponseError) else None
+            _LOG.warning(
+                "transfer %s: the topic took no event of type %s: %s%s",
+                work.transfer_id,
+                type_,
+                type(error).__name__,
+                f" ({status})" if status else "",
+            )
+            return Announced(sent=False)
+        return Announced(sent=True)
+
+    def _event(self, type_: str, work: RecordAttachment) -> CloudEvent[dict[str, object]]:
+        data = {"id": work.transfer_id, **work.status.to_json()}
+        # The same end told twice has the same id. A transfer that is started anew keeps its own,
+        # and can end in another way.
+        digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        return CloudEvent(
+            source=self._source,
+            type=type_,
+            id=f"{work.transfer_id}-{digest[:8]}",
+            subject=work.status.blob,
+            data=data,
+        )
+
+    def _send(self, topic: EventGridPublisherClient, event: CloudEvent[dict[str, object]]) -> None:
+        topic.send(
+            event,
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retry_total=_RETRIES,
+            retry_backoff_factor=self._backoff,
+            # An event that came twice is told by its id.
+            retry_on_methods=["POST"],
+            raw_response_hook=_without_rest,
+        )
+
+
+def _without_rest(answer: Any) -> None:
+    """The library would sleep in the activity for as long as a topic asks, be it hours."""
+    for name in _RETRY_AFTER:
+        answer.http_response.headers.pop(name, None)

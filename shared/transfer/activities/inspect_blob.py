@@ -1,0 +1,144 @@
+"""``inspect_blob``: is there something to do, and is it allowed?"""
+
+import logging
+from dataclasses import dataclass
+
+from shared.errors import (
+    AttachmentTooLarge,
+    MailboxNotAllowed,
+    Permanent,
+    StorageUnavailable,
+    Superseded,
+    UnsupportedBlob,
+)
+from shared.settings import Settings
+from shared.storage.attachment_record import AttachmentRecord, read_record
+from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.transfer.activities.blob_reader import MD5_CHANGED
+from shared.transfer.activity_payloads import Inspect, Inspection, Job
+from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
+from shared.transfer.transfer_id import is_of, may_be_of
+
+_LOG = logging.getLogger(__name__)
+
+_STATES: dict[str, State] = {"attached": "attached", "cancelled": "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Inspector:
+    """Looks at blobs of the source container. Changes nothing: any number of deliveries will do."""
+
+    settings: Settings
+    source: BlobSource
+
+    def inspect(self, work: Inspect) -> Inspection:
+        """The job to do, or the end that the transfer has without doing anything.
+
+        A final record of the same content ends it: the work was done, or refused, before.
+        """
+        request = work.request
+        item = str(request.item or "")
+        try:
+            blob = self.source.look(request.blob)
+            if not may_be_of(work.transfer_id, self.source, blob, item, request.content):
+                return _superseded(work)
+            if not is_of(work.transfer_id, self.source, blob, item):
+                raise UnsupportedBlob(MD5_CHANGED)
+            record = read_record(blob.metadata)
+            if self._is_done(request, record, blob):
+                status = request.status.model_copy(update={"size": blob.size})
+                return Inspection(ended=as_recorded(record, status))
+            if request.refused:
+                return _refused(work, request.refused)
+            self._check(request, blob)
+        except StorageUnavailable as error:
+            _LOG.warning("transfer %s cannot look at its blob: %s", work.transfer_id, error)
+            return Inspection(unavailable=Failure.of(error))
+        except Permanent as error:
+            return _refused(work, Failure.of(error))
+        return Inspection(job=self._job(work, blob))
+
+    def _is_done(
+        self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
+    ) -> bool:
+        """Whether the record ends the transfer: any final one does, unless it was asked for."""
+        if request.force:
+            return False
+        item, container = str(request.item or ""), self.source.container
+        if request.ordered:
+            return record.proves_attached(container, blob, item)
+        return record.is_about(container, blob, item)
+
+    def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
+        """The checks that need no Graph; the mailbox first, so that nothing else is revealed."""
+        if not self.settings.allows(request.mailbox or ""):
+            raise MailboxNotAllowed(request.mailbox or "")
+        if blob.kind != "BlockBlob":
+            raise UnsupportedBlob(
+                f"The blob is of kind {blob.kind}; only block blobs can be attached. "
+                "Upload it as a block blob."
+            )
+        if blob.archived:
+            raise UnsupportedBlob(
+                "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
+            )
+        if blob.size > self.settings.max_attachment_bytes:
+            raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
+
+    def _job(self, work: Inspect, blob: SourceBlob) -> Job:
+        request = work.request
+        return Job(
+            transfer_id=work.transfer_id,
+            blob=blob.name,
+            etag=blob.etag,
+            created=blob.created,
+            md5=blob.md5,
+            size=blob.size,
+            mailbox=request.mailbox or "",
+            item_type=request.item_type or "message",
+            item_id=request.item_id or "",
+            file_name=request.file_name,
+            content_type=request.content_type or blob.content_type,
+            content_id=request.content_id,
+            activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
+            queue_seconds=self.settings.queue_deadline_hours * 3_600,
+            deadline_seconds=self.settings.transfer_deadline_minutes * 60,
+            reconcile_seconds=self.settings.reconcile_seconds,
+        )
+
+
+def _superseded(work: Inspect) -> Inspection:
+    error = Superseded(work.request.blob)
+    _LOG.info("transfer %s: %s", work.transfer_id, error.sentence)
+    update = {"state": "superseded", "error": Failure.of(error)}
+    return Inspection(ended=work.request.status.model_copy(update=update))
+
+
+def _refused(work: Inspect, reason: Failure) -> Inspection:
+    unaddressed = reason.code == "Unaddressed"
+    # A blob without an address waits for somebody to claim it: no alert.
+    _LOG.log(
+        logging.INFO if unaddressed else logging.WARNING,
+        "transfer %s of blob %r refused: %s: %s",
+        work.transfer_id,
+        work.request.blob,
+        reason.code,
+        reason.message,
+    )
+    ended = work.request.status.model_copy(update={"state": "failed", "error": reason})
+    return Inspection(ended=ended, record="unaddressed" if unaddressed else "failed")
+
+
+def as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferStatus:
+    """The end of an earlier transfer of the same content, as its record tells it."""
+    error = None
+    if record.error_code:
+        error = Failure(code=record.error_code, message=record.error_message)
+    return status.model_copy(
+        update={
+            "state": _STATES.get(record.status, "failed"),
+            "attachment_id": record.attachment_id or None,
+            "error": error,
+            "recorded": True,
+        }
+    )

@@ -1,0 +1,137 @@
+"""``record_attachment``: how a transfer ended, into the blob's metadata."""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from shared.errors import Permanent, StorageUnavailable
+from shared.storage.attachment_record import (
+    FINGERPRINT_DIGITS,
+    AttachmentRecord,
+    ascii_only,
+    fingerprint,
+)
+from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.session_store import SessionStore
+from shared.transfer.activity_payloads import RecordAttachment, Step
+from shared.transfer.payloads import Failure
+from shared.transfer.record_writing import write_record
+from shared.transfer.transfer_id import may_be_of
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Writes records. A second delivery finds its own record there, and leaves it."""
+
+    source: BlobSource
+    sessions: SessionStore
+
+    def record(self, work: RecordAttachment) -> Step:
+        """Merge the record into the metadata, if the blob still has the transfer's content.
+
+        The end is logged whether or not there is a blob to write it to; only storage that does
+        not answer is worth another try.
+        """
+        try:
+            self._record(work)
+        except StorageUnavailable as error:
+            _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
+            return Step(outcome="retry", failure=Failure.of(error))
+        _log_end(work)
+        return Step(outcome="recorded")
+
+    def _record(self, work: RecordAttachment) -> None:
+        try:
+            recognisable = self._write(work)
+        except Permanent as error:
+            _LOG.warning("transfer %s leaves no record: %s", work.transfer_id, error.sentence)
+            self.sessions.delete(work.transfer_id)
+        else:
+            if work.record == "attached":
+                self._forget(work.transfer_id, recognisable=recognisable)
+
+    def _forget(self, transfer_id: str, *, recognisable: bool) -> None:
+        """Delete the notes, unless they are all that a duplicate could know the transfer by."""
+        notes = None if recognisable else self.sessions.get(transfer_id)
+        if notes is None:
+            self.sessions.delete(transfer_id)
+        else:
+            self.sessions.put(transfer_id, replace(notes, upload_url=None))
+
+    def _write(self, work: RecordAttachment) -> bool:
+        """Write the record if it is due; whether a duplicate will recognise what was attached."""
+        own: tuple[str, ...] = ()
+
+        def change(blob: SourceBlob, earlier: AttachmentRecord) -> AttachmentRecord | None:
+            nonlocal own
+            if not self._is_due(work, blob, earlier):
+                return None
+            own = self._own(work, blob) if work.record == "attached" else ()
+            return self._merged(work, own, earlier)
+
+        written = write_record(self.source, work.status.blob, change)
+        # By the first of them: the blob's present fingerprint, if it has the content still.
+        return written is None or all(map(written.knows, own[:1]))
+
+    def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
+        if not may_be_of(work.transfer_id, self.source, blob, work.item, work.content):
+            _LOG.warning(
+                "transfer %s: blob %r has other content now; its record is not written",
+                work.transfer_id,
+                blob.name,
+            )
+            return False
+        told = (earlier.transfer_id, earlier.status, earlier.attachment_id)
+        if told == (work.transfer_id, work.record, work.status.attachment_id or ""):
+            return False
+        if work.record == "attached":
+            return True
+        # A duplicate that failed does not take back what is attached.
+        container = self.source.container
+        claimed = work.record == "unaddressed" and earlier.is_about(container, blob, work.item)
+        return not (claimed or earlier.proves_attached(container, blob, work.item))
+
+    def _merged(
+        self, work: RecordAttachment, own: tuple[str, ...], earlier: AttachmentRecord
+    ) -> AttachmentRecord:
+        attached = work.record == "attached"
+        sources = tuple(source for source in earlier.sources if source not in own)
+        error = work.status.error
+        return AttachmentRecord(
+            status=work.record,
+            attachment_id=work.status.attachment_id or "",
+            item=ascii_only(work.item),
+            sources=(*own, *sources),
+            transfer_id=work.transfer_id,
+            attached_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}" if attached else "",
+            error_code=error.code if error else "",
+            error_message=error.message if error else "",
+        )
+
+    def _own(self, work: RecordAttachment, blob: SourceBlob) -> tuple[str, ...]:
+        """The fingerprints of what was attached: two, if its MD5 was set or cleared since.
+
+        Raises what :meth:`BlobSource.md5_of` does.
+        """
+        then = work.transfer_id[:FINGERPRINT_DIGITS]
+        now = fingerprint(self.source.container, blob, work.item)
+        md5 = work.content.md5 if work.content else ""
+        if now == then or (md5 and self.source.md5_of(blob) != md5):
+            # The same, or overwritten within the second: that is another transfer's to attach.
+            return (then,)
+        return now, then
+
+
+def _log_end(work: RecordAttachment) -> None:
+    error = work.status.error
+    _LOG.log(
+        logging.INFO if work.record in {"attached", "unaddressed"} else logging.WARNING,
+        "transfer %s of blob %r to %s ended: %s%s",
+        work.transfer_id,
+        work.status.blob,
+        work.item or "no item",
+        work.record,
+        f": {error.code}: {error.message}" if error else "",
+    )

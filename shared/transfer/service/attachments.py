@@ -1,0 +1,208 @@
+"""The attachment after its transfer: described, read and removed for somebody who waits.
+
+One try each and no long waits; what could not be done for now says when to ask again.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from shared.errors import (
+    AttachmentNotFound,
+    BlobDeleted,
+    DownloadTooLarge,
+    ItemNotFound,
+    MailboxNotAllowed,
+    Permanent,
+    Removed,
+    TransferError,
+)
+from shared.outlook.answers import Answer, Lost
+from shared.outlook.bounded_bytes import TooMuch
+from shared.outlook.graph_client import GraphClient
+from shared.outlook.item import OutlookItem
+from shared.settings import Settings
+from shared.storage.attachment_record import FINGERPRINT_DIGITS, AttachmentRecord, fingerprint
+from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.storage_errors import BlobChanged
+from shared.transfer.activities.find_attachment import most_told
+from shared.transfer.messages import refusal_afterwards
+from shared.transfer.payloads import Payload, TransferStatus
+from shared.transfer.record_writing import write_record
+from shared.transfer.retry_policy import Action, Call, decide
+from shared.transfer.transfer_id import is_of
+
+_LOG = logging.getLogger(__name__)
+
+
+class AttachmentInfo(Payload):
+    """What Graph says of an attachment; ``size`` is Graph's own, larger than the file's."""
+
+    id: str
+    name: str = ""
+    content_type: str | None = None
+    size: int | None = None
+    is_inline: bool = False
+    last_modified_date_time: str | None = None
+    content_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentContent:
+    """An attachment's bytes, with the type and the name that Graph tells: nobody checked those."""
+
+    data: bytes
+    content_type: str
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachments:
+    """The attachments that transfers made.
+
+    Beside what each call names, all of them raise :class:`AttachmentNotFound`,
+    :class:`MailboxNotAllowed`, :class:`ItemNotFound`, :class:`PermissionMissing`,
+    :class:`GraphRefused` and :class:`GraphUnavailable`.
+    """
+
+    settings: Settings
+    source: BlobSource
+    graph: GraphClient
+
+    def describe(self, status: TransferStatus) -> AttachmentInfo:
+        """What Graph says of the transfer's attachment."""
+        item, attachment_id = self._target(status)
+        answer = self.graph.describe_attachment(item, attachment_id)
+        self._check(Call.DESCRIBE, answer, item)
+        try:
+            return AttachmentInfo.from_json(answer.body)
+        except ValidationError:
+            raise _unavailable(item) from None
+
+    def content(self, status: TransferStatus) -> AttachmentContent:
+        """The attachment's bytes, never more than MAX_DOWNLOAD_BYTES of them.
+
+        Raises :class:`DownloadTooLarge`.
+        """
+        item, attachment_id = self._target(status)
+        limit = self.settings.max_download_bytes
+        info = self.describe(status)
+        # Refused before Graph is asked for bytes that it may take very long over.
+        if (status.size or 0) > limit or (info.size or 0) > most_told(limit):
+            raise DownloadTooLarge(limit)
+        try:
+            answer, data = self.graph.attachment_content(item, attachment_id, limit)
+        except TooMuch:
+            raise DownloadTooLarge(limit) from None
+        self._check(Call.CONTENT, answer, item)
+        if data is None:
+            raise _unavailable(item)
+        return AttachmentContent(data, info.content_type or "", info.name or status.file_name or "")
+
+    def remove(self, transfer_id: str, status: TransferStatus) -> None:
+        """Remove the attachment from its item, and say so in the blob's record.
+
+        One that somebody else has removed before counts as removed, as long as the record still
+        names it. Raises :class:`StorageUnavailable` when the record could not be written: the
+        same call again does the rest.
+        """
+        item, attachment_id = self._target(status)
+        gone: TransferError | None = None
+        try:
+            self._check(Call.REMOVE, self.graph.remove_attachment(item, attachment_id), item)
+        except AttachmentNotFound as error:
+            gone = error
+        recorded = self._record_removal(transfer_id, status, str(item))
+        if gone and not recorded:
+            raise gone
+        named = {"transfer_id": transfer_id}
+        _LOG.info("transfer %s: its attachment was removed from %s", transfer_id, item, extra=named)
+
+    def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
+        mailbox, type_, id_ = status.mailbox, status.item_type, status.item_id
+        attachment_id = status.attachment_id or ""
+        # The id may come from a blob's metadata, which others can write.
+        if not (mailbox and type_ and id_ and attachment_id.strip(".")):
+            raise AttachmentNotFound(
+                f"The transfer has no attachment: it is {status.state}. "
+                "GET the transfer to see how it ended."
+            )
+        if not self.settings.allows(mailbox):
+            raise MailboxNotAllowed(mailbox)
+        item = OutlookItem(mailbox, type_, id_)
+        if status.recorded:
+            self._prove(status, item, attachment_id)
+        return item, attachment_id
+
+    def _prove(self, status: TransferStatus, item: OutlookItem, attachment_id: str) -> None:
+        """That the attachment is the blob's: whoever writes metadata may name any other."""
+        answer, md5 = self.graph.attachment_md5(item, attachment_id)
+        self._check(Call.CONTENT, answer, item)
+        try:
+            own = self.source.md5_of(self.source.look(status.blob))
+        except (BlobChanged, BlobDeleted):
+            own = None
+        if own is None or md5 != own:
+            raise AttachmentNotFound(
+                "The blob's record names an attachment that is not of the blob's content. "
+                "Look at the item in Outlook."
+            )
+
+    def _check(self, call: Call, answer: Answer, item: OutlookItem) -> None:
+        row = decide(call, answer)
+        if row.action is Action.PROCEED:
+            return
+        error = refusal_afterwards(row, answer, item)
+        if isinstance(error, AttachmentNotFound):
+            self._check_item(item)
+        raise error
+
+    def _check_item(self, item: OutlookItem) -> None:
+        """Graph gives one answer for a missing attachment and a missing item: tell them apart."""
+        answer, _ = self.graph.list_attachments(item, brief=True)
+        row = decide(Call.DESCRIBE, answer)
+        if row.action is Action.PROCEED:
+            return
+        if row.error is AttachmentNotFound:
+            row = replace(row, error=ItemNotFound)
+        raise refusal_afterwards(row, answer, item)
+
+    def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
+        """Whether the blob's record named this attachment, and says now that it was removed."""
+
+        def removed(blob: SourceBlob, record: AttachmentRecord) -> AttachmentRecord | None:
+            if record.attachment_id != status.attachment_id:
+                return None
+            now, reason = fingerprint(self.source.container, blob, item), Removed()
+            if not (is_of(transfer_id, self.source, blob, item) or now in record.sources):
+                return None
+            # Recorded by both, if its MD5 was set or cleared before that.
+            own = {now, transfer_id[:FINGERPRINT_DIGITS]}
+            return replace(
+                record,
+                status="cancelled",
+                attachment_id="",
+                sources=tuple(source for source in record.sources if source not in own),
+                # There may have been no room for it. It tells triggers which content is meant.
+                transfer_id=record.transfer_id or transfer_id,
+                attached_at="",
+                error_code=reason.code,
+                error_message=reason.sentence,
+            )
+
+        try:
+            return write_record(self.source, status.blob, removed) is not None
+        except Permanent as error:
+            _LOG.warning(
+                "transfer %s: no record of its removal: %s",
+                transfer_id,
+                error.sentence,
+                extra={"transfer_id": transfer_id},
+            )
+            return False
+
+
+def _unavailable(item: OutlookItem) -> TransferError:
+    answer = Answer(lost=Lost.UNKNOWN)
+    return refusal_afterwards(decide(Call.DESCRIBE, answer), answer, item)

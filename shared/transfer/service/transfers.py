@@ -1,0 +1,179 @@
+"""Transfers as whoever watches them sees them: read from Durable's own instances."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import azure.durable_functions as df
+from durabletask.client import OrchestrationQuery, OrchestrationState, OrchestrationStatus
+from pydantic import Field
+
+from shared.errors import InternalError, TransferNotFound, TransferOver
+from shared.outlook.item import ItemType
+from shared.transfer.payloads import Failure, Payload, State, TransferRequest, TransferStatus
+from shared.transfer.workflow.orchestrator import CANCEL, attach_blob
+
+LISTED_AT_MOST = 1_000
+_RUNNING = frozenset(
+    {
+        OrchestrationStatus.PENDING,
+        OrchestrationStatus.RUNNING,
+        OrchestrationStatus.SUSPENDED,
+        OrchestrationStatus.CONTINUED_AS_NEW,
+    }
+)
+
+_ENDED = [
+    OrchestrationStatus.COMPLETED,
+    OrchestrationStatus.FAILED,
+    OrchestrationStatus.TERMINATED,
+]
+
+
+class Transfer(Payload):
+    """A transfer as the HTTP API and the events tell it; times are UTC."""
+
+    id: str
+    state: State
+    blob: str
+    size: int | None = None
+    bytes_sent: int = 0
+    mailbox: str | None = None
+    item_type: ItemType | None = None
+    item_id: str | None = None
+    file_name: str | None = None
+    attachment_id: str | None = None
+    error: Failure | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    completed_at: datetime | None = None
+    recorded: Literal[True] | None = Field(default=None, exclude=True)
+
+    @property
+    def status(self) -> TransferStatus:
+        """The transfer without its id and times."""
+        return TransferStatus.model_validate(self.model_dump() | {"recorded": self.recorded})
+
+    def to_json(self) -> dict[str, object]:
+        """All fields, those that are not known yet as null."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Transfers(Payload):
+    """A listing; ``truncated`` when there were more than it may hold."""
+
+    items: tuple[Transfer, ...]
+    truncated: bool
+
+    def to_json(self) -> dict[str, object]:
+        """All fields, those that are not known yet as null."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def is_running(state: OrchestrationState) -> bool:
+    """Whether the instance has not come to its end."""
+    return state.runtime_status in _RUNNING
+
+
+def transfer_of(state: OrchestrationState) -> Transfer:
+    """The transfer that an instance of ``attach_blob`` is."""
+    request = TransferRequest.from_json(state.get_input(dict) or {"blob": ""})
+    told = state.get_output(dict) if _has_output(state) else state.get_custom_status(dict)
+    status = TransferStatus.from_json(told or request.status.to_json())
+    if state.runtime_status is OrchestrationStatus.FAILED:
+        bug = Failure.of(InternalError(state.instance_id))
+        error = status.error or bug
+        status = status.model_copy(update={"state": "failed", "error": error})
+    elif state.runtime_status is OrchestrationStatus.TERMINATED:
+        status = status.model_copy(update={"state": "cancelled"})
+    updated = _utc(state.last_updated_at)
+    return Transfer(
+        id=state.instance_id,
+        created_at=_utc(state.created_at),
+        updated_at=updated,
+        completed_at=None if is_running(state) else updated,
+        **(request.status.model_dump() | status.model_dump(exclude_none=True)),
+    )
+
+
+def _has_output(state: OrchestrationState) -> bool:
+    return state.runtime_status is OrchestrationStatus.COMPLETED and bool(state.serialized_output)
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+async def watch(client: df.DurableFunctionsClient, transfer_id: str) -> Transfer:
+    """The transfer with this id.
+
+    Raises :class:`TransferNotFound`.
+    """
+    return transfer_of(await _state(client, transfer_id))
+
+
+async def _state(client: df.DurableFunctionsClient, transfer_id: str) -> OrchestrationState:
+    state = await client.get_orchestration_state(transfer_id)
+    if state is None or state.name != attach_blob.__name__:
+        raise TransferNotFound(transfer_id)
+    return state
+
+
+async def of_content(client: df.DurableFunctionsClient, fingerprint: str) -> list[Transfer]:
+    """Every transfer of the same content to the same item that is still known, newest first."""
+    query = OrchestrationQuery(instance_id_prefix=fingerprint, fetch_inputs_and_outputs=True)
+    return _newest_first(await client.get_all_orchestration_states(query))
+
+
+async def listing(
+    client: df.DurableFunctionsClient,
+    *,
+    since: datetime | None = None,
+    state: State | None = None,
+    mailbox: str | None = None,
+    top: int = LISTED_AT_MOST,
+) -> Transfers:
+    """The transfers created since then (a day ago, unless told), newest first.
+
+    Durable filters by time alone, and each engine sorts its own way: the rest is done here.
+    """
+    since = since or datetime.now(UTC) - timedelta(days=1)
+    query = OrchestrationQuery(created_time_from=since, fetch_inputs_and_outputs=True)
+    found = [
+        each
+        for each in _newest_first(await client.get_all_orchestration_states(query))
+        if (state is None or each.state == state)
+        and (mailbox is None or (each.mailbox or "").lower() == mailbox.lower())
+    ]
+    return Transfers(items=tuple(found[:top]), truncated=len(found) > top)
+
+
+def _newest_first(states: Iterable[OrchestrationState]) -> list[Transfer]:
+    # Entities are instances, too.
+    ours = [transfer_of(each) for each in states if each.name == attach_blob.__name__]
+    return sorted(ours, key=lambda each: (str(each.created_at), each.id), reverse=True)
+
+
+async def cancel(client: df.DurableFunctionsClient, transfer_id: str) -> Transfer:
+    """Ask the transfer to end; harmless when it is cancelled already.
+
+    Raises :class:`TransferNotFound`, and :class:`TransferOver` when it ended otherwise.
+    """
+    state = await _state(client, transfer_id)
+    transfer = transfer_of(state)
+    if is_running(state) and transfer.state == "recording":
+        raise TransferOver(transfer_id, "being recorded")
+    if is_running(state):
+        await client.raise_orchestration_event(transfer_id, CANCEL)
+    elif transfer.state != "cancelled":
+        raise TransferOver(transfer_id, transfer.state)
+    return transfer
+
+
+async def forget_ended(client: df.DurableFunctionsClient, before: datetime) -> int:
+    """Purge the transfers that began before then and are over; how many there were.
+
+    Durable filters by the beginning alone. What the blobs' records say stays.
+    """
+    purged = await client.purge_orchestrations_by(created_time_to=before, runtime_status=_ENDED)
+    return purged.deleted_instance_count

@@ -1,0 +1,101 @@
+"""The page that watches transfers: files that hold no data, served by name out of a fixed set.
+
+Anybody may load them. What they show comes from calls that need the key.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import azure.functions as func
+
+from shared.triggers.http.responses import problem
+
+_FOLDER = Path(__file__).parent / "monitor"
+_PAGE = "index.html"
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # Kept, and asked for each time whether it is still the same: a new version shows at once.
+    "Cache-Control": "no-cache",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    content_type: str
+    etag: str
+
+    @classmethod
+    def read(cls, path: Path) -> "_File":
+        content = path.read_bytes()
+        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        return cls(content, _TYPES[path.suffix], etag)
+
+
+_FILES = {
+    path.name: _File.read(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _TYPES
+}
+ASSETS = tuple(name for name in _FILES if name != _PAGE)
+
+
+class MonitorPage:
+    """The page and its assets; ``account_url`` is the storage account that the page may reach."""
+
+    def __init__(self, account_url: str) -> None:
+        account = urlsplit(account_url)
+        self._page_headers = {
+            "Content-Security-Policy": _policy(f"{account.scheme}://{account.netloc}"),
+            "Cross-Origin-Opener-Policy": "same-origin",
+        }
+
+    def page(self, req: func.HttpRequest) -> func.HttpResponse:
+        """The page itself."""
+        return _served(_FILES[_PAGE], req, self._page_headers)
+
+    def asset(self, req: func.HttpRequest) -> func.HttpResponse:
+        """The style, script or picture that the route names; 404 for any other name."""
+        name = req.route_params["asset"]
+        if name not in ASSETS:
+            return problem(404, "NotFound", "The page has no such part.")
+        return _served(_FILES[name], req, {})
+
+
+def _policy(account_origin: str) -> str:
+    """All the page may do: run its own scripts, and talk to this app and to that account."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self'",
+        "connect-src": f"'self' {account_origin}",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        # Text from the API can never become markup, whatever a script does with it.
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _served(file: _File, req: func.HttpRequest, headers: dict[str, str]) -> func.HttpResponse:
+    headers = _HEADERS | headers | {"ETag": file.etag, "Content-Type": file.content_type}
+    # Whatever compresses an answer on its way marks the ETag as weak.
+    known = str(req.headers.get("If-None-Match", "")).replace("W/", "").split(",")
+    same = file.etag in (each.strip() for each in known)
+    return func.HttpResponse(
+        b"" if same else file.content,
+        status_code=304 if same else 200,
+        headers=headers,
+        mimetype=file.content_type,
+    )
