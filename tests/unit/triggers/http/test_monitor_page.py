@@ -7,7 +7,7 @@ from typing import get_args
 from shared.transfer.payloads import State
 
 ROOT = Path(__file__).parents[4]
-PAGE = ROOT / "shared/triggers/monitor"
+PAGE = ROOT / "shared/triggers/http/monitor"
 
 
 def test_the_page_has_advice_for_every_code_of_the_readme() -> None:
