@@ -9,9 +9,9 @@ from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.settings import read_app_settings
 from shared.storage.accounts import blob_service
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
-from shared.storage.upload_grants import UploadGrants
+from shared.storage.upload_grants import PresignedUrls
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
@@ -21,7 +21,7 @@ from shared.transfer.functions import transfer_functions
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.start import Starter
-from shared.transfer.service.upload_link import Uploads
+from shared.transfer.service.upload_link import UploadLinks
 from shared.transfer.workflow.mailbox_budget import utc_now
 from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
@@ -38,7 +38,7 @@ _settings = read_app_settings()
 _values = _settings.values
 
 _account = blob_service(_settings.source)
-_source = BlobSource(_account.get_container_client(_values.source_container))
+_source = SourceContainer(_account.get_container_client(_values.source_container))
 _sessions = SessionStore(
     blob_service(_settings.host_storage).get_container_client(_values.session_container)
 )
@@ -53,7 +53,7 @@ _starter = Starter(_values, _source)
 _api = TransferApi(
     _starter,
     Attachments(_values, _source, _graph),
-    Uploads(_values, UploadGrants(_account, _values.source_container)),
+    UploadLinks(_values, PresignedUrls(_account, _values.source_container)),
     Readiness(_source, _graph),
     MonitorPage(_account.primary_endpoint),
 )

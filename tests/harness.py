@@ -23,7 +23,7 @@ from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
@@ -32,7 +32,7 @@ from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.start import Starter
-from shared.transfer.workflow.mailbox_budget import turn_entities
+from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
 from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
 
@@ -92,7 +92,7 @@ class Product:
     """
 
     storage: Callable[[str], BlobServiceClient] = BlobServiceClient.from_connection_string
-    source: Callable[[ContainerClient], BlobSource] = BlobSource
+    source: Callable[[ContainerClient], SourceContainer] = SourceContainer
     store: Callable[[ContainerClient], SessionStore] = SessionStore
     graph: type[GraphClient] = GraphClient
     attacher: type[Attacher] = Attacher
@@ -135,7 +135,7 @@ class Harness:
         )
         self.starter = Starter(self.settings, self.source)
         store = product.store(self.sessions)
-        self.entities = VirtualEntities(turn_entities(self.settings, clock))
+        self.entities = VirtualEntities(lock_entities(self.settings, clock))
         self.activities = _by_name(
             transfer_functions(
                 Inspector(self.settings, self.source),

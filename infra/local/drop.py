@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from infra.local.errors import LocalError
 from infra.local.stack import StackInfo
 from shared.errors import TransferError
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.addressing import decode, read_address
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.transfer_id import instance_id
@@ -62,7 +62,7 @@ def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str)
         overwrite=True,
         content_settings=ContentSettings(content_type=content_type, content_md5=md5),
     )
-    source = BlobSource(container)
+    source = SourceContainer(container)
     blob = source.look(blob_name)
     item = read_address(blob.name, blob.metadata).item
     return Dropped(blob_name, len(content), instance_id(source, blob, str(item)))

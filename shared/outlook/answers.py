@@ -30,7 +30,7 @@ class Lost(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GraphResponse:
     """One answer, or the loss of one.
 
     ``status`` is None when there is no (intelligible) answer; then ``lost`` says why.
@@ -62,7 +62,7 @@ class Answer:
         return found if found and all("!" <= c <= "~" for c in found) else None
 
 
-def read_answer(status: int, headers: Mapping[str, str], content: bytes) -> Answer:
+def parse_response(status: int, headers: Mapping[str, str], content: bytes) -> GraphResponse:
     """An answer out of its parts; ``headers`` must be readable without case.
 
     A 2xx whose JSON cannot be read is a lost answer: it may have said anything.
@@ -70,11 +70,11 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes) -> Answ
     body = _json_object(content)
     succeeded = 200 <= status < 300
     if succeeded and body is None:
-        return Answer(lost=Lost.UNKNOWN)
+        return GraphResponse(lost=Lost.UNKNOWN)
     body = body or {}
     error = body.get("error")
     error = error if isinstance(error, Mapping) else {}
-    return Answer(
+    return GraphResponse(
         status=status,
         code=str(error.get("code") or ""),
         message=str(error.get("message") or ""),

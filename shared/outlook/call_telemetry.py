@@ -14,7 +14,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from shared.outlook.answers import Answer
+from shared.outlook.answers import GraphResponse
 
 SCOPE = "blob_to_outlook"
 TRACER = trace.get_tracer(SCOPE)
@@ -32,15 +32,15 @@ THROTTLED = METER.create_counter(
 _NOT_NOW = frozenset({429, 503, 509})
 
 
-def observed[Owner, **Rest](
-    send: Callable[Concatenate[Owner, str, str, Rest], Answer],
-) -> Callable[Concatenate[Owner, str, str, Rest], Answer]:
+def traced_call[Owner, **Rest](
+    send: Callable[Concatenate[Owner, str, str, Rest], GraphResponse],
+) -> Callable[Concatenate[Owner, str, str, Rest], GraphResponse]:
     """Put a span around what sends one request, given its method and URL."""
 
     @wraps(send)
     def call(
         owner: Owner, method: str, url: str, /, *rest: Rest.args, **more: Rest.kwargs
-    ) -> Answer:
+    ) -> GraphResponse:
         target = urlsplit(url)
         host = target.hostname or ""
         # Tracing of the HTTP library would keep the whole URL.
@@ -60,13 +60,13 @@ def observed[Owner, **Rest](
             ) as span,
         ):
             answer = send(owner, method, url, *rest, **more)
-            _tell(span, answer)
+            _set_result(span, answer)
         return answer
 
     return call
 
 
-def _tell(span: Span, answer: Answer) -> None:
+def _set_result(span: Span, answer: GraphResponse) -> None:
     if answer.status in _NOT_NOW:
         THROTTLED.add(1)
     if answer.status is not None:

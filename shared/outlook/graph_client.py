@@ -1,14 +1,14 @@
 """Every request this app sends to Graph and to Outlook's upload sessions.
 
 A call never raises for what the far side said or failed to say: it returns an
-:class:`~shared.outlook.answers.Answer`.
+:class:`~shared.outlook.answers.GraphResponse`.
 """
 
 import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 from shared.outlook.bounded_bytes import BoundedBytes
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.call_telemetry import BYTES, RANGES, RESYNCHRONISATIONS
@@ -39,12 +39,12 @@ class ListedAttachment:
 class GraphClient(GraphHttp):
     """Calls to one Graph endpoint, and to the upload sessions it hands out."""
 
-    def create_upload_session(self, item: OutlookItem, file: OutlookFile) -> Answer:
+    def create_upload_session(self, item: OutlookItem, file: OutlookFile) -> GraphResponse:
         """Create an upload session; its URL is read by :meth:`upload_url`."""
         url = f"{item.path}/attachments/createUploadSession"
         answer = self._graph("POST", url, data=file.attachment_item())
         if answer.succeeded and not isinstance(answer.body.get("uploadUrl"), str):
-            return Answer(lost=Lost.UNKNOWN)
+            return GraphResponse(lost=Lost.UNKNOWN)
         return answer
 
     def upload_url(self, text: object) -> UploadUrl:
@@ -54,18 +54,20 @@ class GraphClient(GraphHttp):
         """
         return UploadUrl(str(text), self.endpoint)
 
-    def attach_small_file(self, item: OutlookItem, file: OutlookFile, content: bytes) -> Answer:
+    def attach_small_file(
+        self, item: OutlookItem, file: OutlookFile, content: bytes
+    ) -> GraphResponse:
         """Attach a file by one POST; a success names the attachment in its ``id``."""
         answer = self._graph("POST", f"{item.path}/attachments", data=file.file_attachment(content))
         if answer.succeeded:
             BYTES.add(file.size)
             if not isinstance(answer.body.get("id"), str):
-                return Answer(lost=Lost.UNKNOWN)
+                return GraphResponse(lost=Lost.UNKNOWN)
         return answer
 
     def list_attachments(
         self, item: OutlookItem, *, brief: bool = False
-    ) -> tuple[Answer, list[ListedAttachment]]:
+    ) -> tuple[GraphResponse, list[ListedAttachment]]:
         """Every attachment of an item, following the pages.
 
         The answer is that of the last page, or of the page that failed.
@@ -78,19 +80,19 @@ class GraphClient(GraphHttp):
             if not answer.succeeded:
                 return answer, []
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-                return Answer(lost=Lost.UNKNOWN), []
+                return GraphResponse(lost=Lost.UNKNOWN), []
             found += [_listed(entry) for entry in entries if "id" in entry]
             link = answer.body.get("@odata.nextLink")
             if not link:
                 return answer, found
             if len(found) > _ATTACHMENTS_AT_MOST:
-                return Answer(status=502, message="the listing has no end"), []
+                return GraphResponse(status=502, message="the listing has no end"), []
             if not str(link).startswith(f"{self.endpoint.root}/"):
                 # The token goes nowhere but to Graph.
-                return Answer(status=502, message="a page link points away from Graph"), []
+                return GraphResponse(status=502, message="a page link points away from Graph"), []
             path = str(link).removeprefix(self.endpoint.root)
 
-    def attachment_md5(self, item: OutlookItem, attachment_id: str) -> tuple[Answer, str]:
+    def attachment_md5(self, item: OutlookItem, attachment_id: str) -> tuple[GraphResponse, str]:
         """MD5, in hex, of an attachment's raw bytes; empty unless the answer is a success.
 
         The bytes are streamed. Of 45 to 50 MB, ``$value`` was seen to time out (protocol §4).
@@ -100,7 +102,7 @@ class GraphClient(GraphHttp):
         answer = self._graph("GET", path, into=digest.update)
         return answer, digest.hexdigest() if answer.succeeded else ""
 
-    def describe_attachment(self, item: OutlookItem, attachment_id: str) -> Answer:
+    def describe_attachment(self, item: OutlookItem, attachment_id: str) -> GraphResponse:
         """One attachment without its bytes; ``size`` is Graph's own, larger than the file's."""
         path = f"{_attachment(item, attachment_id)}?$select={_DESCRIBED}"
         return self._graph("GET", path, brief=True)
@@ -112,7 +114,7 @@ class GraphClient(GraphHttp):
         at_most: int,
         *,
         seconds: float = _CONTENT_SECONDS,
-    ) -> tuple[Answer, bytes | None]:
+    ) -> tuple[GraphResponse, bytes | None]:
         """The raw bytes of an attachment; None unless the answer is a success.
 
         Raises :class:`~shared.outlook.bounded_bytes.TooMuch` as soon as there are more than
@@ -123,11 +125,13 @@ class GraphClient(GraphHttp):
         answer = self._graph("GET", path, into=kept.take, brief=True)
         return answer, kept.whole() if answer.succeeded else None
 
-    def remove_attachment(self, item: OutlookItem, attachment_id: str) -> Answer:
+    def remove_attachment(self, item: OutlookItem, attachment_id: str) -> GraphResponse:
         """Delete an attachment from its item."""
         return self._graph("DELETE", _attachment(item, attachment_id), brief=True)
 
-    def put_range(self, url: UploadUrl, part: ByteRange, total: int, content: bytes) -> Answer:
+    def put_range(
+        self, url: UploadUrl, part: ByteRange, total: int, content: bytes
+    ) -> GraphResponse:
         """PUT one range. No ``Authorization``: Outlook answers 401 to it (protocol §3)."""
         headers = {
             "Content-Type": "application/octet-stream",
@@ -139,16 +143,16 @@ class GraphClient(GraphHttp):
             RANGES.add(1)
         return answer
 
-    def session_state(self, url: UploadUrl) -> Answer:
+    def session_state(self, url: UploadUrl) -> GraphResponse:
         """Ask an upload session what it expects next; Outlook may not answer this at all."""
         RESYNCHRONISATIONS.add(1)
         return self._upload("GET", url)
 
-    def cancel_upload_session(self, url: UploadUrl) -> Answer:
+    def cancel_upload_session(self, url: UploadUrl) -> GraphResponse:
         """Delete an upload session with what it holds."""
         return self._upload("DELETE", url)
 
-    def reach(self) -> Answer:
+    def reach(self) -> GraphResponse:
         """Ask Graph for its service document: a call that a token is enough for."""
         return self._graph("GET", "", into=lambda _: None, brief=True)
 

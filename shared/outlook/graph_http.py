@@ -1,8 +1,8 @@
 """How a request to Graph or to an upload session is sent: tokens, kept connections, lost answers.
 
 A request never raises for what the far side said or failed to say: it returns an
-:class:`~shared.outlook.answers.Answer`. Nothing is retried here but a token that Graph refuses,
-and no exception text of the HTTP library leaves this module, since it holds whole URLs.
+:class:`~shared.outlook.answers.GraphResponse`. Nothing is retried here but a token that Graph
+refuses, and no exception text of the HTTP library leaves this module, since it holds whole URLs.
 """
 
 import uuid
@@ -16,8 +16,8 @@ from azure.core.exceptions import AzureError
 from opentelemetry.trace import get_current_span
 from requests.adapters import HTTPAdapter
 
-from shared.outlook.answers import Answer, Lost, read_answer
-from shared.outlook.call_telemetry import observed
+from shared.outlook.answers import GraphResponse, Lost, parse_response
+from shared.outlook.call_telemetry import traced_call
 from shared.outlook.clouds import GraphEndpoint
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
@@ -63,16 +63,16 @@ class GraphHttp:
         """Close the kept connections."""
         self._http.close()
 
-    def identity(self) -> Answer:
+    def identity(self) -> GraphResponse:
         """Whether a token for Graph can be had: a success, or the loss that says why not."""
         token = self._token()
-        return token if isinstance(token, Answer) else Answer(status=200)
+        return token if isinstance(token, GraphResponse) else GraphResponse(status=200)
 
-    def _token(self) -> Secret | Answer:
+    def _token(self) -> Secret | GraphResponse:
         try:
             return Secret(self._credential.get_token(self.endpoint.scope).token, "token")
         except AzureError as error:
-            return Answer(lost=Lost.NO_IDENTITY, message=f"no token: {type(error).__name__}")
+            return GraphResponse(lost=Lost.NO_IDENTITY, message=f"no token: {type(error).__name__}")
 
     def _upload(
         self,
@@ -81,7 +81,7 @@ class GraphHttp:
         *,
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
-    ) -> Answer:
+    ) -> GraphResponse:
         return self._send(method, url.reveal(), headers=headers, data=data)
 
     def _graph(
@@ -92,7 +92,7 @@ class GraphHttp:
         data: bytes | None = None,
         into: Sink | None = None,
         brief: bool = False,
-    ) -> Answer:
+    ) -> GraphResponse:
         answer = self._authorized(method, path, data, into, brief=brief)
         if answer.status == 401:
             self._credential = self._new_credential()
@@ -101,9 +101,9 @@ class GraphHttp:
 
     def _authorized(
         self, method: str, path: str, data: bytes | None, into: Sink | None, *, brief: bool
-    ) -> Answer:
+    ) -> GraphResponse:
         token = self._token()
-        if isinstance(token, Answer):
+        if isinstance(token, GraphResponse):
             return token
         headers = {"Authorization": f"Bearer {token.reveal()}", "Prefer": 'IdType="ImmutableId"'}
         if data is not None:
@@ -114,7 +114,7 @@ class GraphHttp:
         url = self.endpoint.root + path
         return self._send(method, url, headers=headers, data=data, into=into, brief=brief)
 
-    @observed
+    @traced_call
     def _send(
         self,
         method: str,
@@ -124,7 +124,7 @@ class GraphHttp:
         data: bytes | None = None,
         into: Sink | None = None,
         brief: bool = False,
-    ) -> Answer:
+    ) -> GraphResponse:
         """Send one request, once. ``into`` takes the bytes of a success in place of the body.
 
         What ``into`` raises ends the reading; the rest of the answer is never read.
@@ -143,12 +143,12 @@ class GraphHttp:
                 request, timeout=(connect, read), allow_redirects=False, stream=True
             ) as response:
                 if into is None or not response.ok:
-                    return read_answer(response.status_code, response.headers, response.content)
+                    return parse_response(response.status_code, response.headers, response.content)
                 for chunk in response.iter_content(_CHUNK):
                     into(chunk)
-                return read_answer(response.status_code, response.headers, b"")
+                return parse_response(response.status_code, response.headers, b"")
         except requests.RequestException as error:
-            return Answer(lost=_loss(error))
+            return GraphResponse(lost=_loss(error))
 
 
 def _loss(error: requests.RequestException) -> Lost:

@@ -33,7 +33,7 @@ class SourceBlob:
 _CHUNK = 1_048_576
 
 
-class BlobSource:
+class SourceContainer:
     """The blobs of one container. Every read is pinned to an ETag."""
 
     def __init__(self, container: ContainerClient) -> None:

@@ -21,14 +21,14 @@ _SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class UploadGrant:
+class PresignedUrl:
     """A URL that whoever holds it may create that blob with, until it expires: a credential."""
 
     url: str = field(repr=False)
     expires_at: datetime
 
 
-class UploadGrants:
+class PresignedUrls:
     """Signs for the blobs of one container.
 
     With the account's key where the connection has one, else with a key that Entra ID vouches for,
@@ -39,7 +39,7 @@ class UploadGrants:
         self._service = service
         self._container = container
 
-    def grant(self, name: str) -> UploadGrant:
+    def grant(self, name: str) -> PresignedUrl:
         """Leave to create the blob of this name, not to read, change or replace it.
 
         Raises :class:`PermissionMissing` and :class:`StorageUnavailable`.
@@ -60,7 +60,7 @@ class UploadGrants:
             protocol="https" if urlsplit(blob.url).scheme == "https" else None,
         )
         # The client's own URL may carry the signature of its connection string.
-        return UploadGrant(f"{blob.url.partition('?')[0]}?{signature}", expires)
+        return PresignedUrl(f"{blob.url.partition('?')[0]}?{signature}", expires)
 
     def _delegated_key(self, now: datetime, expires: datetime, name: str) -> UserDelegationKey:
         try:

@@ -1,15 +1,17 @@
 """What the orchestrator and the activities hand each other.
 
 Kept in Durable's history like every payload: no upload URL, no token and no content is ever a
-field here.
+field here. An ``alias`` is the key that histories of version 1.0 have for the field.
 """
 
 from typing import Literal, Protocol
 
+from pydantic import Field
+
 from shared.errors import StorageUnavailable
 from shared.outlook.item import ItemType, OutlookFile, OutlookItem
 from shared.transfer.payloads import (
-    Content,
+    BlobVersion,
     Failure,
     Payload,
     RecordedStatus,
@@ -58,9 +60,9 @@ class Job(Payload):
     near_deadline: bool = False
 
     @property
-    def content(self) -> Content:
+    def content(self) -> BlobVersion:
         """The blob's content as ``inspect_blob`` found it."""
-        return Content(created=self.created, size=self.size, md5=self.md5)
+        return BlobVersion(created=self.created, size=self.size, md5=self.md5)
 
     @property
     def item(self) -> OutlookItem:
@@ -107,14 +109,14 @@ class UploadRanges(Payload):
 
 
 class FindAttachment(Payload):
-    """The input of ``find_attachment``; ``finally_`` when there will be no other look.
+    """The input of ``find_attachment``; ``is_last_attempt`` when there will be no other look.
 
     ``noted``: the transfer's notes are known to have been made. Where they need not have been,
     and are not there, nothing was sent.
     """
 
     job: Job
-    finally_: bool = False
+    is_last_attempt: bool = Field(default=False, alias="finally_")
     noted: bool = True
 
     @property
@@ -131,9 +133,9 @@ class CancelUploadSession(Payload):
     """
 
     transfer_id: str
-    forget: bool = False
+    delete_notes: bool = Field(default=False, alias="forget")
     resting: bool = False
-    whatever: bool = False
+    best_effort: bool = Field(default=False, alias="whatever")
 
 
 Outcome = Literal[
@@ -152,11 +154,11 @@ Outcome = Literal[
 ]
 
 
-class Step(Payload):
+class ActivityResult(Payload):
     """What one activity achieved, or what it says should happen next.
 
     ``offset``: bytes that Outlook has; ``sent``: bytes of ranges that went out. ``etag``: the
-    content's new ETag, when its metadata was written meanwhile. ``wait_seconds``: before the next
+    content's new ETag, when its metadata was written meanwhile. ``retry_after``: before the next
     step; None leaves it to the orchestrator's backoff. ``tries``: how often such a step is worth
     repeating without progress; None until the deadline. ``failure``: how the transfer ends if
     this was its last step. ``otherwise``: what this step would have been, had it been certain that
@@ -168,10 +170,10 @@ class Step(Payload):
     sent: int = 0
     etag: str | None = None
     attachment_id: str | None = None
-    wait_seconds: float | None = None
+    retry_after: float | None = Field(default=None, alias="waitSeconds")
     tries: int | None = None
     failure: Failure | None = None
-    otherwise: "Step | None" = None
+    otherwise: "ActivityResult | None" = None
 
     @property
     def is_of_storage(self) -> bool:
@@ -186,7 +188,7 @@ class RecordAttachment(Payload):
     """
 
     transfer_id: str
-    content: Content | None = None
+    content: BlobVersion | None = None
     status: TransferStatus
     record: RecordedStatus
 

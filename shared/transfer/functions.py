@@ -8,7 +8,7 @@ from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activities.record_attachment import Recorder
-from shared.transfer.activities.telemetry import Work, observed
+from shared.transfer.activities.telemetry import Work, traced_activity
 from shared.transfer.activity_payloads import (
     CancelUploadSession,
     FindAttachment,
@@ -18,7 +18,7 @@ from shared.transfer.activity_payloads import (
     UploadRanges,
 )
 from shared.transfer.payloads import Payload
-from shared.transfer.workflow.mailbox_budget import turn_entities, utc_now
+from shared.transfer.workflow.mailbox_budget import lock_entities, utc_now
 from shared.transfer.workflow.orchestrator import attach_blob
 
 
@@ -27,7 +27,7 @@ def transfer_functions(
 ) -> df.Blueprint:
     """A blueprint with ``attach_blob``, and the activities and entities it calls."""
     blueprint = df.Blueprint()
-    for entity in turn_entities(inspector.settings, utc_now):
+    for entity in lock_entities(inspector.settings, utc_now):
         name = entity.__name__
         blueprint.entity_trigger(context_name="context", entity_name=name)(entity)
     blueprint.orchestration_trigger(context_name="context")(attach_blob)
@@ -35,7 +35,7 @@ def transfer_functions(
     def activity[Given: Work](
         name: str, read: Callable[[object], Given], run: Callable[[Given], Payload]
     ) -> None:
-        seen = observed(name, run)
+        seen = traced_activity(name, run)
 
         def registered(payload: dict) -> dict:  # type: ignore[type-arg]  # the indexer takes no generics
             return seen(read(payload)).to_json()

@@ -16,7 +16,7 @@ from shared.errors import (
     TransferError,
     UploadSessionsUnavailable,
 )
-from shared.outlook.answers import Answer
+from shared.outlook.answers import GraphResponse
 from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import Failure
@@ -34,7 +34,7 @@ _WORDS = 200
 _TRY_AGAIN = 5.0
 
 
-def failure(row: Row, answer: Answer, job: Job) -> Failure:
+def failure(row: Row, answer: GraphResponse, job: Job) -> Failure:
     """How the transfer ends if this answer is the last word."""
     said = _said(answer)
     sentences: dict[type[Permanent], str] = {
@@ -60,7 +60,7 @@ def failure(row: Row, answer: Answer, job: Job) -> Failure:
     return Failure(code=row.error.__name__, message=sentences[row.error])
 
 
-def refusal_afterwards(row: Row, answer: Answer, item: OutlookItem) -> TransferError:
+def refusal_afterwards(row: Row, answer: GraphResponse, item: OutlookItem) -> TransferError:
     """The error for somebody who waits for an answer about an item's attachment."""
     said = _said(answer)
     if row.action is Action.RETRY:
@@ -124,7 +124,7 @@ def _last_trouble(last: Failure | None) -> str:
     return f" The last trouble: {last.message}" if last else ""
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: GraphResponse) -> str:
     """The far side's own words, without any URL or token they may quote."""
     if answer.lost:
         return answer.message or answer.lost.value

@@ -58,7 +58,7 @@ class Failure(Payload):
         return cls(code=error.code, message=error.sentence)
 
 
-class Content(Payload):
+class BlobVersion(Payload):
     """One content of a blob, as its properties tell it; its metadata and ETag may change."""
 
     created: str
@@ -93,7 +93,7 @@ class TransferRequest(Payload):
     """
 
     blob: str
-    content: Content | None = None
+    content: BlobVersion | None = None
     mailbox: str | None = None
     item_type: ItemType | None = None
     item_id: str | None = None

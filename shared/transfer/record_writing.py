@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 from shared.storage.attachment_record import AttachmentRecord, merge_record, read_record
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.retry_policy import Action, Call, decide
 
@@ -15,7 +15,7 @@ _WRITES_AT_MOST = 5
 type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
 
 
-def write_record(source: BlobSource, name: str, change: Change) -> AttachmentRecord | None:
+def write_record(source: SourceContainer, name: str, change: Change) -> AttachmentRecord | None:
     """Put the record that ``change`` makes of the present one in its place; None if it makes none.
 
     It is given back as it stands there now: as much of it as there was room for.
@@ -45,12 +45,12 @@ def write_record(source: BlobSource, name: str, change: Change) -> AttachmentRec
     raise StorageUnavailable(f"The metadata of {name} changes all the time.")
 
 
-def _answer(error: BlobChanged | BlobDeleted | StorageUnavailable) -> Answer:
+def _answer(error: BlobChanged | BlobDeleted | StorageUnavailable) -> GraphResponse:
     """What the storage said, in the terms of the decision table."""
     if isinstance(error, BlobChanged):
-        return Answer(status=412)
+        return GraphResponse(status=412)
     if isinstance(error, BlobDeleted):
-        return Answer(status=404)
+        return GraphResponse(status=404)
     if error.status is None:
-        return Answer(lost=Lost.UNKNOWN)
-    return Answer(status=error.status, code=error.storage_code)
+        return GraphResponse(lost=Lost.UNKNOWN)
+    return GraphResponse(status=error.status, code=error.storage_code)

@@ -20,7 +20,7 @@ from shared.errors import (
     PermissionMissing,
     UploadSessionsUnavailable,
 )
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 
 
 class Call(Enum):
@@ -88,9 +88,9 @@ class Row:
     lost: Lost | None = None
     error: type[Permanent] = GraphRefused
     tries: int | None = None
-    rest: float | None = None
+    retry_after: float | None = None
 
-    def matches(self, call: Call, answer: Answer) -> bool:
+    def matches(self, call: Call, answer: GraphResponse) -> bool:
         """Whether this row is about such an answer to such a call."""
         if call not in self.calls or answer.lost is not self.lost:
             return False
@@ -144,7 +144,7 @@ TABLE: tuple[Row, ...] = (
     Row(_SMALL_POST, Action.SESSION_INSTEAD, "the boundary is not published", statuses=_s(413)),
     Row(ALL, Action.GIVE_UP, "too large for the mailbox", statuses=_s(413, 507), error=MailboxLimitExceeded),
     # Waiting helps.
-    Row(ALL, Action.RETRY, "throttled or briefly unavailable; refused, not done", statuses=_s(429, 503, 509), rest=5.0),
+    Row(ALL, Action.RETRY, "throttled or briefly unavailable; refused, not done", statuses=_s(429, 503, 509), retry_after=5.0),
     Row(ALL, Action.RETRY, "another writer is at the item; its turn ends", statuses=_s(409, 412, 423)),
     # The server failed midway: the outcome is unknown.
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", statuses=_s(500, 502, 504), error=OutcomeUnknown),
@@ -166,11 +166,11 @@ TABLE: tuple[Row, ...] = (
 # fmt: on
 
 
-def rest_after(row: Row, answer: Answer) -> float | None:
+def effective_retry_after(row: Row, answer: GraphResponse) -> float | None:
     """Seconds for which nobody is to ask that mailbox: what the answer says, or else the row."""
-    return row.rest if answer.retry_after is None else answer.retry_after
+    return row.retry_after if answer.retry_after is None else answer.retry_after
 
 
-def decide(call: Call, answer: Answer) -> Row:
+def decide(call: Call, answer: GraphResponse) -> Row:
     """The row for this answer: the first that matches. The last row matches every answer."""
     return next(row for row in TABLE if row.matches(call, answer))

@@ -4,11 +4,11 @@ import hashlib
 import json
 
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, fingerprint
-from shared.storage.blob_source import BlobSource, SourceBlob
-from shared.transfer.payloads import Content
+from shared.storage.blob_source import SourceBlob, SourceContainer
+from shared.transfer.payloads import BlobVersion
 
 
-def instance_id(source: BlobSource, blob: SourceBlob, item: str, attempt_key: str = "") -> str:
+def instance_id(source: SourceContainer, blob: SourceBlob, item: str, attempt_key: str = "") -> str:
     """The fingerprint of content and item, then a digest with what else makes a transfer.
 
     A duplicate of an event, however late, gets the id of the transfer it duplicates: the ETag is
@@ -24,14 +24,18 @@ def instance_id(source: BlobSource, blob: SourceBlob, item: str, attempt_key: st
 
 
 def may_be_of(
-    transfer_id: str, source: BlobSource, blob: SourceBlob, item: str, content: Content | None
+    transfer_id: str,
+    source: SourceContainer,
+    blob: SourceBlob,
+    item: str,
+    content: BlobVersion | None,
 ) -> bool:
     """Whether the transfer, asked for this content, may still be about what the blob has now."""
     if is_of(transfer_id, source, blob, item):
         return True
-    return content is not None and not content.is_replaced_by(Content.of(blob))
+    return content is not None and not content.is_replaced_by(BlobVersion.of(blob))
 
 
-def is_of(transfer_id: str, source: BlobSource, blob: SourceBlob, item: str) -> bool:
+def is_of(transfer_id: str, source: SourceContainer, blob: SourceBlob, item: str) -> bool:
     """Whether the transfer is about this content of the blob, going to this item."""
     return transfer_id.startswith(fingerprint(source.container, blob, item))

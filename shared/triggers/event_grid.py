@@ -15,7 +15,7 @@ import azure.durable_functions as df
 from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavailable
 from shared.settings import Settings
 from shared.transfer.addressing import decode
-from shared.transfer.service.requests import AttachOrder
+from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Starter
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
@@ -184,7 +184,7 @@ async def _start_ordered(
 ) -> None:
     """Start what an order names. A second delivery has the same id, and is the same attempt."""
     unavailable: StorageUnavailable | None = None
-    for placed in await starter.ordered(client, AttachOrder.read(event.data), event.id):
+    for placed in await starter.ordered(client, AttachRequest.read(event.data), event.id):
         error = placed.error
         if isinstance(error, StorageUnavailable) and error.status != 400:
             unavailable = error

@@ -7,7 +7,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared.settings import Settings
-from shared.transfer.service.transfers import forget_ended
+from shared.transfer.service.transfers import purge_completed
 from shared.transfer.workflow.mailbox_budget import Clock
 
 # At three in the morning, UTC.
@@ -28,7 +28,7 @@ def history_functions(settings: Settings, clock: Clock) -> df.Blueprint:
     ) -> None:
         """Forget the transfers that are over and began more than HISTORY_DAYS ago."""
         before = clock() - timedelta(days=settings.history_days)
-        forgotten = await forget_ended(client, before)
+        forgotten = await purge_completed(client, before)
         _LOG.info("purged the history of %d transfers from before %s", forgotten, f"{before:%F}")
 
     return blueprint

@@ -27,7 +27,7 @@ from durabletask.client import TaskHubGrpcClient
 
 from infra.local.drop import source_container
 from infra.local.stack import Stack
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.far_side import FarSide
 from tests.benchmarks.lifted import lifted_stack
@@ -116,11 +116,11 @@ class Crowds:
         """Blobs that name their items, and the transfers they will have."""
         ratio = LARGEST / SMALLEST
         sizes = [int(SMALLEST * ratio ** ((n + 0.5) / count)) for n in range(count)]
-        source = BlobSource(self._container)
+        source = SourceContainer(self._container)
         with ThreadPoolExecutor(4) as threads:
             yield from threads.map(partial(self._put_one, source), range(count), sizes)
 
-    def _put_one(self, source: BlobSource, number: int, size: int) -> tuple[str, str]:
+    def _put_one(self, source: SourceContainer, number: int, size: int) -> tuple[str, str]:
         mailbox = _mailbox(number % MAILBOXES)
         item = self._far.add_item(mailbox)
         name = secrets.token_hex(8)

@@ -22,7 +22,7 @@ from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings, StorageConnection
 from shared.storage.accounts import blob_service
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
@@ -60,7 +60,7 @@ class Engine:
         self._account = blob_service(StorageConnection("", connection_string=connection_string))
         self._container = self._account.get_container_client("bench")
         self._settings = Settings(graph_base_url=far.url, allowed_mailboxes=("*",))
-        self._source = BlobSource(self._container)
+        self._source = SourceContainer(self._container)
         self._graph = GraphClient(graph_endpoint(self._settings), ManagedIdentityCredential)
         store = SessionStore(self._account.get_container_client("bench-sessions"))
         self._attacher = Attacher(self._settings, self._source, store, self._graph)

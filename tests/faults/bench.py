@@ -10,7 +10,7 @@ from typing import Any
 from azure.storage.blob import ContainerClient
 
 from infra.local.outlook import ItemKind, OutlookEmulator, Rules
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from tests.faults.verdict import Delivery, Finding, Referee, Transfer, listening
 from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
 from tests.virtual_engine import EPOCH, VirtualClock
@@ -24,7 +24,7 @@ _HOURS_AT_MOST = timedelta(hours=48)
 type Before = Callable[[int], object]
 
 
-class DatedSource(BlobSource):
+class DatedSource(SourceContainer):
     """A source whose blobs were created at times of the test's own.
 
     So that a run can be had again: the creation time is part of a transfer's id, and the id of

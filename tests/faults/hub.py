@@ -20,7 +20,7 @@ import grpc
 from infra.local.outlook.mailboxes import Attachment
 from infra.local.outlook.rules import Rules
 from shared.settings import Settings
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
@@ -28,7 +28,7 @@ from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
 from shared.transfer.service.start import Starter
-from shared.transfer.workflow.mailbox_budget import turn_entities
+from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
 from tests.direct_outlook import direct_client, direct_service
 from tests.harness import MAILBOX
@@ -70,7 +70,7 @@ class Hub:
         self.notes = MemoryContainer("sessions", self.clock)
         values = {"graph_base_url": "http://127.0.0.1:9", "allowed_mailboxes": "*", **settings}
         self.settings = Settings.model_validate(values)
-        self.source = BlobSource(self.blobs.as_client())
+        self.source = SourceContainer(self.blobs.as_client())
         self.starter = Starter(self.settings, self.source)
         store = SessionStore(self.notes.as_client())
         self.graph = direct_client(self.service, self.settings)
@@ -85,7 +85,7 @@ class Hub:
         self._activities = {
             str(f.get_function_name()): f.get_user_function() for f in app.get_functions()
         }
-        self.entities = VirtualEntities(turn_entities(self.settings, self.clock))
+        self.entities = VirtualEntities(lock_entities(self.settings, self.clock))
         self.engines: dict[str, VirtualEngine] = {}
         self.starts: Counter[str] = Counter()
         self._busy: set[str] = set()

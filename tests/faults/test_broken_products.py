@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.transfer.activities.attach_file import Attacher
-from shared.transfer.activity_payloads import FindAttachment, Job, Step, UploadRanges
+from shared.transfer.activity_payloads import ActivityResult, FindAttachment, Job, UploadRanges
 from tests.faults.bench import Bench
 from tests.faults.schedules import TRANSIENT, draw, run
 from tests.faults.test_single_faults import SHAPES, single_fault
@@ -23,7 +23,9 @@ SEEDS = [seed for seed in range(1, 301) if draw(seed).faults_at_most > 1]
 class BlindlyPosted(GraphClient):
     """Sends a small POST again when its answer was lost."""
 
-    def attach_small_file(self, item: OutlookItem, file: OutlookFile, content: bytes) -> Answer:
+    def attach_small_file(
+        self, item: OutlookItem, file: OutlookFile, content: bytes
+    ) -> GraphResponse:
         answer = super().attach_small_file(item, file, content)
         if answer.lost is Lost.UNKNOWN or answer.status in {500, 502, 504}:
             answer = super().attach_small_file(item, file, content)
@@ -33,7 +35,7 @@ class BlindlyPosted(GraphClient):
 class BlindlyPut(Attacher):
     """Puts every range again, in a new session, when the answer to the last one was lost."""
 
-    def upload_ranges(self, work: UploadRanges) -> Step:
+    def upload_ranges(self, work: UploadRanges) -> ActivityResult:
         step = super().upload_ranges(work)
         if step.outcome == "reconcile":
             return step.model_copy(update={"outcome": "new_session"})
@@ -43,20 +45,20 @@ class BlindlyPut(Attacher):
 class Unreconciled(Attacher):
     """Takes an unknown outcome for a failed one at once."""
 
-    def find_attachment(self, _: FindAttachment) -> Step:
-        return Step(outcome="not_attached")
+    def find_attachment(self, _: FindAttachment) -> ActivityResult:
+        return ActivityResult(outcome="not_attached")
 
-    def attach_small_file(self, job: Job) -> Step:
+    def attach_small_file(self, job: Job) -> ActivityResult:
         return super().attach_small_file(job.model_copy(update={"unsure": False}))
 
-    def create_upload_session(self, job: Job) -> Step:
+    def create_upload_session(self, job: Job) -> ActivityResult:
         return super().create_upload_session(job.model_copy(update={"unsure": False}))
 
 
 class Impatient(GraphClient):
     """Does not hear ``Retry-After``."""
 
-    def _send(self, *args: Any, **kwargs: Any) -> Answer:
+    def _send(self, *args: Any, **kwargs: Any) -> GraphResponse:
         answer = super()._send(*args, **kwargs)
         return replace(answer, retry_after=None if answer.retry_after is None else 0.0)
 

@@ -30,7 +30,7 @@ from shared.outlook.item import OutlookFile
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
 from shared.settings import Settings, is_loopback
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionNotes, SessionStore
 from shared.transfer.addressing import read_address
 from tests.conftest import MakeHarness
@@ -418,7 +418,7 @@ def test_no_blob_name_leaves_its_container(
     outside: dict[str, str] = {}
     asked = 0
     with BlobServiceClient.from_connection_string(text) as service:
-        source = BlobSource(service.get_container_client("source"))
+        source = SourceContainer(service.get_container_client("source"))
         for name in blob_names(random.Random(SEED), COUNT):
             paths.clear()
             with suppress(TransferError, ValueError):

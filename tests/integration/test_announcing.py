@@ -14,7 +14,7 @@ from azure.identity import ManagedIdentityCredential
 
 from infra.local.outlook import OutlookEmulator
 from shared.settings import Settings
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferStatus
@@ -65,7 +65,7 @@ def make_announcer() -> Iterator[MakeAnnouncer]:
     with ExitStack() as running:
 
         def make(endpoint: str | None, credential: TokenCredential | None = None) -> Announcer:
-            source = BlobSource(MemoryContainer("inbox", VirtualClock()).as_client())
+            source = SourceContainer(MemoryContainer("inbox", VirtualClock()).as_client())
             settings = Settings.model_validate({"event_grid_topic_endpoint": endpoint})
             new = lambda: credential or Credential()  # noqa: E731 (a factory, as the app gives)
             announcer = Announcer(settings, source, new, backoff=0)

@@ -23,7 +23,7 @@ from shared.errors import (
 )
 from shared.outlook.item import OutlookItem
 from shared.storage.attachment_record import METADATA_BYTES, read_record
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from tests.conftest import MakeHarness
@@ -336,7 +336,7 @@ def test_a_removal_whose_answer_was_lost_is_finished_by_the_next(
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "cancelled"
 
 
-class Meddled(BlobSource):
+class Meddled(SourceContainer):
     """Somebody writes metadata between each look and the first three writes."""
 
     writes = 0

@@ -8,10 +8,10 @@ import pytest
 
 from shared.errors import BlobNotFound, InvalidRequest, MailboxNotAllowed
 from shared.transfer.payloads import TransferRequest
-from shared.transfer.service.requests import AttachOrder
+from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Placed
 from shared.transfer.service.transfers import Transfer
-from shared.transfer.workflow.orchestrator import go_after
+from shared.transfer.workflow.orchestrator import predecessor_done
 from tests.conftest import MakeHarness
 from tests.faults.hub import AlreadyExists
 from tests.harness import MAILBOX, Harness, StartingClient
@@ -46,7 +46,7 @@ class Knowing(StartingClient):
 def ordered(
     harness: Harness, client: Knowing, attempt_key: str = "", **body: object
 ) -> tuple[Placed, ...]:
-    order = AttachOrder.read({"mailbox": MAILBOX, **body})
+    order = AttachRequest.read({"mailbox": MAILBOX, **body})
     durable = cast("df.DurableFunctionsClient", client)
     return asyncio.run(harness.starter.ordered(durable, order, attempt_key))
 
@@ -163,7 +163,7 @@ def test_who_follows_a_transfer_of_a_faster_call_is_told_at_once(make_harness: M
     a, b = (each.outcome.id for each in first if isinstance(each.outcome, Transfer))
     client = Knowing(a)
     ordered(harness, client, blobs=["a", "b"], eventId="E")
-    assert client.told == [(b, go_after(a))]
+    assert client.told == [(b, predecessor_done(a))]
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -177,10 +177,10 @@ def test_one_that_follows_begins_when_it_is_told_or_after_a_day(
     id_, payload = harness.start("a")
     engine = harness.engine(id_, payload | {"follows": "first"})
     assert engine.next_activity is None
-    engine.raise_event(go_after("another"))
+    engine.raise_event(predecessor_done("another"))
     assert engine.next_activity is None
     if told:
-        engine.raise_event(go_after("first"))
+        engine.raise_event(predecessor_done("first"))
     assert engine.run()["state"] == "attached"
     assert [wait for wait in engine.waits if wait > 1] == ([] if told else [86_400.0])
 
@@ -241,5 +241,5 @@ def test_a_cancelled_one_lets_none_overtake_those_before_it(make_harness: MakeHa
 def test_a_bad_order_names_every_fault(body: object) -> None:
     """As events and calls alike are told."""
     with pytest.raises(InvalidRequest) as refused:
-        AttachOrder.read(body)
+        AttachRequest.read(body)
     assert refused.value.details

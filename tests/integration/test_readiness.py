@@ -10,7 +10,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import BlobServiceClient
 
 from infra.local.outlook import Fault, catalogue
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.service.readiness import Check, Readiness
 from tests.conftest import MakeHarness
 from tests.harness import Harness
@@ -98,7 +98,7 @@ def test_storage_that_refuses_or_is_away(
     """One try; neither key nor address is told."""
     harness = make_harness()
     with BlobServiceClient.from_connection_string(re.sub(*change, azurite)) as service:
-        source = BlobSource(service.get_container_client(harness.source.container))
+        source = SourceContainer(service.get_container_client(harness.source.container))
         found = by_name(Readiness(source, harness.graph).check())
     assert not found["container"].ok
     assert says in found["container"].message

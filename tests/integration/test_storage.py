@@ -11,7 +11,7 @@ from shared.errors import BlobDeleted, StorageUnavailable
 from shared.secret import Secret
 from shared.settings import StorageConnection
 from shared.storage.accounts import blob_service
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
 from shared.storage.storage_errors import BlobChanged
 
@@ -29,7 +29,7 @@ def container(azurite: str) -> Iterator[ContainerClient]:
 def test_a_slice_is_exactly_what_was_asked_for(container: ContainerClient) -> None:
     """Inside, to the end, nothing at all; every read pinned to the ETag."""
     container.upload_blob("x", b"0123456789")
-    source = BlobSource(container)
+    source = SourceContainer(container)
     blob = source.look("x")
     assert source.read("x", blob.etag, 2, 3) == b"234"
     assert source.read("x", blob.etag, 8, 2) == b"89"
@@ -45,7 +45,7 @@ def test_a_slice_is_exactly_what_was_asked_for(container: ContainerClient) -> No
 def test_a_blob_is_described_as_it_is(container: ContainerClient) -> None:
     """Size, MD5, kind and the user's metadata in the user's own spelling of values."""
     container.upload_blob("a b/\u00fc.txt", b"hello", metadata={"Owner": "Me+You"})
-    blob = BlobSource(container).look("a b/\u00fc.txt")
+    blob = SourceContainer(container).look("a b/\u00fc.txt")
     assert (blob.size, blob.md5, blob.kind) == (
         5,
         "5d41402abc4b2a76b9719d911017c592",
@@ -58,7 +58,7 @@ def test_a_blob_is_described_as_it_is(container: ContainerClient) -> None:
 def test_metadata_is_written_only_over_what_was_read(container: ContainerClient) -> None:
     """A write in between is not lost."""
     container.upload_blob("x", b"1")
-    source = BlobSource(container)
+    source = SourceContainer(container)
     seen = source.look("x")
     source.write_metadata("x", seen.etag, {"mine": "1"})
     with pytest.raises(BlobChanged):
@@ -74,7 +74,7 @@ def test_a_leased_blob_is_no_changed_blob(container: ContainerClient) -> None:
     container.upload_blob("x", b"1")
     lease = BlobLeaseClient(container.get_blob_client("x"))
     lease.acquire()
-    source = BlobSource(container)
+    source = SourceContainer(container)
     blob = source.look("x")
     assert source.read("x", blob.etag, 0, 1) == b"1"
     with pytest.raises(StorageUnavailable, match="LeaseIdMissing"):
@@ -89,7 +89,7 @@ def test_an_account_that_does_not_answer_is_unavailable() -> None:
         retry_total=0,
     )
     with service, pytest.raises(StorageUnavailable) as caught:
-        BlobSource(service.get_container_client("c")).look("x")
+        SourceContainer(service.get_container_client("c")).look("x")
     assert "could not be reached for the blob x" in caught.value.sentence
 
 

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, catalogue
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.telemetry import name_transfers_in_the_log, trace_of
-from shared.transfer.activity_payloads import CancelUploadSession, Job, Step
+from shared.transfer.activity_payloads import ActivityResult, CancelUploadSession, Job
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness, Product
 from tests.telemetry import Telemetry
@@ -228,11 +228,11 @@ def test_a_refusal_keeps_the_name_that_graph_gave_the_request(
 class Stumbling(Attacher):
     """An attacher with a bug, whose text nobody can vouch for."""
 
-    def attach_small_file(self, _: Job) -> Step:
+    def attach_small_file(self, _: Job) -> ActivityResult:
         raise RuntimeError("https://outlook.office.com/?authtoken=canary")
 
-    def cancel_upload_session(self, _: CancelUploadSession) -> Step:
-        return Step(outcome="progress")
+    def cancel_upload_session(self, _: CancelUploadSession) -> ActivityResult:
+        return ActivityResult(outcome="progress")
 
 
 def test_a_bug_is_seen_by_its_kind_alone(make_harness: MakeHarness, telemetry: Telemetry) -> None:

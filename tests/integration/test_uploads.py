@@ -12,10 +12,10 @@ from azure.storage.blob import BlobServiceClient, ContainerClient, UserDelegatio
 
 from shared.errors import AttachmentTooLarge, InvalidRequest, MailboxNotAllowed, PermissionMissing
 from shared.settings import Settings
-from shared.storage.upload_grants import UploadGrants
+from shared.storage.upload_grants import PresignedUrls
 from shared.transfer.addressing import read_address
-from shared.transfer.service.requests import UploadOrder
-from shared.transfer.service.upload_link import Upload, Uploads
+from shared.transfer.service.requests import UploadLinkRequest
+from shared.transfer.service.upload_link import UploadLink, UploadLinks
 
 CONTENT = b"sent by hand"
 ORDER: dict[str, Any] = {
@@ -36,21 +36,23 @@ def container(azurite: str) -> Iterator[ContainerClient]:
 
 
 @pytest.fixture
-def uploads(azurite: str, container: ContainerClient) -> Iterator[Uploads]:
+def uploads(azurite: str, container: ContainerClient) -> Iterator[UploadLinks]:
     with BlobServiceClient.from_connection_string(azurite) as service:
         settings = Settings(allowed_mailboxes=("*@contoso.com",), max_attachment_bytes=1_000)
-        yield Uploads(settings, UploadGrants(service, container.container_name))
+        yield UploadLinks(settings, PresignedUrls(service, container.container_name))
 
 
-def offer(uploads: Uploads, **changes: object) -> Upload:
-    return uploads.offer(UploadOrder.read(ORDER | changes))
+def offer(uploads: UploadLinks, **changes: object) -> UploadLink:
+    return uploads.offer(UploadLinkRequest.read(ORDER | changes))
 
 
-def put(upload: Upload, url: str = "") -> int:
+def put(upload: UploadLink, url: str = "") -> int:
     return requests.put(url or upload.url, CONTENT, headers=upload.headers, timeout=10).status_code
 
 
-def test_the_file_arrives_with_its_address(uploads: Uploads, container: ContainerClient) -> None:
+def test_the_file_arrives_with_its_address(
+    uploads: UploadLinks, container: ContainerClient
+) -> None:
     """Its type, its name and its item, as the blob door reads them."""
     upload = offer(uploads)
     assert put(upload) == 201
@@ -77,7 +79,7 @@ def test_the_file_arrives_with_its_address(uploads: Uploads, container: Containe
     ],
 )
 def test_any_name_arrives_safe(
-    uploads: Uploads, container: ContainerClient, name: str, arrives_as: str
+    uploads: UploadLinks, container: ContainerClient, name: str, arrives_as: str
 ) -> None:
     """In the blob's name and in its metadata, which takes ASCII alone."""
     upload = offer(uploads, fileName=name)
@@ -87,7 +89,9 @@ def test_any_name_arrives_safe(
     assert upload.blob.endswith(f"/{arrives_as}")
 
 
-def test_the_leave_is_for_one_new_blob_alone(uploads: Uploads, container: ContainerClient) -> None:
+def test_the_leave_is_for_one_new_blob_alone(
+    uploads: UploadLinks, container: ContainerClient
+) -> None:
     """Not to read it, write it again, change or delete it, nor for any other name."""
     upload = offer(uploads)
     other = upload.url.replace("scan.pdf", "other.pdf")
@@ -104,7 +108,7 @@ def test_the_leave_is_for_one_new_blob_alone(uploads: Uploads, container: Contai
     assert list(container.list_blob_names()) == [upload.blob]
 
 
-def test_the_leave_is_for_minutes(uploads: Uploads) -> None:
+def test_the_leave_is_for_minutes(uploads: UploadLinks) -> None:
     """And says until when."""
     with time_machine.travel(datetime.now(UTC) - timedelta(minutes=11), tick=False):
         late = offer(uploads)
@@ -112,12 +116,12 @@ def test_the_leave_is_for_minutes(uploads: Uploads) -> None:
     assert put(late) == 403
 
 
-def test_two_files_of_one_name_are_two_blobs(uploads: Uploads) -> None:
+def test_two_files_of_one_name_are_two_blobs(uploads: UploadLinks) -> None:
     """Nothing that is there is written over."""
     assert offer(uploads).blob != offer(uploads).blob
 
 
-def test_the_mailbox_is_checked_first_and_then_the_size(uploads: Uploads) -> None:
+def test_the_mailbox_is_checked_first_and_then_the_size(uploads: UploadLinks) -> None:
     """Before anything is signed."""
     with pytest.raises(MailboxNotAllowed):
         offer(uploads, mailbox="someone@elsewhere.com", size=2_000)
@@ -128,12 +132,12 @@ def test_the_mailbox_is_checked_first_and_then_the_size(uploads: Uploads) -> Non
 def test_every_fault_of_an_order_is_named() -> None:
     """No item, a size below nothing, a field that is none."""
     with pytest.raises(InvalidRequest) as refused:
-        UploadOrder.read({"fileName": "", "size": -1, "mailbox": "a b", "blob": "x"})
+        UploadLinkRequest.read({"fileName": "", "size": -1, "mailbox": "a b", "blob": "x"})
     fields = {each.field for each in refused.value.details}
     assert fields == {"fileName", "size", "mailbox", "blob", "messageId"}
 
 
-def test_the_url_is_not_shown_by_accident(uploads: Uploads) -> None:
+def test_the_url_is_not_shown_by_accident(uploads: UploadLinks) -> None:
     """It is a credential."""
     upload = offer(uploads)
     signature = upload.url.partition("sig=")[2]
@@ -162,7 +166,7 @@ class IdentityService(BlobServiceClient):
 def test_an_identity_signs_with_a_delegated_key() -> None:
     """For https alone, to create that blob, until the same time."""
     service = IdentityService("https://source.blob.core.windows.net")
-    granted = UploadGrants(service, "inbox").grant("by-hand/ä b.pdf")
+    granted = PresignedUrls(service, "inbox").grant("by-hand/ä b.pdf")
     place, _, query = granted.url.partition("?")
     assert place == "https://source.blob.core.windows.net/inbox/by-hand/%C3%A4%20b.pdf"
     signed = dict(each.split("=", 1) for each in query.split("&"))
@@ -177,4 +181,4 @@ def test_an_identity_without_the_role_is_told_which_one() -> None:
     service.refusal = HttpResponseError("refused")
     service.refusal.status_code = 403
     with pytest.raises(PermissionMissing, match="Storage Blob Delegator"):
-        UploadGrants(service, "inbox").grant("x")
+        PresignedUrls(service, "inbox").grant("x")

@@ -12,7 +12,7 @@ from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 
 from shared.settings import Settings
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Payload, RecordedStatus
 
@@ -49,7 +49,7 @@ class Announcer:
     def __init__(
         self,
         settings: Settings,
-        source: BlobSource,
+        source: SourceContainer,
         new_credential: Callable[[], TokenCredential],
         *,
         backoff: float = 0.8,

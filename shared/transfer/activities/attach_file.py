@@ -13,27 +13,27 @@ from shared.errors import (
     StorageUnavailable,
     UploadHostNotAllowed,
 )
-from shared.outlook.answers import Answer
+from shared.outlook.answers import GraphResponse
 from shared.outlook.byte_ranges import ByteRange, next_expected_range
 from shared.outlook.graph_client import GraphClient
 from shared.settings import Settings
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
-from shared.transfer.activities.blob_reader import PinnedSlices
+from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activities.find_attachment import Reconciler
-from shared.transfer.activities.reader_cache import KeptSlices
-from shared.transfer.activities.results import typed_ends
+from shared.transfer.activities.reader_cache import ReaderCache
+from shared.transfer.activities.results import activity_boundary
 from shared.transfer.activities.upload_ranges import RangeUploader
 from shared.transfer.activity_payloads import (
+    ActivityResult,
     CancelUploadSession,
     FindAttachment,
     Job,
-    Step,
     UploadRanges,
 )
 from shared.transfer.messages import CANNOT_TELL, failure
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import Action, Call, decide, rest_after
+from shared.transfer.retry_policy import Action, Call, decide, effective_retry_after
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ class Attacher:
     """The activities over one source container, one session store and one Graph."""
 
     settings: Settings
-    source: BlobSource
+    source: SourceContainer
     sessions: SessionStore
     graph: GraphClient
-    kept: KeptSlices = field(default_factory=KeptSlices)
+    kept: ReaderCache = field(default_factory=ReaderCache)
 
-    @typed_ends
-    def attach_small_file(self, job: Job) -> Step:
+    @activity_boundary
+    def attach_small_file(self, job: Job) -> ActivityResult:
         """Attach by one POST.
 
         A second delivery finds notes of its own attempt: the POST may have been sent, so the
@@ -60,50 +60,50 @@ class Attacher:
         """
         notes = self.sessions.get(job.transfer_id)
         if notes and notes.attempt >= job.attempt:
-            return Step(outcome="reconcile")
+            return ActivityResult(outcome="reconcile")
         noted = self._note_attachments(job, notes)
-        if isinstance(noted, Step):
+        if isinstance(noted, ActivityResult):
             return noted
-        with PinnedSlices(self.source, job) as slices:
+        with BlobReader(self.source, job) as slices:
             content = slices.read(ByteRange(0, job.size))
         try:
             self.sessions.put(job.transfer_id, noted)
         except NotesTaken:
             # The other delivery sends it; two would attach twice.
-            return Step(outcome="reconcile")
+            return ActivityResult(outcome="reconcile")
         answer = self.graph.attach_small_file(job.item, job.file, content)
-        step = _refusal(Call.SMALL_POST, answer, job)
-        return step or Step(
+        result = _refusal(Call.SMALL_POST, answer, job)
+        return result or ActivityResult(
             outcome="attached", offset=job.size, attachment_id=str(answer.body["id"])
         )
 
-    @typed_ends
-    def create_upload_session(self, job: Job) -> Step:
+    @activity_boundary
+    def create_upload_session(self, job: Job) -> ActivityResult:
         """Note the item's attachments, create a session, keep its URL in the session store.
 
         A second delivery deletes the session of the first, which has no bytes yet.
         """
         notes = self.sessions.get(job.transfer_id)
         noted = self._note_attachments(job, notes)
-        if isinstance(noted, Step):
+        if isinstance(noted, ActivityResult):
             return noted
-        if waiting := self._cancel(job.transfer_id, notes):
-            return waiting
+        if pending := self._cancel(job.transfer_id, notes):
+            return pending
         answer = self.graph.create_upload_session(job.item, job.file)
-        if step := _refusal(Call.CREATE, answer, job):
-            return step
+        if result := _refusal(Call.CREATE, answer, job):
+            return result
         url = self.graph.upload_url(answer.body["uploadUrl"])
         try:
             self.sessions.put(job.transfer_id, replace(noted, upload_url=url))
         except StorageUnavailable as error:
             # Nobody would know of it. If it cannot be deleted either, it expires.
             rest = self.graph.cancel_upload_session(url).retry_after
-            return Step(outcome="retry", wait_seconds=rest, failure=Failure.of(error))
+            return ActivityResult(outcome="retry", retry_after=rest, failure=Failure.of(error))
         expected = next_expected_range(answer.body, job.size)
-        return Step(outcome="progress", offset=expected.start if expected else 0)
+        return ActivityResult(outcome="progress", offset=expected.start if expected else 0)
 
-    @typed_ends
-    def upload_ranges(self, work: UploadRanges) -> Step:
+    @activity_boundary
+    def upload_ranges(self, work: UploadRanges) -> ActivityResult:
         """PUT the next ranges.
 
         A second delivery PUTs its first range again, is told that the server is further on, and
@@ -113,10 +113,10 @@ class Attacher:
             notes = self.sessions.get(work.job.transfer_id)
         except StorageUnavailable as error:
             # What may have been sent hangs on where the session stands.
-            return Step(outcome="retry", offset=work.offset, failure=Failure.of(error))
+            return ActivityResult(outcome="retry", offset=work.offset, failure=Failure.of(error))
         if notes is None or not notes.upload_url:
             # Only a store that lost its blob (its lifecycle rule is a day) leads here.
-            return Step(outcome="reconcile")
+            return ActivityResult(outcome="reconcile")
         uploader = RangeUploader(
             graph=self.graph,
             source=self.source,
@@ -128,8 +128,8 @@ class Attacher:
             work.job, self.graph.upload_url(notes.upload_url.reveal()), work.offset
         )
 
-    @typed_ends
-    def find_attachment(self, work: FindAttachment) -> Step:
+    @activity_boundary
+    def find_attachment(self, work: FindAttachment) -> ActivityResult:
         """Look for the attachment of an attempt with unknown outcome.
 
         What proves to be someone else's is noted, and not read again.
@@ -139,23 +139,23 @@ class Attacher:
         if notes is None and work.noted:
             raise OutcomeUnknown(CANNOT_TELL)
         if notes is None:
-            return Step(outcome="not_attached")
+            return ActivityResult(outcome="not_attached")
         answer, attachments = self.graph.list_attachments(job.item)
-        if step := _refusal(Call.LIST, answer, job):
-            return step
+        if result := _refusal(Call.LIST, answer, job):
+            return result
         found = Reconciler(self.graph, self.source).find(
-            job, notes.earlier_attachments, attachments, finally_=work.finally_
+            job, notes.earlier_attachments, attachments, is_last_attempt=work.is_last_attempt
         )
         if found.own is not None:
-            return Step(outcome="attached", offset=job.size, attachment_id=found.own)
+            return ActivityResult(outcome="attached", offset=job.size, attachment_id=found.own)
         if found.foreign:
             known = (*notes.earlier_attachments, *found.foreign)
             self.sessions.put(job.transfer_id, replace(notes, earlier_attachments=known))
         unread = Failure.of(OutcomeUnknown(CANNOT_TELL)) if found.unread else None
-        return Step(outcome="not_attached", failure=unread)
+        return ActivityResult(outcome="not_attached", failure=unread)
 
-    @typed_ends
-    def cancel_upload_session(self, work: CancelUploadSession) -> Step:
+    @activity_boundary
+    def cancel_upload_session(self, work: CancelUploadSession) -> ActivityResult:
         """Delete the transfer's session at Outlook, and its notes when it is over.
 
         Worth a few tries and no more: Outlook lets a session expire, and the session store its
@@ -164,18 +164,18 @@ class Attacher:
         self.kept.drop(work.transfer_id)
         notes = self.sessions.get(work.transfer_id)
         if work.resting:
-            waiting = Step(outcome="retry") if notes and notes.upload_url else None
+            pending = ActivityResult(outcome="retry") if notes and notes.upload_url else None
         else:
-            waiting = self._cancel(work.transfer_id, notes)
-        if waiting and not work.whatever:
-            return waiting.model_copy(update={"tries": _CANCELS_AT_MOST})
-        if work.forget:
+            pending = self._cancel(work.transfer_id, notes)
+        if pending and not work.best_effort:
+            return pending.model_copy(update={"tries": _CANCELS_AT_MOST})
+        if work.delete_notes:
             self.sessions.delete(work.transfer_id)
         elif notes and notes.upload_url:
             self.sessions.put(work.transfer_id, replace(notes, upload_url=None))
-        return Step(outcome="progress")
+        return ActivityResult(outcome="progress")
 
-    def _cancel(self, transfer_id: str, notes: SessionNotes | None) -> Step | None:
+    def _cancel(self, transfer_id: str, notes: SessionNotes | None) -> ActivityResult | None:
         """Delete the session that is noted, if any; a step, if that needs another try."""
         if notes is None or not notes.upload_url:
             return None
@@ -197,29 +197,33 @@ class Attacher:
         if row.action is not Action.RETRY:
             # Refused for good: it expires.
             return None
-        return Step(outcome="retry", wait_seconds=rest_after(row, answer))
+        return ActivityResult(outcome="retry", retry_after=effective_retry_after(row, answer))
 
-    def _note_attachments(self, job: Job, notes: SessionNotes | None) -> SessionNotes | Step:
+    def _note_attachments(
+        self, job: Job, notes: SessionNotes | None
+    ) -> SessionNotes | ActivityResult:
         """What the item holds before this attempt; a step, if the listing decides already.
 
         The ids noted first stay the measure: an attachment of an earlier attempt that Outlook
         committed late is seen here, before the file goes up again.
         """
         answer, attachments = self.graph.list_attachments(job.item)
-        if step := _refusal(Call.LIST, answer, job):
-            return step
+        if result := _refusal(Call.LIST, answer, job):
+            return result
         if notes is None:
             return SessionNotes(job.attempt, tuple(each.id for each in attachments))
         # Notes of this attempt, or of a later one: an earlier run of the same transfer left them.
         if job.unsure or notes.attempt >= job.attempt:
             found = Reconciler(self.graph, self.source).find(
-                job, notes.earlier_attachments, attachments, finally_=False
+                job, notes.earlier_attachments, attachments, is_last_attempt=False
             )
             if found.own is not None:
-                return Step(outcome="attached", offset=job.size, attachment_id=found.own)
+                return ActivityResult(outcome="attached", offset=job.size, attachment_id=found.own)
             if found.unread:
                 # Another look, with its patience, before anything is sent.
-                return Step(outcome="reconcile", failure=Failure.of(OutcomeUnknown(CANNOT_TELL)))
+                return ActivityResult(
+                    outcome="reconcile", failure=Failure.of(OutcomeUnknown(CANNOT_TELL))
+                )
         return replace(notes, attempt=job.attempt, upload_url=None)
 
 
@@ -231,15 +235,15 @@ _OTHER_STEPS = {
 }
 
 
-def _refusal(call: Call, answer: Answer, job: Job) -> Step | None:
+def _refusal(call: Call, answer: GraphResponse, job: Job) -> ActivityResult | None:
     """The step for an answer that is not what was asked for."""
     row = decide(call, answer)
     if row.action is Action.PROCEED:
         return None
-    return Step.model_validate(
+    return ActivityResult.model_validate(
         {
             "outcome": _OTHER_STEPS.get(row.action, "failed"),
-            "wait_seconds": rest_after(row, answer),
+            "wait_seconds": effective_retry_after(row, answer),
             "tries": row.tries,
             "failure": failure(row, answer, job),
         }

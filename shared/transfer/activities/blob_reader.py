@@ -9,10 +9,10 @@ from typing import Self
 
 from shared.errors import StorageUnavailable, Superseded, UnsupportedBlob
 from shared.outlook.byte_ranges import ByteRange
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activity_payloads import Job
-from shared.transfer.payloads import Content
+from shared.transfer.payloads import BlobVersion
 
 MD5_CHANGED = (
     "The blob's MD5 was set or cleared before the file was attached, so it cannot be told whether "
@@ -32,14 +32,14 @@ class StartOver(Exception):
         self.etag = etag
 
 
-class PinnedSlices:
+class BlobReader:
     """Slices of one content of a blob, the next ones read ahead in a thread of its own.
 
     At most three are held at a time, the one handed out and two read ahead, each in the one piece
     of memory that it came in: 3 x RANGE_BYTES per transfer.
     """
 
-    def __init__(self, source: BlobSource, job: Job) -> None:
+    def __init__(self, source: SourceContainer, job: Job) -> None:
         self.etag = job.etag
         self._source = source
         self._job = job
@@ -76,7 +76,7 @@ class PinnedSlices:
     def read(self, part: ByteRange) -> bytes:
         """The slice; from the read-ahead if that is the one.
 
-        Raises what :meth:`BlobSource.read` and :func:`recognise` do.
+        Raises what :meth:`SourceContainer.read` and :func:`recognise` do.
         """
         while self._ahead:
             expected, content = self._ahead.popleft()
@@ -109,7 +109,7 @@ def recognise(job: Job, now: SourceBlob) -> str:
     :class:`UnsupportedBlob` when that MD5 has come or gone meanwhile: the blob may have got
     another transfer's id by it, so this one must not go on as if it were alone.
     """
-    if job.content.is_replaced_by(Content.of(now)):
+    if job.content.is_replaced_by(BlobVersion.of(now)):
         raise Superseded(job.blob)
     if job.md5 != now.md5:
         raise UnsupportedBlob(MD5_CHANGED)

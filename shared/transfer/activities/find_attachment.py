@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.errors import BlobDeleted, OutcomeUnknown, Superseded, UnsupportedBlob
 from shared.outlook.graph_client import GraphClient, ListedAttachment
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activities.blob_reader import StartOver, recognise
 from shared.transfer.activity_payloads import Job
@@ -21,12 +21,12 @@ _LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
 _GONE = frozenset({404, 410})
 
 
-def most_told(size: int) -> float:
+def max_reported_size(size: int) -> float:
     """The most that Graph may tell as the size of a file of so many bytes."""
     return size * _MOST + _OVERHEAD
 
 
-class ThrottledLook(Exception):
+class Throttled(Exception):
     """Raised when the far side asked to wait, in seconds, before the next look."""
 
     def __init__(self, retry_after: float) -> None:
@@ -51,7 +51,7 @@ class Reconciler:
     """Finds the attachment that a transfer may have made."""
 
     graph: GraphClient
-    source: BlobSource
+    source: SourceContainer
 
     def find(
         self,
@@ -59,14 +59,14 @@ class Reconciler:
         earlier: Sequence[str],
         listed: Sequence[ListedAttachment],
         *,
-        finally_: bool,
+        is_last_attempt: bool,
     ) -> Findings:
         """What became of the file, as far as the listing and the bytes tell.
 
-        ``earlier``: the ids that the item had before. ``finally_``: there will be no other look,
-        so that the one candidate whose bytes cannot be had is taken.
+        ``earlier``: the ids that the item had before. ``is_last_attempt``: there will be no other
+        look, so that the one candidate whose bytes cannot be had is taken.
         Raises :class:`OutcomeUnknown` when candidates cannot be told apart,
-        :class:`ThrottledLook` and :class:`StorageUnavailable`.
+        :class:`Throttled` and :class:`StorageUnavailable`.
         """
         known = set(earlier)
         candidates = [
@@ -82,17 +82,17 @@ class Reconciler:
         for each in candidates:
             answer, md5 = self.graph.attachment_md5(job.item, each.id)
             if answer.retry_after is not None and not answer.succeeded:
-                raise ThrottledLook(answer.retry_after)
+                raise Throttled(answer.retry_after)
             if answer.succeeded and md5 in content.md5s:
                 return Findings(own=each.id)
-            if answer.status in _GONE and finally_:
+            if answer.status in _GONE and is_last_attempt:
                 # Listed a moment ago: nobody looks again to see if it is really gone.
                 raise OutcomeUnknown(CANNOT_TELL)
             if answer.succeeded and content.proven:
                 foreign.append(each.id)
             else:
                 unread.append(each.id)
-        if not unread or not finally_:
+        if not unread or not is_last_attempt:
             return Findings(foreign=tuple(foreign), unread=bool(unread))
         if not content.proven or len(unread) > 1:
             raise OutcomeUnknown(CANNOT_TELL)
@@ -133,4 +133,4 @@ class _Content:
 
 def _plausible(job: Job, attachment: ListedAttachment) -> bool:
     size = attachment.size
-    return size is None or job.size * _LEAST <= size <= most_told(job.size)
+    return size is None or job.size * _LEAST <= size <= max_reported_size(job.size)

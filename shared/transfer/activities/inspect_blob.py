@@ -13,7 +13,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
@@ -29,7 +29,7 @@ class Inspector:
     """Looks at blobs of the source container. Changes nothing: any number of deliveries will do."""
 
     settings: Settings
-    source: BlobSource
+    source: SourceContainer
 
     def inspect(self, work: Inspect) -> Inspection:
         """The job to do, or the end that the transfer has without doing anything.

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from shared.storage.blob_source import BlobSource
-from shared.transfer.activities.blob_reader import PinnedSlices
+from shared.storage.blob_source import SourceContainer
+from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activity_payloads import Job
 
 # Transfers. More than run activities at once in a worker: the others' slices are read again.
@@ -15,7 +15,7 @@ KEPT_AT_MOST = 16
 _KEPT_FOR = 30.0
 
 
-class KeptSlices:
+class ReaderCache:
     """Slices read ahead by transfer, at most two each: an activity's first range need not wait.
 
     Only a help: the next activity may run in another worker, which reads its slices itself.
@@ -24,11 +24,11 @@ class KeptSlices:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, PinnedSlices]] = {}
+        self._kept: dict[str, tuple[float, BlobReader]] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def slices(self, source: BlobSource, job: Job) -> Iterator[PinnedSlices]:
+    def slices(self, source: SourceContainer, job: Job) -> Iterator[BlobReader]:
         """The job's slices, for one activity; of several deliveries, one gets what is kept."""
         slices = self._take(source, job)
         try:
@@ -48,7 +48,7 @@ class KeptSlices:
         if slices is not None:
             slices.close()
 
-    def _take(self, source: BlobSource, job: Job) -> PinnedSlices:
+    def _take(self, source: SourceContainer, job: Job) -> BlobReader:
         with self._lock:
             over = self._pop_outdated()
             _, slices = self._kept.pop(job.transfer_id, (0.0, None))
@@ -57,9 +57,9 @@ class KeptSlices:
             over.append(slices)
             slices = None
         _close(over)
-        return slices or PinnedSlices(source, job)
+        return slices or BlobReader(source, job)
 
-    def _keep(self, transfer_id: str, slices: PinnedSlices) -> None:
+    def _keep(self, transfer_id: str, slices: BlobReader) -> None:
         """Keep them in place of the oldest, if there are too many."""
         with self._lock:
             over = self._pop_outdated()
@@ -70,14 +70,14 @@ class KeptSlices:
                 over.append(self._kept.pop(next(iter(self._kept)))[1])
         _close(over)
 
-    def _pop_outdated(self) -> list[PinnedSlices]:
+    def _pop_outdated(self) -> list[BlobReader]:
         """Those whose next activity has not come here; what was kept first stands first."""
         oldest = monotonic() - _KEPT_FOR
         names = [name for name, (since, _) in self._kept.items() if since < oldest]
         return [self._kept.pop(name)[1] for name in names]
 
 
-def _close(several: list[PinnedSlices]) -> None:
+def _close(several: list[BlobReader]) -> None:
     for slices in several:
         # Another transfer's read may hang, and this one does not wait for it.
         slices.close(wait=False)

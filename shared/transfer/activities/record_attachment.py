@@ -11,9 +11,9 @@ from shared.storage.attachment_record import (
     ascii_only,
     fingerprint,
 )
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.storage.session_store import SessionStore
-from shared.transfer.activity_payloads import RecordAttachment, Step
+from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
 from shared.transfer.payloads import Failure
 from shared.transfer.record_writing import write_record
 from shared.transfer.transfer_id import may_be_of
@@ -25,10 +25,10 @@ _LOG = logging.getLogger(__name__)
 class Recorder:
     """Writes records. A second delivery finds its own record there, and leaves it."""
 
-    source: BlobSource
+    source: SourceContainer
     sessions: SessionStore
 
-    def record(self, work: RecordAttachment) -> Step:
+    def record(self, work: RecordAttachment) -> ActivityResult:
         """Merge the record into the metadata, if the blob still has the transfer's content.
 
         The end is logged whether or not there is a blob to write it to; only storage that does
@@ -38,9 +38,9 @@ class Recorder:
             self._record(work)
         except StorageUnavailable as error:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
-            return Step(outcome="retry", failure=Failure.of(error))
+            return ActivityResult(outcome="retry", failure=Failure.of(error))
         _log_end(work)
-        return Step(outcome="recorded")
+        return ActivityResult(outcome="recorded")
 
     def _record(self, work: RecordAttachment) -> None:
         try:
@@ -113,7 +113,7 @@ class Recorder:
     def _own(self, work: RecordAttachment, blob: SourceBlob) -> tuple[str, ...]:
         """The fingerprints of what was attached: two, if its MD5 was set or cleared since.
 
-        Raises what :meth:`BlobSource.md5_of` does.
+        Raises what :meth:`SourceContainer.md5_of` does.
         """
         then = work.transfer_id[:FINGERPRINT_DIGITS]
         now = fingerprint(self.source.container, blob, work.item)

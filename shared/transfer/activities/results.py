@@ -6,8 +6,8 @@ from functools import wraps
 
 from shared.errors import StorageUnavailable, Superseded, TransferError, UnsupportedBlob
 from shared.transfer.activities.blob_reader import StartOver
-from shared.transfer.activities.find_attachment import ThrottledLook
-from shared.transfer.activity_payloads import Step, TransferWork
+from shared.transfer.activities.find_attachment import Throttled
+from shared.transfer.activity_payloads import ActivityResult, TransferWork
 from shared.transfer.payloads import Failure
 
 _LOG = logging.getLogger(__name__)
@@ -20,46 +20,46 @@ _UNSTEADY = Failure.of(
 )
 
 
-def typed_ends[Owner, Work: TransferWork](
-    activity: Callable[[Owner, Work], Step],
-) -> Callable[[Owner, Work], Step]:
+def activity_boundary[Owner, Work: TransferWork](
+    activity: Callable[[Owner, Work], ActivityResult],
+) -> Callable[[Owner, Work], ActivityResult]:
     """Turn the typed errors of an activity into the steps they stand for."""
 
     @wraps(activity)
-    def step(self: Owner, work: Work) -> Step:
-        step = _typed(activity, self, work)
-        if step.failure:
+    def result(self: Owner, work: Work) -> ActivityResult:
+        result = _typed(activity, self, work)
+        if result.failure:
             _LOG.info(
                 "transfer %s: %s: %s: %s",
                 work.transfer_id,
                 activity.__name__,
-                step.outcome,
-                step.failure.message,
+                result.outcome,
+                result.failure.message,
             )
-        return step
+        return result
 
-    return step
+    return result
 
 
 def _typed[Owner, Work: TransferWork](
-    activity: Callable[[Owner, Work], Step], owner: Owner, work: Work
-) -> Step:
+    activity: Callable[[Owner, Work], ActivityResult], owner: Owner, work: Work
+) -> ActivityResult:
     try:
         return activity(owner, work)
-    except ThrottledLook as throttled:
-        return Step(outcome="retry", wait_seconds=throttled.retry_after)
+    except Throttled as throttled:
+        return ActivityResult(outcome="retry", retry_after=throttled.retry_after)
     except (StartOver, TransferError) as error:
         return end_of(error)
 
 
-def end_of(error: StartOver | TransferError) -> Step:
+def end_of(error: StartOver | TransferError) -> ActivityResult:
     """The step that a typed error stands for."""
     match error:
         case StartOver():
-            return Step(outcome="start_over", etag=error.etag, failure=_UNSTEADY)
+            return ActivityResult(outcome="start_over", etag=error.etag, failure=_UNSTEADY)
         case Superseded():
-            return Step(outcome="superseded", failure=Failure.of(error))
+            return ActivityResult(outcome="superseded", failure=Failure.of(error))
         case StorageUnavailable():
-            return Step(outcome="retry", failure=Failure.of(error))
+            return ActivityResult(outcome="retry", failure=Failure.of(error))
         case _:
-            return Step(outcome="failed", failure=Failure.of(error))
+            return ActivityResult(outcome="failed", failure=Failure.of(error))

@@ -23,13 +23,13 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, StatusCode,
 from shared.errors import Superseded
 from shared.outlook.call_telemetry import METER, TRACER
 from shared.transfer.activity_payloads import (
+    ActivityResult,
     CancelUploadSession,
     FindAttachment,
     Inspect,
     Inspection,
     Job,
     RecordAttachment,
-    Step,
     UploadRanges,
 )
 from shared.transfer.payloads import Payload, TransferStatus
@@ -50,7 +50,7 @@ _TRANSFER_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})")
 _transfer_id: ContextVar[str] = ContextVar("transfer_id", default="")
 
 
-def observed[Given: Work, Done: Payload](
+def traced_activity[Given: Work, Done: Payload](
     name: str, run: Callable[[Given], Done]
 ) -> Callable[[Given], Done]:
     """Have an activity seen: its span in its transfer's trace, its part in the figures."""
@@ -71,10 +71,10 @@ def observed[Given: Work, Done: Payload](
                 try:
                     done = run(work)
                 except Exception as error:
-                    _tell_error(span, type(error).__name__)
+                    _set_error(span, type(error).__name__)
                     raise
-                if isinstance(done, Step):
-                    _tell_step(span, done)
+                if isinstance(done, ActivityResult):
+                    _set_result(span, done)
                 _count_end(work, done)
                 return done
         finally:
@@ -107,15 +107,15 @@ def name_transfers_in_the_log() -> None:
     logging.setLogRecordFactory(with_transfer_id)
 
 
-def _tell_step(span: Span, step: Step) -> None:
-    span.set_attribute("outcome", step.outcome)
-    if step.failure:
-        span.set_attribute("code", step.failure.code)
-    if step.outcome == "failed":
-        _tell_error(span, step.failure.code if step.failure else step.outcome)
+def _set_result(span: Span, result: ActivityResult) -> None:
+    span.set_attribute("outcome", result.outcome)
+    if result.failure:
+        span.set_attribute("code", result.failure.code)
+    if result.outcome == "failed":
+        _set_error(span, result.failure.code if result.failure else result.outcome)
 
 
-def _tell_error(span: Span, kind: str) -> None:
+def _set_error(span: Span, kind: str) -> None:
     span.set_status(StatusCode.ERROR)
     span.set_attribute("error.type", kind)
 
@@ -130,10 +130,13 @@ def _count_begin(work: Work) -> None:
 
 def _count_end(work: Work, done: Payload) -> None:
     match done:
-        case Step(outcome="recorded") if isinstance(work, RecordAttachment):
+        case ActivityResult(outcome="recorded") if isinstance(work, RecordAttachment):
             error = work.status.error
             _count_transfer(work.record, error.code if error else "")
-        case Step(outcome="superseded") | Inspection(ended=TransferStatus(state="superseded")):
+        case (
+            ActivityResult(outcome="superseded")
+            | Inspection(ended=TransferStatus(state="superseded"))
+        ):
             _count_transfer("superseded", Superseded.__name__)
 
 

@@ -9,18 +9,18 @@ from shared.errors import (
     Superseded,
     UnsupportedBlob,
 )
-from shared.outlook.answers import Answer
+from shared.outlook.answers import GraphResponse
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
-from shared.storage.blob_source import BlobSource
-from shared.transfer.activities.blob_reader import PinnedSlices, StartOver
-from shared.transfer.activities.reader_cache import KeptSlices
+from shared.storage.blob_source import SourceContainer
+from shared.transfer.activities.blob_reader import BlobReader, StartOver
+from shared.transfer.activities.reader_cache import ReaderCache
 from shared.transfer.activities.results import end_of
-from shared.transfer.activity_payloads import Job, Step
+from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.messages import failure
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import Action, Call, Row, decide, rest_after
+from shared.transfer.retry_policy import Action, Call, Row, decide, effective_retry_after
 
 _ASKED_AT_MOST = 3
 # How often a range that the server refuses is worth another look without progress.
@@ -32,12 +32,12 @@ class RangeUploader:
     """Puts up to ``ranges_per_activity`` ranges of at most ``range_bytes`` into a session."""
 
     graph: GraphClient
-    source: BlobSource
-    kept: KeptSlices
+    source: SourceContainer
+    kept: ReaderCache
     range_bytes: int
     ranges_per_activity: int
 
-    def upload(self, job: Job, url: UploadUrl, offset: int) -> Step:
+    def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
         """Go on at ``offset``, until this run's ranges are used up or something else is due."""
         stop = offset + self.range_bytes * self.ranges_per_activity
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
@@ -45,14 +45,14 @@ class RangeUploader:
             run = _Run(self.graph, job, url, session, slices)
             try:
                 for _ in range(self.ranges_per_activity):
-                    step = run.put_next()
-                    if step is not None or session.is_done:
-                        return step or run.step("progress")
+                    result = run.put_next()
+                    if result is not None or session.is_done:
+                        return result or run.result("progress")
             except StorageUnavailable as error:
-                return run.step("retry", failure=Failure.of(error))
+                return run.result("retry", failure=Failure.of(error))
             except (Superseded, BlobDeleted, UnsupportedBlob, StartOver) as error:
                 return run.without_content(end_of(error))
-            return run.step("progress")
+            return run.result("progress")
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class _Run:
     job: Job
     url: UploadUrl
     session: UploadSession
-    slices: PinnedSlices
+    slices: BlobReader
     sent: int = 0
     without_state: bool = False
 
@@ -75,10 +75,10 @@ class _Run:
         """
         return self.session.may_be_complete
 
-    def step(self, outcome: str, **fields: object) -> Step:
+    def result(self, outcome: str, **fields: object) -> ActivityResult:
         """A step that carries along where the session and the blob stand."""
         etag = self.slices.etag if self.slices.etag != self.job.etag else None
-        return Step.model_validate(
+        return ActivityResult.model_validate(
             {
                 "outcome": outcome,
                 "offset": self.session.offset,
@@ -88,7 +88,7 @@ class _Run:
             }
         )
 
-    def without_content(self, end: Step) -> Step:
+    def without_content(self, end: ActivityResult) -> ActivityResult:
         """The blob has no bytes, or may have other ones: what is left is to say so.
 
         Unless another delivery may have attached them. A session that says itself that it waits
@@ -101,7 +101,7 @@ class _Run:
                 return self._reconcile(end.failure, state.retry_after, end)
         return end.model_copy(update={"offset": self.session.offset, "sent": self.sent})
 
-    def put_next(self) -> Step | None:
+    def put_next(self) -> ActivityResult | None:
         part = self.session.next_range()
         content = self.slices.read(part)
         self.slices.read_ahead(self.session.following(part))
@@ -112,7 +112,7 @@ class _Run:
             return self._accepted(answer, failure(row, answer, self.job))
         return self._refused(row, answer)
 
-    def _refused(self, row: Row, answer: Answer) -> Step | None:
+    def _refused(self, row: Row, answer: GraphResponse) -> ActivityResult | None:
         reason = failure(row, answer, self.job)
         match row.action:
             case Action.RESYNCHRONISE if not answer.retry_after:
@@ -126,7 +126,7 @@ class _Run:
             case Action.RECONCILE:
                 pass
             case _:
-                end = self.step("failed", failure=reason)
+                end = self.result("failed", failure=reason)
                 if row.error is not GraphRefused or not self.may_be_attached:
                     return end
                 # Refused a second time, it is final.
@@ -135,15 +135,18 @@ class _Run:
         return self._reconcile(reason, answer.retry_after)
 
     def _reconcile(
-        self, reason: Failure | None, wait: float | None = None, otherwise: Step | None = None
-    ) -> Step:
-        return self.step("reconcile", wait_seconds=wait, failure=reason, otherwise=otherwise)
+        self,
+        reason: Failure | None,
+        wait: float | None = None,
+        otherwise: ActivityResult | None = None,
+    ) -> ActivityResult:
+        return self.result("reconcile", retry_after=wait, failure=reason, otherwise=otherwise)
 
-    def _accepted(self, answer: Answer, reason: Failure) -> Step | None:
+    def _accepted(self, answer: GraphResponse, reason: Failure) -> ActivityResult | None:
         if answer.status == 201:
             # Only 201 with Location proves that the file is attached.
             if answer.attachment_id:
-                return self.step("attached", attachment_id=answer.attachment_id)
+                return self.result("attached", attachment_id=answer.attachment_id)
             return self._reconcile(reason)
         position = self.session.answered(answer.body)
         if position is Position.UNINTELLIGIBLE:
@@ -151,7 +154,7 @@ class _Run:
         self.without_state = False
         return self._at(position, reason)
 
-    def _at(self, position: Position, reason: Failure) -> Step | None:
+    def _at(self, position: Position, reason: Failure) -> ActivityResult | None:
         match position:
             case Position.KNOWN:
                 return None
@@ -160,7 +163,7 @@ class _Run:
             case Position.FOREIGN | Position.UNINTELLIGIBLE:
                 return self._gone(reason)
 
-    def _resynchronise(self, reason: Failure, *, lost: bool) -> Step | None:
+    def _resynchronise(self, reason: Failure, *, lost: bool) -> ActivityResult | None:
         """Ask the session where it stands; where Outlook does not say, PUT once more and see."""
         if self.without_state:
             return self._gone(reason)
@@ -172,7 +175,7 @@ class _Run:
                 break
         if position is Position.KNOWN and self.session.offset <= before:
             # Nothing was gained: not again at once.
-            return self.step("retry", failure=reason, tries=None if lost else _REFUSED_AT_MOST)
+            return self.result("retry", failure=reason, tries=None if lost else _REFUSED_AT_MOST)
         if position is not None:
             return self._at(position, reason)
         asked = decide(Call.STATE, state)
@@ -183,16 +186,16 @@ class _Run:
             return None
         return self._gone(reason)
 
-    def _gone(self, reason: Failure, wait: float | None = None) -> Step:
+    def _gone(self, reason: Failure, wait: float | None = None) -> ActivityResult:
         """The session is of no more use; the file may be attached if every byte may have gone."""
         if self.may_be_attached:
             return self._reconcile(reason, wait)
-        return self.step("new_session", wait_seconds=wait, failure=reason)
+        return self.result("new_session", retry_after=wait, failure=reason)
 
-    def _wait(self, row: Row, answer: Answer) -> Step:
-        return self.step(
+    def _wait(self, row: Row, answer: GraphResponse) -> ActivityResult:
+        return self.result(
             "retry",
-            wait_seconds=rest_after(row, answer),
+            retry_after=effective_retry_after(row, answer),
             tries=row.tries,
             failure=failure(row, answer, self.job),
         )

@@ -18,15 +18,15 @@ from shared.errors import (
     Removed,
     TransferError,
 )
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 from shared.outlook.bounded_bytes import TooMuch
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookItem
 from shared.settings import Settings
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, AttachmentRecord, fingerprint
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.activities.find_attachment import most_told
+from shared.transfer.activities.find_attachment import max_reported_size
 from shared.transfer.messages import refusal_afterwards
 from shared.transfer.payloads import Payload, TransferStatus
 from shared.transfer.record_writing import write_record
@@ -67,7 +67,7 @@ class Attachments:
     """
 
     settings: Settings
-    source: BlobSource
+    source: SourceContainer
     graph: GraphClient
 
     def describe(self, status: TransferStatus) -> AttachmentInfo:
@@ -89,7 +89,7 @@ class Attachments:
         limit = self.settings.max_download_bytes
         info = self.describe(status)
         # Refused before Graph is asked for bytes that it may take very long over.
-        if (status.size or 0) > limit or (info.size or 0) > most_told(limit):
+        if (status.size or 0) > limit or (info.size or 0) > max_reported_size(limit):
             raise DownloadTooLarge(limit)
         try:
             answer, data = self.graph.attachment_content(item, attachment_id, limit)
@@ -149,7 +149,7 @@ class Attachments:
                 "Look at the item in Outlook."
             )
 
-    def _check(self, call: Call, answer: Answer, item: OutlookItem) -> None:
+    def _check(self, call: Call, answer: GraphResponse, item: OutlookItem) -> None:
         row = decide(call, answer)
         if row.action is Action.PROCEED:
             return
@@ -204,5 +204,5 @@ class Attachments:
 
 
 def _unavailable(item: OutlookItem) -> TransferError:
-    answer = Answer(lost=Lost.UNKNOWN)
+    answer = GraphResponse(lost=Lost.UNKNOWN)
     return refusal_afterwards(decide(Call.DESCRIBE, answer), answer, item)

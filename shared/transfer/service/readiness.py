@@ -7,7 +7,7 @@ from threading import Lock
 
 from shared.errors import StorageUnavailable
 from shared.outlook.graph_client import GraphClient
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.payloads import Payload
 
 # Seconds.
@@ -28,7 +28,9 @@ class Readiness:
     A check that hangs is not started a second time: there is never more than one of each.
     """
 
-    def __init__(self, source: BlobSource, graph: GraphClient, *, seconds: float = _LIMIT) -> None:
+    def __init__(
+        self, source: SourceContainer, graph: GraphClient, *, seconds: float = _LIMIT
+    ) -> None:
         self._source = source
         self._graph = graph
         self._seconds = seconds

@@ -67,7 +67,7 @@ Short = Annotated[str, Field(min_length=1, max_length=1_024)]
 ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
 
 
-class ItemOrder(BaseModel):
+class ItemRequest(BaseModel):
     """An order for one item: either ``message_id`` or ``event_id`` of the mailbox."""
 
     model_config = ConfigDict(
@@ -109,7 +109,7 @@ class ItemOrder(BaseModel):
         yield from _one_of(body, "messageId", "eventId")
 
 
-class AttachOrder(ItemOrder):
+class AttachRequest(ItemRequest):
     """The body of ``POST /api/transfers`` and the data of an event that asks for the same.
 
     Either ``blob`` or ``blobs``, which are attached one after the other in this order.
@@ -147,7 +147,7 @@ class AttachOrder(ItemOrder):
             yield FieldFault("isInline", text)
 
 
-class UploadOrder(ItemOrder):
+class UploadLinkRequest(ItemRequest):
     """The body of ``POST /api/uploads``: a file of ``size`` bytes that is yet to be put in."""
 
     file_name: Short

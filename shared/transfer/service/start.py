@@ -19,7 +19,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
-from shared.storage.blob_source import BlobSource, SourceBlob
+from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
 from shared.transfer.addressing import (
     Address,
@@ -28,11 +28,11 @@ from shared.transfer.addressing import (
     safe_content_id,
     safe_file_name,
 )
-from shared.transfer.payloads import Content, Failure, TransferRequest
-from shared.transfer.service.requests import AttachOrder
+from shared.transfer.payloads import BlobVersion, Failure, TransferRequest
+from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.transfers import Transfer, of_content
 from shared.transfer.transfer_id import instance_id
-from shared.transfer.workflow.orchestrator import go_after
+from shared.transfer.workflow.orchestrator import predecessor_done
 
 ORCHESTRATOR = "attach_blob"
 # States that an order starts anew; whatever else there is, it joins.
@@ -76,7 +76,7 @@ class Starter:
     """Starts transfers of the blobs of one source container."""
 
     settings: Settings
-    source: BlobSource
+    source: SourceContainer
 
     async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
         """Start the transfer that a blob's own metadata or path asks for, or join it.
@@ -89,7 +89,7 @@ class Starter:
         return Started(id_, joined=not await self._schedule(client, id_, request))
 
     async def ordered(
-        self, client: df.DurableFunctionsClient, order: AttachOrder, attempt_key: str = ""
+        self, client: df.DurableFunctionsClient, order: AttachRequest, attempt_key: str = ""
     ) -> tuple[Placed, ...]:
         """Start a transfer for each blob of the order, or join the one there is, in its order.
 
@@ -111,7 +111,7 @@ class Starter:
         return tuple(placed[name] for name in order.names)
 
     async def _draft(
-        self, client: df.DurableFunctionsClient, order: AttachOrder, name: str, attempt_key: str
+        self, client: df.DurableFunctionsClient, order: AttachRequest, name: str, attempt_key: str
     ) -> Placed | _Plan:
         try:
             blob = await asyncio.to_thread(self.source.look, name)
@@ -131,7 +131,7 @@ class Starter:
         return _Plan(id_, request, known.get(id_))
 
     def _joined(
-        self, id_: str, blob: SourceBlob, order: AttachOrder, known: list[Transfer]
+        self, id_: str, blob: SourceBlob, order: AttachRequest, known: list[Transfer]
     ) -> Transfer | None:
         """The transfer that makes another one needless."""
         item = str(order.item)
@@ -185,7 +185,7 @@ class Starter:
             return
         # Another call was faster, and its transfer knows nothing of those that follow here.
         for following in request.next:
-            await client.raise_orchestration_event(following, go_after(plan.id))
+            await client.raise_orchestration_event(following, predecessor_done(plan.id))
 
     async def _schedule(
         self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
@@ -212,11 +212,13 @@ def _request(blob: SourceBlob) -> TransferRequest:
         address = read_address(blob.name, blob.metadata)
     except Permanent as error:
         # The orchestration says so in the blob's metadata: nothing that failed is silent.
-        return TransferRequest(blob=blob.name, content=Content.of(blob), refused=Failure.of(error))
+        return TransferRequest(
+            blob=blob.name, content=BlobVersion.of(blob), refused=Failure.of(error)
+        )
     return _addressed(blob, address)
 
 
-def _ordered_request(order: AttachOrder, blob: SourceBlob) -> TransferRequest:
+def _ordered_request(order: AttachRequest, blob: SourceBlob) -> TransferRequest:
     """The order's address; what it leaves open is the blob's own word."""
     try:
         file_name, content_id = described_file(blob.name, blob.metadata)
@@ -231,7 +233,9 @@ def _ordered_request(order: AttachOrder, blob: SourceBlob) -> TransferRequest:
     return _addressed(blob, address).model_copy(update=update)
 
 
-def _recorded(id_: str, blob: SourceBlob, order: AttachOrder, record: AttachmentRecord) -> Transfer:
+def _recorded(
+    id_: str, blob: SourceBlob, order: AttachRequest, record: AttachmentRecord
+) -> Transfer:
     """A transfer that Durable has forgotten, as the blob's record tells it."""
     status = as_recorded(record, _ordered_request(order, blob).status)
     return Transfer(id=id_, **(status.model_dump() | {"size": blob.size}))
@@ -240,7 +244,7 @@ def _recorded(id_: str, blob: SourceBlob, order: AttachOrder, record: Attachment
 def _addressed(blob: SourceBlob, address: Address) -> TransferRequest:
     return TransferRequest(
         blob=blob.name,
-        content=Content.of(blob),
+        content=BlobVersion.of(blob),
         mailbox=address.item.mailbox,
         item_type=address.item.type,
         item_id=address.item.id,

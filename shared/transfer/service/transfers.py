@@ -104,7 +104,7 @@ def _utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-async def watch(client: df.DurableFunctionsClient, transfer_id: str) -> Transfer:
+async def get_transfer(client: df.DurableFunctionsClient, transfer_id: str) -> Transfer:
     """The transfer with this id.
 
     Raises :class:`TransferNotFound`.
@@ -170,7 +170,7 @@ async def cancel(client: df.DurableFunctionsClient, transfer_id: str) -> Transfe
     return transfer
 
 
-async def forget_ended(client: df.DurableFunctionsClient, before: datetime) -> int:
+async def purge_completed(client: df.DurableFunctionsClient, before: datetime) -> int:
     """Purge the transfers that began before then and are over; how many there were.
 
     Durable filters by the beginning alone. What the blobs' records say stays.

@@ -12,16 +12,16 @@ from pydantic import Field
 
 from shared.errors import AttachmentTooLarge, MailboxNotAllowed
 from shared.settings import Settings
-from shared.storage.upload_grants import UploadGrants
+from shared.storage.upload_grants import PresignedUrls
 from shared.transfer.addressing import safe_file_name
 from shared.transfer.payloads import Payload
-from shared.transfer.service.requests import UploadOrder
+from shared.transfer.service.requests import UploadLinkRequest
 
 # Files sent by hand have a folder of their own, and each one a folder of its own in it.
 _FOLDER = "by-hand"
 
 
-class Upload(Payload):
+class UploadLink(Payload):
     """How to put the file in: one ``PUT`` of its bytes to ``url``, with all of ``headers``.
 
     ``url`` is a credential for ``blob`` alone, until ``expires_at``.
@@ -34,13 +34,13 @@ class Upload(Payload):
 
 
 @dataclass(frozen=True, slots=True)
-class Uploads:
+class UploadLinks:
     """Gives leave to put files in, once nothing that is known by then speaks against them."""
 
     settings: Settings
-    grants: UploadGrants
+    grants: PresignedUrls
 
-    def offer(self, order: UploadOrder) -> Upload:
+    def offer(self, order: UploadLinkRequest) -> UploadLink:
         """Leave for this file; what is really put in is checked again as any other blob.
 
         Raises :class:`MailboxNotAllowed` before anything else is looked at,
@@ -54,10 +54,12 @@ class Uploads:
         name = f"{_FOLDER}/{uuid.uuid4().hex}/{file_name}"
         granted = self.grants.grant(name)
         headers = _headers(order, file_name)
-        return Upload(url=granted.url, blob=name, headers=headers, expires_at=granted.expires_at)
+        return UploadLink(
+            url=granted.url, blob=name, headers=headers, expires_at=granted.expires_at
+        )
 
 
-def _headers(order: UploadOrder, file_name: str) -> dict[str, str]:
+def _headers(order: UploadLinkRequest, file_name: str) -> dict[str, str]:
     """What makes the blob, and its address as metadata, which takes ASCII alone."""
     item = order.item
     address = {"mailbox": item.mailbox, f"{item.type}id": item.id, "filename": file_name}

@@ -6,8 +6,8 @@ from typing import Any
 
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
-from shared.transfer.activity_payloads import Step
-from shared.transfer.workflow.locks import WAKE, Steps
+from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.workflow.locks import WAKE, Orchestration
 from shared.transfer.workflow.stages import Pause
 
 LONGEST_BACKOFF = 60.0
@@ -19,22 +19,22 @@ class Waits:
     def __init__(self, ctx: OrchestrationContext, cancelled: Task[Any]) -> None:
         self._ctx = ctx
         self._cancelled = cancelled
-        self._rest_until = ctx.current_utc_datetime
+        self._retry_after_until = ctx.current_utc_datetime
         self._woken: Task[Any] = ctx.wait_for_external_event(WAKE)
 
     @property
-    def rest_left(self) -> float:
+    def retry_after(self) -> float:
         """Seconds for which the far side still wants no request of this transfer."""
-        left = self._rest_until - self._ctx.current_utc_datetime
+        left = self._retry_after_until - self._ctx.current_utc_datetime
         return max(0.0, left.total_seconds())
 
-    def heard(self, step: Step) -> None:
+    def note_retry_after(self, result: ActivityResult) -> None:
         """Keep what a step was told to wait."""
-        if step.wait_seconds:
-            rest = self._ctx.current_utc_datetime + timedelta(seconds=step.wait_seconds)
-            self._rest_until = max(self._rest_until, rest)
+        if result.retry_after:
+            rest = self._ctx.current_utc_datetime + timedelta(seconds=result.retry_after)
+            self._retry_after_until = max(self._retry_after_until, rest)
 
-    def pause(self, pause: Pause) -> Steps[None]:
+    def pause(self, pause: Pause) -> Orchestration[None]:
         """Wait; a cancellation cuts it short, unless the truth about one is waited for."""
         timer = self.timer(pause)
         if self._cancelled.is_complete:
@@ -43,17 +43,17 @@ class Waits:
         yield when_any([timer, self._cancelled])
         timer.cancel()
 
-    def until_told(
-        self, told: Task[Any], patience: timedelta, *, whatever: bool = False
-    ) -> Steps[None]:
+    def wait_for_event(
+        self, event: Task[Any], patience: timedelta, *, ignore_cancel: bool = False
+    ) -> Orchestration[None]:
         """Wait for an external event, so long at most; a cancellation cuts it short or not."""
-        if told.is_complete:
+        if event.is_complete:
             return
         timer = self.timer(exactly(patience.total_seconds()))
-        yield when_any([told, timer] if whatever else [told, timer, self._cancelled])
+        yield when_any([event, timer] if ignore_cancel else [event, timer, self._cancelled])
         timer.cancel()
 
-    def for_turn(self, seconds: float) -> Steps[None]:
+    def wait_for_lock(self, seconds: float) -> Orchestration[None]:
         """Wait for a turn: until it is free, or worth asking for again, or not wanted any more."""
         if self._woken.is_complete:
             # An earlier turn's, or this one's.
@@ -68,10 +68,10 @@ class Waits:
         # Jitter must be the same at every replay, and differ between transfers.
         digest = hashlib.sha256(f"{self._ctx.instance_id}/{pause.tries}".encode()).digest()
         backoff = min(LONGEST_BACKOFF, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
-        seconds = max(min(backoff, pause.at_most), pause.at_least)
+        seconds = max(min(backoff, pause.at_most), pause.retry_after)
         return self._ctx.create_timer(timedelta(seconds=seconds))
 
 
 def exactly(seconds: float) -> Pause:
     """A wait of so many seconds, without backoff."""
-    return Pause(0, at_least=seconds, at_most=0.0)
+    return Pause(0, retry_after=seconds, at_most=0.0)

@@ -10,16 +10,22 @@ from durabletask.task import OrchestrationContext, when_all
 
 from shared.outlook.item import OutlookItem
 from shared.transfer.payloads import Payload
-from shared.transfer.workflow.mailbox_budget import ITEM, MAILBOX, AskForTurn, GiveTurnBack, Turn
+from shared.transfer.workflow.mailbox_budget import (
+    ITEM,
+    MAILBOX,
+    AcquireLock,
+    LockResult,
+    ReleaseLock,
+)
 
 # The external event that tells a waiting transfer to ask again.
 WAKE = "turn"
 _KEY_DIGITS = 32
 
-type Steps[T] = Generator[Any, Any, T]
+type Orchestration[T] = Generator[Any, Any, T]
 
 
-class Turns:
+class Locks:
     """The turns of the transfer that this orchestration is, in the order in which it came.
 
     ``waited`` is how many seconds the turns that it got last were waited for.
@@ -39,11 +45,11 @@ class Turns:
         self._waiting_since: datetime | None = None
         self.waited = 0.0
 
-    def used(self, sent: int, rest_seconds: float) -> None:
+    def used(self, sent: int, retry_after: float) -> None:
         """Note what went out in this turn, and how long a rest the far side asked for."""
-        self._used = {"sent": sent, "rest_seconds": rest_seconds}
+        self._used = {"sent": sent, "rest_seconds": retry_after}
 
-    def ask(self, size: int) -> Steps[float]:
+    def acquire(self, size: int) -> Orchestration[float]:
         """Ask for both turns, to send ``size`` bytes: 0.0, or the seconds until asking again.
 
         The turns before are given back by it. A turn at the item is kept while the mailbox is
@@ -51,19 +57,19 @@ class Turns:
         """
         self._known = True
         id_ = self._ctx.instance_id
-        asks = (
-            (self._item, AskForTurn(transfer_id=id_, since=self._since)),
+        acquires = (
+            (self._item, AcquireLock(transfer_id=id_, since=self._since)),
             (
                 self._mailbox,
-                AskForTurn(transfer_id=id_, since=self._since, size=size, **self._used),
+                AcquireLock(transfer_id=id_, since=self._since, size=size, **self._used),
             ),
         )
         self.used(0, 0.0)
-        item, mailbox = yield from self._call("ask", *asks)
+        item, mailbox = yield from self._call("ask", *acquires)
         self._awaited = item.awaited or mailbox.awaited
         if mailbox.granted and not item.granted:
-            yield from self._call("give_back", (self._mailbox, GiveTurnBack(transfer_id=id_)))
-        wait = max(item.wait_seconds, mailbox.wait_seconds)
+            yield from self._call("give_back", (self._mailbox, ReleaseLock(transfer_id=id_)))
+        wait = max(item.retry_after, mailbox.retry_after)
         self._note_wait(over=not wait)
         return wait
 
@@ -73,35 +79,37 @@ class Turns:
         self.waited = (now - since).total_seconds()
         self._waiting_since = None if over else since
 
-    def give_back(self) -> Steps[None]:
+    def release(self) -> Orchestration[None]:
         """End the turns, or the wait for them; the mailbox learns what they were used for."""
         if not self._known:
             return
         id_ = self._ctx.instance_id
-        backs = (
-            (self._item, GiveTurnBack(transfer_id=id_)),
-            (self._mailbox, GiveTurnBack(transfer_id=id_, **self._used)),
+        releases = (
+            (self._item, ReleaseLock(transfer_id=id_)),
+            (self._mailbox, ReleaseLock(transfer_id=id_, **self._used)),
         )
         if self._awaited:
-            yield from self._call("give_back", *backs)
+            yield from self._call("give_back", *releases)
         else:
             # Nobody is to be woken: no answer is waited for.
-            for entity, back in backs:
-                self._ctx.signal_entity(entity, "give_back", back.to_json())
+            for entity, release in releases:
+                self._ctx.signal_entity(entity, "give_back", release.to_json())
         self._known = False
         self.used(0, 0.0)
 
-    def _call(self, operation: str, *inputs: tuple[EntityInstanceId, Payload]) -> Steps[list[Turn]]:
+    def _call(
+        self, operation: str, *inputs: tuple[EntityInstanceId, Payload]
+    ) -> Orchestration[list[LockResult]]:
         answers = yield when_all(
             [
                 self._ctx.call_entity(entity, operation, value.to_json(), return_type=dict)
                 for entity, value in inputs
             ]
         )
-        turns = [Turn.from_json(answer) for answer in answers]
-        for transfer_id in dict.fromkeys(each for turn in turns for each in turn.wake):
+        results = [LockResult.from_json(answer) for answer in answers]
+        for transfer_id in dict.fromkeys(each for turn in results for each in turn.wake):
             self._ctx.send_event(transfer_id, WAKE)
-        return turns
+        return results
 
 
 def _entity(name: str, key: str) -> EntityInstanceId:

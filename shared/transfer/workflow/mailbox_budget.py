@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from durabletask.entities import EntityContext
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.settings import Settings
 from shared.transfer.payloads import Payload
@@ -28,15 +28,15 @@ _PATIENCE = timedelta(minutes=5)
 _FIRST_POLL_SECONDS, _POLL_SECONDS = 5.0, 60.0
 
 
-class GiveTurnBack(Payload):
-    """The input of ``give_back``: so many bytes went out; Outlook asked for so long a rest."""
+class ReleaseLock(Payload):
+    """The input of ``release``: so many bytes went out; Outlook asked for so long a rest."""
 
     transfer_id: str
     sent: int = 0
-    rest_seconds: float = 0.0
+    retry_after: float = Field(default=0.0, alias="restSeconds")
 
 
-class AskForTurn(GiveTurnBack):
+class AcquireLock(ReleaseLock):
     """The input of ``ask``: a transfer under way ``since`` then wants to send ``size`` bytes.
 
     A turn that it still holds is given back by it.
@@ -46,7 +46,7 @@ class AskForTurn(GiveTurnBack):
     size: int = 0
 
 
-class Turn(Payload):
+class LockResult(Payload):
     """The answer to both: granted, or to be asked for again in so many seconds.
 
     ``awaited``: others wait for this turn to end. ``wake``: the transfers that had better ask
@@ -55,7 +55,7 @@ class Turn(Payload):
 
     granted: bool = False
     awaited: bool = False
-    wait_seconds: float = 0.0
+    retry_after: float = Field(default=0.0, alias="waitSeconds")
     wake: tuple[str, ...] = ()
 
 
@@ -106,47 +106,51 @@ class _Spent(BaseModel):
 class Budget(BaseModel):
     """The state of one entity: turns that are held, those who wait, bytes that still count."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     held: dict[str, _Held] = {}
     line: list[_Waiting] = []
     spent: list[_Spent] = []
-    closed_until: datetime | None = None
+    retry_after_until: datetime | None = Field(default=None, alias="closed_until")
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to remember."""
-        return not (self.held or self.line or self.spent or self.closed_until)
+        return not (self.held or self.line or self.spent or self.retry_after_until)
 
-    def ask(self, ask: AskForTurn, limits: Limits, now: datetime) -> Turn:
+    def acquire(self, acquire: AcquireLock, limits: Limits, now: datetime) -> LockResult:
         """Grant a turn if one is free for the asker and for all who come before it."""
-        self._end_turn(ask, now)
-        self.tidy(limits, now)
-        own = _Waiting(since=ask.since, transfer_id=ask.transfer_id, size=ask.size, asks_at=now)
+        self._end_lock(acquire, now)
+        self.expire(limits, now)
+        own = _Waiting(
+            since=acquire.since, transfer_id=acquire.transfer_id, size=acquire.size, asks_at=now
+        )
         ahead = [each for each in self.line if each.place < own.place]
         wait = self._wait(own, ahead, limits, now)
         if wait <= 0:
             awaited = bool(self.line)
-            held = _Held(until=now + LEASE, size=ask.size, is_awaited=awaited)
-            self.held[ask.transfer_id] = held
-            return Turn(granted=True, awaited=awaited, wake=self._wake(limits, now))
+            held = _Held(until=now + LEASE, size=acquire.size, is_awaited=awaited)
+            self.held[acquire.transfer_id] = held
+            return LockResult(granted=True, awaited=awaited, wake=self._wake(limits, now))
         own.asks_at = now + timedelta(seconds=wait)
         self.line = sorted([*self.line, own], key=lambda each: each.place)
-        return Turn(wait_seconds=wait, wake=self._wake(limits, now))
+        return LockResult(retry_after=wait, wake=self._wake(limits, now))
 
-    def give_back(self, back: GiveTurnBack, limits: Limits, now: datetime) -> Turn:
+    def release(self, release: ReleaseLock, limits: Limits, now: datetime) -> LockResult:
         """End a turn, or the wait for one; the bytes that were sent count from now on."""
-        self._end_turn(back, now)
-        self.tidy(limits, now)
-        return Turn(wake=self._wake(limits, now))
+        self._end_lock(release, now)
+        self.expire(limits, now)
+        return LockResult(wake=self._wake(limits, now))
 
-    def _end_turn(self, back: GiveTurnBack, now: datetime) -> None:
-        self.line = [each for each in self.line if each.transfer_id != back.transfer_id]
-        if self.held.pop(back.transfer_id, None) and back.sent:
-            self.spent.append(_Spent(at=now, size=back.sent))
-        if back.rest_seconds:
-            rest = now + timedelta(seconds=back.rest_seconds)
-            self.closed_until = max(self.closed_until or rest, rest)
+    def _end_lock(self, release: ReleaseLock, now: datetime) -> None:
+        self.line = [each for each in self.line if each.transfer_id != release.transfer_id]
+        if self.held.pop(release.transfer_id, None) and release.sent:
+            self.spent.append(_Spent(at=now, size=release.sent))
+        if release.retry_after:
+            retry_at = now + timedelta(seconds=release.retry_after)
+            self.retry_after_until = max(self.retry_after_until or retry_at, retry_at)
 
-    def tidy(self, limits: Limits, now: datetime) -> None:
+    def expire(self, limits: Limits, now: datetime) -> None:
         """Forget what counts no more; a turn that ran out counts with all its bytes."""
         for transfer_id, held in list(self.held.items()):
             if held.until <= now:
@@ -154,8 +158,8 @@ class Budget(BaseModel):
                 self.spent.append(_Spent(at=held.until, size=held.size))
         self.line = [each for each in self.line if each.asks_at + _PATIENCE > now]
         self.spent = [each for each in self.spent if each.size and each.at + limits.window > now]
-        if self.closed_until and self.closed_until <= now:
-            self.closed_until = None
+        if self.retry_after_until and self.retry_after_until <= now:
+            self.retry_after_until = None
 
     def _wake(self, limits: Limits, now: datetime) -> tuple[str, ...]:
         """Those who can have their turn now, and the first who cannot, if it can sooner."""
@@ -174,8 +178,8 @@ class Budget(BaseModel):
 
     def _wait(self, own: _Waiting, ahead: list[_Waiting], limits: Limits, now: datetime) -> float:
         """Seconds until it is worth asking again; 0 when the turn is free."""
-        if self.closed_until:
-            return (self.closed_until - now).total_seconds()
+        if self.retry_after_until:
+            return (self.retry_after_until - now).total_seconds()
         if self._is_full(len(ahead), limits):
             return self._poll(len(ahead), limits)
         if limits.window_bytes is None or not own.size:
@@ -213,7 +217,7 @@ class Budget(BaseModel):
 type Entity = Callable[[EntityContext, object], object]
 
 
-def turn_entities(settings: Settings, clock: Clock) -> tuple[Entity, ...]:
+def lock_entities(settings: Settings, clock: Clock) -> tuple[Entity, ...]:
     """The entities of items and of mailboxes, by the limits of the app settings."""
     return _entity(ITEM, ONE_WRITER, clock), _entity(MAILBOX, mailbox_limits(settings), clock)
 
@@ -222,11 +226,13 @@ def _entity(name: str, limits: Limits, clock: Clock) -> Entity:
     def entity(context: EntityContext, payload: object) -> object:
         budget = Budget.model_validate(context.get_state(dict, {}))
         if context.operation == "ask":
-            turn = budget.ask(AskForTurn.from_json(payload), limits, clock())
+            turn = budget.acquire(AcquireLock.from_json(payload), limits, clock())
         else:
-            turn = budget.give_back(GiveTurnBack.from_json(payload), limits, clock())
+            turn = budget.release(ReleaseLock.from_json(payload), limits, clock())
         # An entity without a state is deleted.
-        context.set_state(None if budget.is_empty else budget.model_dump(mode="json"))
+        context.set_state(
+            None if budget.is_empty else budget.model_dump(mode="json", by_alias=True)
+        )
         return turn.to_json()
 
     entity.__name__ = name

@@ -12,12 +12,12 @@ from durabletask.task import CompletableTask, OrchestrationContext, Task, TaskFa
 
 from shared.errors import InternalError
 from shared.transfer.activity_payloads import (
+    ActivityResult,
     CancelUploadSession,
     Inspect,
     Inspection,
     Job,
     RecordAttachment,
-    Step,
 )
 from shared.transfer.payloads import (
     Failure,
@@ -26,9 +26,9 @@ from shared.transfer.payloads import (
     TransferRequest,
 )
 from shared.transfer.workflow.backoff import Waits, exactly
-from shared.transfer.workflow.locks import Steps, Turns
+from shared.transfer.workflow.locks import Locks, Orchestration
 from shared.transfer.workflow.stages import Pause, Stage
-from shared.transfer.workflow.state_machine import Attaching
+from shared.transfer.workflow.state_machine import StateMachine
 
 # The external event that cancels a transfer.
 CANCEL = "cancel"
@@ -39,8 +39,8 @@ STORAGE_PATIENCE = timedelta(hours=4)
 FOLLOWING_PATIENCE = timedelta(hours=24)
 # How often deleting a session is tried, and how long, in seconds, its turn is waited for: what is
 # not deleted expires by itself.
-FORGETTING_AT_MOST = 4
-_FORGETTING_SECONDS = 600.0
+MAX_CLEANUP_TRIES = 4
+_CLEANUP_SECONDS = 600.0
 # Seconds from which on a pause is told to whoever watches.
 _LONG_WAIT = 5.0
 
@@ -51,12 +51,14 @@ _RECORDS: dict[str, RecordedStatus] = {
 }
 
 
-def go_after(transfer_id: str) -> str:
+def predecessor_done(transfer_id: str) -> str:
     """The external event that begins a transfer which follows this one."""
     return f"go after {transfer_id}"
 
 
-def attach_blob(ctx: OrchestrationContext, payload: dict[str, Any]) -> Steps[dict[str, object]]:
+def attach_blob(
+    ctx: OrchestrationContext, payload: dict[str, Any]
+) -> Orchestration[dict[str, object]]:
     """Transfer one blob to one item; the output is the transfer's last status."""
     transfer = _Transfer(ctx, TransferRequest.from_json(payload))
     try:
@@ -64,10 +66,10 @@ def attach_blob(ctx: OrchestrationContext, payload: dict[str, Any]) -> Steps[dic
     except Exception:
         # A bug of ours: clean up and say so, then let the engine show the instance as failed.
         yield from transfer.end_after_a_bug()
-        yield from transfer.let_the_next_begin()
+        yield from transfer.release_followers()
         yield from transfer.announce()
         raise
-    yield from transfer.let_the_next_begin()
+    yield from transfer.release_followers()
     yield from transfer.announce()
     transfer.show()
     return transfer.status.to_json()
@@ -82,25 +84,25 @@ class _Transfer:
         self.status = request.status
         self.go: Task[Any] | None = None
         if request.follows:
-            self.go = ctx.wait_for_external_event(go_after(request.follows))
+            self.go = ctx.wait_for_external_event(predecessor_done(request.follows))
         self.recorded: RecordedStatus | None = None
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
         self.waits = Waits(ctx, self.cancelled)
-        self.turns = Turns(ctx, request.item) if request.item else None
+        self.locks = Locks(ctx, request.item) if request.item else None
         self.show()
 
     def show(self, **fields: object) -> None:
         """Tell the watchers the status, with these fields for now."""
         self.ctx.set_custom_status(self.status.model_copy(update=fields).to_json())
 
-    def run(self) -> Steps[None]:
+    def run(self) -> Orchestration[None]:
         if self.go:
-            yield from self.waits.until_told(self.go, FOLLOWING_PATIENCE)
+            yield from self.waits.wait_for_event(self.go, FOLLOWING_PATIENCE)
         inspection = yield from self._inspect()
         record = inspection.record
-        if inspection.job and self.turns:
+        if inspection.job and self.locks:
             self.status = self.status.model_copy(update={"size": inspection.job.size})
-            yield from self._attach(inspection.job, self.turns)
+            yield from self._attach(inspection.job, self.locks)
             record = _RECORDS.get(self.status.state)
         elif inspection.ended:
             self.status = inspection.ended
@@ -108,15 +110,15 @@ class _Transfer:
             self.recorded = record
             yield from self._record(record)
 
-    def let_the_next_begin(self) -> Steps[None]:
+    def release_followers(self) -> Orchestration[None]:
         """However this transfer ended, those that follow go on: after those before it, too."""
         if self.request.next and self.go:
             self.show()
-            yield from self.waits.until_told(self.go, FOLLOWING_PATIENCE, whatever=True)
+            yield from self.waits.wait_for_event(self.go, FOLLOWING_PATIENCE, ignore_cancel=True)
         for transfer_id in self.request.next:
-            self.ctx.send_event(transfer_id, go_after(self.ctx.instance_id))
+            self.ctx.send_event(transfer_id, predecessor_done(self.ctx.instance_id))
 
-    def announce(self) -> Steps[None]:
+    def announce(self) -> Orchestration[None]:
         """Tell the end by an event, if the app does, and if it is one that was recorded."""
         if self.request.announced and self.recorded:
             try:
@@ -125,20 +127,20 @@ class _Transfer:
                 # The engine has it in its log; the file is where it is.
                 return
 
-    def end_after_a_bug(self) -> Steps[None]:
+    def end_after_a_bug(self) -> Orchestration[None]:
         """What is attached stays so; whatever else fails does not hide the first error."""
         if self.status.state == "queued":
             # How it ended before that is worth more, if it had.
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
         self.recorded = self.recorded or _RECORDS.get(self.status.state)
-        for cleanup in (self._give_back, self._forget_at_once, self._record_again):
+        for cleanup in (self._release_locks, self._delete_notes_after_a_bug, self._record_again):
             try:
                 yield from cleanup()
             except TaskFailedError:
                 continue
 
-    def _inspect(self) -> Steps[Inspection]:
+    def _inspect(self) -> Orchestration[Inspection]:
         work = Inspect(transfer_id=self.ctx.instance_id, request=self.request)
         until = self.ctx.current_utc_datetime + STORAGE_PATIENCE
         tries = 0
@@ -155,59 +157,59 @@ class _Transfer:
             yield from self.waits.pause(Pause(tries, at_most=left))
             tries += 1
 
-    def _attach(self, job: Job, turns: Turns) -> Steps[None]:
-        attaching = Attaching(job, self.ctx.current_utc_datetime)
+    def _attach(self, job: Job, locks: Locks) -> Orchestration[None]:
+        machine = StateMachine(job, self.ctx.current_utc_datetime)
         while True:
             if self.cancelled.is_complete:
-                attaching.cancel(self.ctx.current_utc_datetime)
-            if attaching.end is not None:
+                machine.cancel(self.ctx.current_utc_datetime)
+            if machine.end is not None:
                 break
             # A rest that a cancellation cut short is kept before anything else is asked.
-            if rest := self.waits.rest_left:
-                yield self.waits.timer(exactly(rest))
-            elif wait := (yield from turns.ask(attaching.sends)):
-                self.show(state="waiting", bytes_sent=attaching.offset)
-                patience = attaching.patience(self.ctx.current_utc_datetime)
-                yield from self.waits.for_turn(min(wait, patience))
-                attaching.waited(self.ctx.current_utc_datetime)
+            if retry_after := self.waits.retry_after:
+                yield self.waits.timer(exactly(retry_after))
+            elif wait := (yield from locks.acquire(machine.sends)):
+                self.show(state="waiting", bytes_sent=machine.offset)
+                patience = machine.patience(self.ctx.current_utc_datetime)
+                yield from self.waits.wait_for_lock(min(wait, patience))
+                machine.waited(self.ctx.current_utc_datetime)
             else:
-                yield from self._advance(attaching, turns)
-        self.status = self.status.model_copy(update=attaching.end.status())
-        yield from turns.give_back()
-        if attaching.end.state != "attached":
-            yield from self._forget(turns)
+                yield from self._advance(machine, locks)
+        self.status = self.status.model_copy(update=machine.end.status())
+        yield from locks.release()
+        if machine.end.state != "attached":
+            yield from self._delete_notes(locks)
 
-    def _advance(self, attaching: Attaching, turns: Turns) -> Steps[None]:
+    def _advance(self, machine: StateMachine, locks: Locks) -> Orchestration[None]:
         """Have the stage's activity done, and pause if need be."""
-        attaching.begin(self.ctx.current_utc_datetime, turns.waited)
-        self.show(state="uploading", bytes_sent=attaching.offset)
-        stage, most = attaching.stage, attaching.sends
-        step = Step.from_json((yield self._activity(stage.value, attaching.work())))
-        sent = step.sent if stage is Stage.UPLOAD else most
-        turns.used(sent, step.wait_seconds or 0.0)
-        self.waits.heard(step)
-        attaching.took(step, self.ctx.current_utc_datetime)
+        machine.begin(self.ctx.current_utc_datetime, locks.waited)
+        self.show(state="uploading", bytes_sent=machine.offset)
+        stage, most = machine.stage, machine.sends
+        result = ActivityResult.from_json((yield self._activity(stage.value, machine.work())))
+        sent = result.sent if stage is Stage.UPLOAD else most
+        locks.used(sent, result.retry_after or 0.0)
+        self.waits.note_retry_after(result)
+        machine.apply(result, self.ctx.current_utc_datetime)
         if self.cancelled.is_complete:
-            attaching.cancel(self.ctx.current_utc_datetime)
-        if attaching.pause is not None:
-            yield from turns.give_back()
-            if attaching.pause.at_least >= _LONG_WAIT:
-                self.show(state="waiting", bytes_sent=attaching.offset)
-            yield from self.waits.pause(attaching.pause)
+            machine.cancel(self.ctx.current_utc_datetime)
+        if machine.pause is not None:
+            yield from locks.release()
+            if machine.pause.retry_after >= _LONG_WAIT:
+                self.show(state="waiting", bytes_sent=machine.offset)
+            yield from self.waits.pause(machine.pause)
 
-    def _record_again(self) -> Steps[None]:
+    def _record_again(self) -> Orchestration[None]:
         if self.recorded:
             yield from self._record(self.recorded)
 
-    def _record(self, record: RecordedStatus) -> Steps[None]:
+    def _record(self, record: RecordedStatus) -> Orchestration[None]:
         self.show(state="recording")
         work = self._ended(record)
         until = self.ctx.current_utc_datetime + STORAGE_PATIENCE
         tries = 0
         while True:
-            step = Step.from_json((yield self._activity("record_attachment", work)))
+            result = ActivityResult.from_json((yield self._activity("record_attachment", work)))
             left = (until - self.ctx.current_utc_datetime).total_seconds()
-            if step.outcome != "retry" or left <= 0:
+            if result.outcome != "retry" or left <= 0:
                 return
             yield self.waits.timer(Pause(tries, at_most=left))
             tries += 1
@@ -218,44 +220,44 @@ class _Transfer:
             transfer_id=id_, content=self.request.content, status=self.status, record=record
         )
 
-    def _forget(self, turns: Turns) -> Steps[None]:
+    def _delete_notes(self, locks: Locks) -> Orchestration[None]:
         """Delete the session and its notes, when it is this transfer's turn."""
-        until = self.ctx.current_utc_datetime + timedelta(seconds=_FORGETTING_SECONDS)
+        until = self.ctx.current_utc_datetime + timedelta(seconds=_CLEANUP_SECONDS)
         tries = 0
         while True:
-            rest = self.waits.rest_left
-            wait = rest or (yield from turns.ask(0))
+            retry_after = self.waits.retry_after
+            wait = retry_after or (yield from locks.acquire(0))
             left = (until - self.ctx.current_utc_datetime).total_seconds()
-            last = tries == FORGETTING_AT_MOST - 1 or wait > left
-            step = yield from self._forget_now(resting=wait > 0, last=last)
-            over = last or step.outcome != "retry"
-            turns.used(0, step.wait_seconds or 0.0)
+            last = tries == MAX_CLEANUP_TRIES - 1 or wait > left
+            result = yield from self._delete_notes_once(resting=wait > 0, last=last)
+            over = last or result.outcome != "retry"
+            locks.used(0, result.retry_after or 0.0)
             if over or not wait:
-                yield from turns.give_back()
+                yield from locks.release()
             if over:
                 return
-            self.waits.heard(step)
+            self.waits.note_retry_after(result)
             if not wait:
                 tries += 1
-                yield self.waits.timer(Pause(tries, self.waits.rest_left))
-            elif rest:
-                yield self.waits.timer(exactly(rest))
+                yield self.waits.timer(Pause(tries, self.waits.retry_after))
+            elif retry_after:
+                yield self.waits.timer(exactly(retry_after))
             else:
-                yield from self.waits.for_turn(wait)
+                yield from self.waits.wait_for_lock(wait)
 
-    def _forget_at_once(self) -> Steps[None]:
+    def _delete_notes_after_a_bug(self) -> Orchestration[None]:
         if self.status.state != "attached":
-            yield from self._forget_now(resting=self.waits.rest_left > 0, last=True)
+            yield from self._delete_notes_once(resting=self.waits.retry_after > 0, last=True)
 
-    def _forget_now(self, *, resting: bool, last: bool) -> Steps[Step]:
+    def _delete_notes_once(self, *, resting: bool, last: bool) -> Orchestration[ActivityResult]:
         work = CancelUploadSession(
-            transfer_id=self.ctx.instance_id, forget=True, resting=resting, whatever=last
+            transfer_id=self.ctx.instance_id, delete_notes=True, resting=resting, best_effort=last
         )
-        return Step.from_json((yield self._activity("cancel_upload_session", work)))
+        return ActivityResult.from_json((yield self._activity("cancel_upload_session", work)))
 
-    def _give_back(self) -> Steps[None]:
-        if self.turns:
-            yield from self.turns.give_back()
+    def _release_locks(self) -> Orchestration[None]:
+        if self.locks:
+            yield from self.locks.release()
 
     def _activity(self, name: str, work: Payload) -> CompletableTask[Any]:
         return self.ctx.call_activity(name, input=work.to_json(), return_type=dict)

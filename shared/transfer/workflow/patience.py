@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from shared.transfer.activity_payloads import Step
+from shared.transfer.activity_payloads import ActivityResult
 from shared.transfer.workflow.stages import Pause
 
 ATTEMPTS_AT_MOST = 5
@@ -31,24 +31,24 @@ class Patience:
         self._tries = 0
         self._refusals.clear()
 
-    def begin_backoff_anew(self) -> None:
+    def reset_backoff(self) -> None:
         """The session got further, if not the transfer."""
         self._tries = 0
 
-    def allows(self, step: Step) -> bool:
+    def allows(self, result: ActivityResult) -> bool:
         """Whether the step is worth another try: each bounded refusal has its own count."""
-        if step.tries is None:
+        if result.tries is None:
             return True
-        code = step.failure.code if step.failure else ""
+        code = result.failure.code if result.failure else ""
         self._refusals[code] += 1
-        return self._refusals[code] < step.tries
+        return self._refusals[code] < result.tries
 
-    def pause(self, at_least: float = 0.0, at_most: float = float("inf")) -> Pause:
+    def pause(self, retry_after: float = 0.0, at_most: float = float("inf")) -> Pause:
         """The next wait of this stage, in seconds: longer each time."""
         self._tries += 1
-        return Pause(self._tries - 1, at_least, at_most)
+        return Pause(self._tries - 1, retry_after, at_most)
 
-    def new_attempt(self, at_least: float) -> Pause | None:
+    def new_attempt(self, retry_after: float) -> Pause | None:
         """The wait before another attempt to attach; None when there were enough of them.
 
         Slower than a repetition: the session service itself may be in trouble.
@@ -56,4 +56,4 @@ class Patience:
         if self._attempts >= ATTEMPTS_AT_MOST:
             return None
         self._attempts += 1
-        return Pause(self._attempts + 1, at_least)
+        return Pause(self._attempts + 1, retry_after)

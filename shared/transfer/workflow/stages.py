@@ -59,11 +59,11 @@ def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:
 class Pause:
     """A wait before the next step, in seconds: a backoff that grows with the tries.
 
-    Never less than ``at_least``, which the far side asked for, nor more than ``at_most``.
+    Never less than ``retry_after``, which the far side asked for, nor more than ``at_most``.
     """
 
     tries: int
-    at_least: float = 0.0
+    retry_after: float = 0.0
     at_most: float = float("inf")
 
 

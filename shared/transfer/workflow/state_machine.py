@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.transfer.activity_payloads import (
+    ActivityResult,
     CancelUploadSession,
     FindAttachment,
     Job,
-    Step,
     UploadRanges,
 )
 from shared.transfer.messages import never_its_turn, outcome_unknown, too_late, unexplained
@@ -30,7 +30,7 @@ UNREAD_LOOKS = 4
 _LAST_PART = 0.2
 
 
-class Attaching:
+class StateMachine:
     """One job on its way. ``stage`` and ``work()`` say what to do, ``took`` what came of it.
 
     ``pause`` is the wait before the next stage, None for no wait; ``end`` is set at the end. Until
@@ -59,7 +59,7 @@ class Attaching:
         self._ways_changed = 0
         self._reason: Failure | None = None
         # What comes after a look that found nothing, if not another attempt.
-        self._otherwise: Step | None = None
+        self._otherwise: ActivityResult | None = None
         self._cancelled = False
         self._overdue = False
 
@@ -73,8 +73,8 @@ class Attaching:
             self._deadline = now + timedelta(seconds=self.job.deadline_seconds)
         left = (self._deadline - now).total_seconds()
         near = left <= _LAST_PART * self.job.deadline_seconds and self.stage is not Stage.CLOSE
-        told = {"waited_seconds": waited, "near_deadline": near and not self._near_deadline}
-        self.job = self.job.model_copy(update=told)
+        update = {"waited_seconds": waited, "near_deadline": near and not self._near_deadline}
+        self.job = self.job.model_copy(update=update)
         self._near_deadline |= near
 
     def waited(self, now: datetime) -> None:
@@ -109,36 +109,38 @@ class Attaching:
                 return CancelUploadSession(transfer_id=self.job.transfer_id)
             case Stage.LOOK:
                 # Cut short by the deadline, the bytes alone may tell.
-                finally_ = self._last_look and not self._overdue
-                return FindAttachment(job=self.job, finally_=finally_, noted=self._noted)
+                is_last_attempt = self._last_look and not self._overdue
+                return FindAttachment(
+                    job=self.job, is_last_attempt=is_last_attempt, noted=self._noted
+                )
             case _:
                 return self.job
 
-    def took(self, step: Step, now: datetime) -> None:
+    def apply(self, result: ActivityResult, now: datetime) -> None:
         """Go on from what the stage's activity returned at this time."""
         self.pause = None
-        self._reason = step.failure or self._reason
-        if step.etag:
-            self.job = self.job.model_copy(update={"etag": step.etag})
-        self._patience.note(step.offset)
-        match step.outcome:
+        self._reason = result.failure or self._reason
+        if result.etag:
+            self.job = self.job.model_copy(update={"etag": result.etag})
+        self._patience.note(result.offset)
+        match result.outcome:
             case "attached":
-                self.end = End("attached", self.job.size, step.attachment_id)
+                self.end = End("attached", self.job.size, result.attachment_id)
             case "failed" if self._is_looking:
                 self._fail(self._unknown())
             case "failed" | "superseded" as state:
-                self.end = End(state, self.offset, error=step.failure)
-            case "retry" if self._again(step):
-                self._retry(step)
+                self.end = End(state, self.offset, error=result.failure)
+            case "retry" if self._again(result):
+                self._retry(result)
             case _ if self.stage is Stage.CLOSE:
                 self._enter(self._after_close)
             case "retry":
-                self._fail(self._unknown() if self._is_looking else step.failure)
+                self._fail(self._unknown() if self._is_looking else result.failure)
             case _:
-                self._go_on(step, now)
-        if step.wait_seconds and not self.pause:
+                self._go_on(result, now)
+        if result.retry_after and not self.pause:
             # Whatever comes next, the far side has asked for a rest.
-            self.pause = Pause(0, step.wait_seconds)
+            self.pause = Pause(0, result.retry_after)
         self._end_if_cancelled(now)
         self._end_if_overdue(now)
         if self.end is not None:
@@ -150,33 +152,33 @@ class Attaching:
         closing = self.stage is Stage.CLOSE and self._after_close is Stage.LOOK
         return closing or self.stage is Stage.LOOK
 
-    def _again(self, step: Step) -> bool:
+    def _again(self, result: ActivityResult) -> bool:
         closing_late = self._overdue and self.stage is Stage.CLOSE
-        return not closing_late and self._patience.allows(step)
+        return not closing_late and self._patience.allows(result)
 
     def _enter(self, stage: Stage) -> None:
         if stage is not self.stage:
             self._patience.renew()
         self.stage = stage
 
-    def _go_on(self, step: Step, now: datetime) -> None:
-        stage, outcome = self.stage, step.outcome
+    def _go_on(self, result: ActivityResult, now: datetime) -> None:
+        stage, outcome = self.stage, result.outcome
         self._noted = self._noted or outcome in {"progress", "reconcile"}
         self._enter(NEXT[stage, outcome])
         match outcome:
             case "progress":
-                self._progress(stage, step)
+                self._progress(stage, result)
             case "session_instead" | "post_instead":
-                self._other_way(step)
+                self._other_way(result)
             case "new_session" | "start_over":
                 self._after_close = Stage.CREATE
-                self._new_attempt(step)
+                self._new_attempt(result)
             case "reconcile":
-                self._look(now + timedelta(seconds=self.job.reconcile_seconds), step.otherwise)
+                self._look(now + timedelta(seconds=self.job.reconcile_seconds), result.otherwise)
             case _:
-                self._not_found(now, unread=step.failure is not None)
+                self._not_found(now, unread=result.failure is not None)
 
-    def _look(self, until: datetime, otherwise: Step | None = None) -> None:
+    def _look(self, until: datetime, otherwise: ActivityResult | None = None) -> None:
         """Look for what may be attached, after its session is closed: Outlook may commit late."""
         self._otherwise = otherwise
         self._after_close = Stage.LOOK
@@ -206,53 +208,53 @@ class Attaching:
     def _attached_nothing(self) -> None:
         """That is certain now."""
         match self._otherwise:
-            case Step(outcome="failed" | "superseded" as state, failure=failure):
+            case ActivityResult(outcome="failed" | "superseded" as state, failure=failure):
                 self.end = End(state, 0, error=failure)
                 return
-            case Step(etag=str(etag)):
+            case ActivityResult(etag=str(etag)):
                 self.job = self.job.model_copy(update={"etag": etag})
         self._enter(Stage.POST if self._small else Stage.CREATE)
-        self._new_attempt(Step(outcome="new_session", failure=self._reason))
+        self._new_attempt(ActivityResult(outcome="new_session", failure=self._reason))
 
     @property
     def _small(self) -> bool:
         return (self.job.size < SMALL_FILE_BYTES) != bool(self._ways_changed)
 
-    def _progress(self, stage: Stage, step: Step) -> None:
-        if stage is Stage.UPLOAD and step.offset <= self.offset:
+    def _progress(self, stage: Stage, result: ActivityResult) -> None:
+        if stage is Stage.UPLOAD and result.offset <= self.offset:
             # Accepted, yet no further than before: not at full speed for ever.
             self.pause = self._patience.pause()
-        self.offset = step.offset
+        self.offset = result.offset
 
-    def _retry(self, step: Step) -> None:
+    def _retry(self, result: ActivityResult) -> None:
         if self.stage is Stage.POST:
             # It may be the notes that could not be read.
-            self._perhaps_done = step.is_of_storage
-            if not step.is_of_storage:
+            self._perhaps_done = result.is_of_storage
+            if not result.is_of_storage:
                 # Refused; a second delivery of one that was not must be told apart, even one that
                 # could not read that it is the second.
                 self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
         if self.stage is Stage.UPLOAD:
             self._perhaps_done = self._may_be_complete
-            if step.offset > self.offset:
-                self._patience.begin_backoff_anew()
-            self.offset = step.offset
-        self.pause = self._patience.pause(step.wait_seconds or 0.0)
+            if result.offset > self.offset:
+                self._patience.reset_backoff()
+            self.offset = result.offset
+        self.pause = self._patience.pause(result.retry_after or 0.0)
 
-    def _new_attempt(self, step: Step) -> None:
-        pause = self._patience.new_attempt(step.wait_seconds or 0.0)
+    def _new_attempt(self, result: ActivityResult) -> None:
+        pause = self._patience.new_attempt(result.retry_after or 0.0)
         if pause is None:
-            self._fail(step.failure)
+            self._fail(result.failure)
             return
         self.pause = pause
         self.offset = 0
         self._perhaps_done = False
         self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
 
-    def _other_way(self, step: Step) -> None:
+    def _other_way(self, result: ActivityResult) -> None:
         self._ways_changed += 1
         if self._ways_changed > 1:
-            self._fail(step.failure)
+            self._fail(result.failure)
 
     def _end_if_cancelled(self, now: datetime) -> None:
         if not self._cancelled or self.end is not None or self.stage not in SENDING:
@@ -266,11 +268,11 @@ class Attaching:
     def _end_if_overdue(self, now: datetime) -> None:
         """At the deadline, one last look for what may be attached; then the end."""
         left = (self._deadline - now).total_seconds()
-        if self.end is not None or left > (self.pause.at_least if self.pause else 0.0):
+        if self.end is not None or left > (self.pause.retry_after if self.pause else 0.0):
             if self.pause is not None:
                 self.pause = replace(self.pause, at_most=min(self.pause.at_most, left))
             return
-        may_ask = self.pause is None or not self.pause.at_least
+        may_ask = self.pause is None or not self.pause.retry_after
         if self._may_be_attached and may_ask and not self._overdue:
             self._overdue = True
             self._cut_short = self._is_looking and now < self._look_until

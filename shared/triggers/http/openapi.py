@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from shared.transfer.service.attachments import AttachmentInfo
-from shared.transfer.service.requests import AttachOrder, UploadOrder
+from shared.transfer.service.requests import AttachRequest, UploadLinkRequest
 from shared.transfer.service.transfers import Transfer, Transfers
-from shared.transfer.service.upload_link import Upload
+from shared.transfer.service.upload_link import UploadLink
 from shared.triggers.http.models import Health, ListQuery, Placements, ReadyAnswer
 from shared.triggers.http.monitor_page import ASSETS
 from shared.triggers.http.responses import ProblemAnswer
@@ -80,7 +80,7 @@ CALLS = (
         method="POST",
         route="transfers",
         summary="Attach a blob, or several one after the other, to a message or an event",
-        body=AttachOrder,
+        body=AttachRequest,
         headers=(_IDEMPOTENCY_KEY,),
         answers={200: Transfer, 202: Placements},
         errors=(400, 403, 404, 413, 503),
@@ -140,8 +140,8 @@ CALLS = (
         method="POST",
         route="uploads",
         summary="Leave to put one new file into the watched container, by one PUT",
-        body=UploadOrder,
-        answers={200: Upload},
+        body=UploadLinkRequest,
+        answers={200: UploadLink},
         errors=(400, 403, 413, 503),
     ),
     Call(
@@ -191,9 +191,9 @@ CALLS = (
 
 _ANSWERS: tuple[type[BaseModel], ...] = (
     *(ProblemAnswer, Transfer, Transfers, AttachmentInfo),
-    *(Placements, Upload, Health, ReadyAnswer),
+    *(Placements, UploadLink, Health, ReadyAnswer),
 )
-_BODIES: tuple[type[BaseModel], ...] = (AttachOrder, UploadOrder)
+_BODIES: tuple[type[BaseModel], ...] = (AttachRequest, UploadLinkRequest)
 
 
 @cache

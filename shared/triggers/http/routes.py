@@ -11,10 +11,10 @@ from shared.errors import FieldFault, InvalidRequest, TransferError
 from shared.transfer.payloads import Failure
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.service.readiness import Readiness
-from shared.transfer.service.requests import AttachOrder, UploadOrder
+from shared.transfer.service.requests import AttachRequest, UploadLinkRequest
 from shared.transfer.service.start import Placed, Starter
-from shared.transfer.service.transfers import Transfer, cancel, listing, watch
-from shared.transfer.service.upload_link import Uploads
+from shared.transfer.service.transfers import Transfer, cancel, get_transfer, listing
+from shared.transfer.service.upload_link import UploadLinks
 from shared.triggers.http.download_headers import download_headers
 from shared.triggers.http.models import Health, ListQuery, Placement, Placements, ReadyAnswer
 from shared.triggers.http.monitor_page import MonitorPage
@@ -32,7 +32,7 @@ class TransferApi:
 
     starter: Starter
     attachments: Attachments
-    uploads: Uploads
+    uploads: UploadLinks
     readiness: Readiness
     monitor: MonitorPage
 
@@ -40,7 +40,7 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """Attach a blob, or several one after the other, to an item."""
-        order = AttachOrder.read(read_json(req.get_body()))
+        order = AttachRequest.read(read_json(req.get_body()))
         placed = await self.starter.ordered(client, order, _attempt_key(req))
         if order.blobs is not None:
             placements = Placements(items=[_placement(each) for each in placed])
@@ -102,7 +102,7 @@ class TransferApi:
 
     async def create_upload(self, req: func.HttpRequest) -> func.HttpResponse:
         """Leave to put one new file into the watched container."""
-        order = UploadOrder.read(read_json(req.get_body()))
+        order = UploadLinkRequest.read(read_json(req.get_body()))
         upload = await asyncio.to_thread(self.uploads.offer, order)
         return answer(200, upload.to_json())
 
@@ -129,7 +129,7 @@ class TransferApi:
         return self.monitor.asset(req)
 
     async def _named(self, req: func.HttpRequest, client: df.DurableFunctionsClient) -> Transfer:
-        return await watch(client, req.route_params["id"])
+        return await get_transfer(client, req.route_params["id"])
 
 
 def _attempt_key(req: func.HttpRequest) -> str:

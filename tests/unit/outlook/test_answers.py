@@ -3,16 +3,16 @@ from collections.abc import Mapping
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from shared.outlook.answers import Answer, Lost, read_answer, retry_after
+from shared.outlook.answers import GraphResponse, Lost, parse_response, retry_after
 
 ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
 
 
-def answer(status: int, content: bytes = b"", **headers: str) -> Answer:
+def answer(status: int, content: bytes = b"", **headers: str) -> GraphResponse:
     named: Mapping[str, str] = CaseInsensitiveDict(
         {name.replace("_", "-"): value for name, value in headers.items()}
     )
-    return read_answer(status, named, content)
+    return parse_response(status, named, content)
 
 
 @pytest.mark.parametrize(

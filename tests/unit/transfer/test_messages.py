@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import GraphUnavailable
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 from shared.transfer.messages import failure, refusal_afterwards
 from shared.transfer.retry_policy import Call, decide
 from tests.unit.transfer.workflow.test_state_machine import job
@@ -10,16 +10,28 @@ from tests.unit.transfer.workflow.test_state_machine import job
 @pytest.mark.parametrize(
     ("call", "answer", "code", "says"),
     [
-        (Call.CREATE, Answer(403, code="ErrorAccessDenied"), "PermissionMissing", "Mail.ReadWrite"),
-        (Call.RANGE, Answer(413), "MailboxLimitExceeded", "administrator can raise"),
-        (Call.LIST, Answer(404, code="ErrorItemNotFound"), "ItemNotFound", "an id changes"),
-        (Call.CREATE, Answer(405), "UploadSessionsUnavailable", "under 3 MB"),
-        (Call.CREATE, Answer(400, code="Odd", message="What?"), "GraphRefused", "400 Odd: What?"),
-        (Call.CREATE, Answer(503, request_id="r-1"), "GraphRefused", "request-id r-1"),
-        (Call.RANGE, Answer(lost=Lost.UNKNOWN), "GraphRefused", "the answer was lost"),
+        (
+            Call.CREATE,
+            GraphResponse(403, code="ErrorAccessDenied"),
+            "PermissionMissing",
+            "Mail.ReadWrite",
+        ),
+        (Call.RANGE, GraphResponse(413), "MailboxLimitExceeded", "administrator can raise"),
+        (Call.LIST, GraphResponse(404, code="ErrorItemNotFound"), "ItemNotFound", "an id changes"),
+        (Call.CREATE, GraphResponse(405), "UploadSessionsUnavailable", "under 3 MB"),
+        (
+            Call.CREATE,
+            GraphResponse(400, code="Odd", message="What?"),
+            "GraphRefused",
+            "400 Odd: What?",
+        ),
+        (Call.CREATE, GraphResponse(503, request_id="r-1"), "GraphRefused", "request-id r-1"),
+        (Call.RANGE, GraphResponse(lost=Lost.UNKNOWN), "GraphRefused", "the answer was lost"),
     ],
 )
-def test_a_refusal_says_what_to_change(call: Call, answer: Answer, code: str, says: str) -> None:
+def test_a_refusal_says_what_to_change(
+    call: Call, answer: GraphResponse, code: str, says: str
+) -> None:
     """Code, the far side's own words, and what helps."""
     told = failure(decide(call, answer), answer, job())
     assert told.code == code
@@ -28,7 +40,7 @@ def test_a_refusal_says_what_to_change(call: Call, answer: Answer, code: str, sa
 
 def test_a_quoted_url_is_left_out() -> None:
     """Whatever Outlook quotes in its message, no URL reaches the record."""
-    answer = Answer(400, message="Bad https://outlook.office.com/x?authtoken=canary here")
+    answer = GraphResponse(400, message="Bad https://outlook.office.com/x?authtoken=canary here")
     told = failure(decide(Call.RANGE, answer), answer, job())
     assert "canary" not in told.message
     assert "Bad <secret> here" in told.message
@@ -37,14 +49,20 @@ def test_a_quoted_url_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("answer", "code", "says"),
     [
-        (Answer(403, code="ErrorAccessDenied"), "PermissionMissing", "Mail.ReadWrite"),
-        (Answer(404, code="ErrorItemNotFound"), "AttachmentNotFound", "order a transfer"),
-        (Answer(404, code="ErrorInvalidUser"), "ItemNotFound", "Check mailbox"),
-        (Answer(400, code="Odd", message="Why https://x/?authtoken=canary"), "GraphRefused", "Odd"),
-        (Answer(413), "GraphRefused", "413"),
+        (GraphResponse(403, code="ErrorAccessDenied"), "PermissionMissing", "Mail.ReadWrite"),
+        (GraphResponse(404, code="ErrorItemNotFound"), "AttachmentNotFound", "order a transfer"),
+        (GraphResponse(404, code="ErrorInvalidUser"), "ItemNotFound", "Check mailbox"),
+        (
+            GraphResponse(400, code="Odd", message="Why https://x/?authtoken=canary"),
+            "GraphRefused",
+            "Odd",
+        ),
+        (GraphResponse(413), "GraphRefused", "413"),
     ],
 )
-def test_somebody_who_waits_is_told_what_to_change(answer: Answer, code: str, says: str) -> None:
+def test_somebody_who_waits_is_told_what_to_change(
+    answer: GraphResponse, code: str, says: str
+) -> None:
     """A refusal about an attachment speaks of it, and of no file that could be uploaded."""
     error = refusal_afterwards(decide(Call.DESCRIBE, answer), answer, job().item)
     assert error.code == code
@@ -57,7 +75,7 @@ def test_somebody_who_waits_is_told_what_to_change(answer: Answer, code: str, sa
 )
 def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> None:
     """Whole seconds, at least one, never fewer than Graph asked for."""
-    answer = Answer(429, retry_after=asked)
+    answer = GraphResponse(429, retry_after=asked)
     error = refusal_afterwards(decide(Call.REMOVE, answer), answer, job().item)
     assert isinstance(error, GraphUnavailable)
     assert error.retry_after == told
@@ -74,7 +92,7 @@ def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> 
 )
 def test_a_quoted_token_is_left_out(quoted: str) -> None:
     """Far sides repeat what they refuse, with or without the URL around it."""
-    answer = Answer(status=401, code="InvalidAudience", message=quoted)
+    answer = GraphResponse(status=401, code="InvalidAudience", message=quoted)
     told = failure(decide(Call.CREATE, answer), answer, job())
     assert "c2lnbmF0" not in told.message
     assert "InvalidAudience" in told.message

@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import AttachmentNotFound, ItemNotFound, MailboxLimitExceeded, PermissionMissing
-from shared.outlook.answers import Answer, Lost
+from shared.outlook.answers import GraphResponse, Lost
 from shared.transfer.retry_policy import TABLE, Action, Call, decide
 
 PUTS = (Call.RANGE, Call.LAST_RANGE)
@@ -68,7 +68,7 @@ def test_each_answer_gets_what_it_deserves(
     """The table says what the protocol's own table says."""
     calls, status, code, action = line
     for call in calls:
-        assert decide(call, Answer(status=status, code=code)).action is action, call
+        assert decide(call, GraphResponse(status=status, code=code)).action is action, call
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_each_answer_gets_what_it_deserves(
 )
 def test_a_lost_answer_is_never_replayed_blindly(call: Call, action: Action) -> None:
     """What may have happened decides; what was never sent can be sent again."""
-    assert decide(call, Answer(lost=Lost.UNKNOWN)).action is action
-    assert decide(call, Answer(lost=Lost.NEVER_SENT)).action is Action.RETRY
+    assert decide(call, GraphResponse(lost=Lost.UNKNOWN)).action is action
+    assert decide(call, GraphResponse(lost=Lost.NEVER_SENT)).action is Action.RETRY
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_error_names_what_to_change(
     call: Call, status: int, code: str, error: type[Exception]
 ) -> None:
     """A refusal ends as the error whose sentence helps."""
-    assert decide(call, Answer(status=status, code=code)).error is error
+    assert decide(call, GraphResponse(status=status, code=code)).error is error
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_error_names_what_to_change(
 )
 def test_a_refused_metadata_write(status: int, code: str, action: Action) -> None:
     """The record is merged again, waits, or has nowhere to go."""
-    assert decide(Call.METADATA_WRITE, Answer(status=status, code=code)).action is action
+    assert decide(Call.METADATA_WRITE, GraphResponse(status=status, code=code)).action is action
 
 
 def test_every_row_has_a_reason_and_is_reached() -> None:
@@ -136,11 +136,11 @@ def test_every_row_has_a_reason_and_is_reached() -> None:
     codes = {code for row in TABLE for code in row.codes} | {""}
     for call in Call:
         for lost in Lost:
-            reached.add(TABLE.index(decide(call, Answer(lost=lost))))
+            reached.add(TABLE.index(decide(call, GraphResponse(lost=lost))))
         for status in range(200, 600):
             for code in codes:
                 for says in {row.says for row in TABLE}:
-                    answer = Answer(status=status, code=code, message=says)
+                    answer = GraphResponse(status=status, code=code, message=says)
                     reached.add(TABLE.index(decide(call, answer)))
     assert reached == set(range(len(TABLE)))
     assert all(row.reason for row in TABLE)
@@ -149,15 +149,15 @@ def test_every_row_has_a_reason_and_is_reached() -> None:
 @pytest.mark.parametrize(
     ("answer", "tries"),
     [
-        (Answer(lost=Lost.NO_IDENTITY), 8),
-        (Answer(status=404, code="ErrorItemNotFound"), 4),
-        (Answer(status=400), 3),
-        (Answer(status=429), None),
-        (Answer(status=503), None),
-        (Answer(status=412, code="ErrorIrresolvableConflict"), None),
-        (Answer(lost=Lost.NEVER_SENT), None),
+        (GraphResponse(lost=Lost.NO_IDENTITY), 8),
+        (GraphResponse(status=404, code="ErrorItemNotFound"), 4),
+        (GraphResponse(status=400), 3),
+        (GraphResponse(status=429), None),
+        (GraphResponse(status=503), None),
+        (GraphResponse(status=412, code="ErrorIrresolvableConflict"), None),
+        (GraphResponse(lost=Lost.NEVER_SENT), None),
     ],
 )
-def test_what_may_be_final_is_not_asked_for_ever(answer: Answer, tries: int | None) -> None:
+def test_what_may_be_final_is_not_asked_for_ever(answer: GraphResponse, tries: int | None) -> None:
     """What waiting helps is tried until the deadline, what it may not help so often."""
     assert decide(Call.CREATE, answer).tries == tries

@@ -20,8 +20,8 @@ from shared.errors import (
     TransferError,
 )
 from shared.settings import Settings
-from shared.storage.blob_source import BlobSource
-from shared.transfer.service.requests import AttachOrder
+from shared.storage.blob_source import SourceContainer
+from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Placed, Started, Starter
 from shared.transfer.service.transfers import Transfer
 from shared.triggers.event_grid import event_grid_functions
@@ -41,7 +41,7 @@ class NotingStarter:
     placed: tuple[Placed, ...] = ()
     failure: Exception | None = None
     names: list[str] = field(default_factory=list)
-    orders: list[tuple[AttachOrder, str]] = field(default_factory=list)
+    orders: list[tuple[AttachRequest, str]] = field(default_factory=list)
 
     async def from_blob(self, _client: object, name: str) -> Started:
         self.names.append(name)
@@ -51,7 +51,7 @@ class NotingStarter:
             raise BlobDeleted(name)
         return Started("transfer", joined=True)
 
-    async def ordered(self, _client: object, order: AttachOrder, key: str) -> tuple[Placed, ...]:
+    async def ordered(self, _client: object, order: AttachRequest, key: str) -> tuple[Placed, ...]:
         self.orders.append((order, key))
         if self.failure:
             raise self.failure
@@ -274,7 +274,7 @@ def test_no_name_leads_out_of_the_container(
     """The real starter finds nothing there, and the event is over."""
     container = MemoryContainer("inbox", VirtualClock())
     container.put("secret.pdf", b"1", None, {})
-    starter = Starter(Settings(), BlobSource(container.as_client()))
+    starter = Starter(Settings(), SourceContainer(container.as_client()))
     deliver(starter, created(name))
     assert f"starts nothing: {code}" in caplog.text
 
@@ -296,7 +296,7 @@ def test_a_transfer_that_the_blob_trigger_started_is_joined() -> None:
 
     container = MemoryContainer("inbox", VirtualClock())
     container.put("a.pdf", b"1", None, {"mailbox": "reports@contoso.com", "messageid": "M="})
-    starter = Starter(Settings(), BlobSource(container.as_client()))
+    starter = Starter(Settings(), SourceContainer(container.as_client()))
     client = Engine()
     asyncio.run(starter.from_blob(cast("df.DurableFunctionsClient", client), "a.pdf"))
     deliver(starter, created(), client)
@@ -359,7 +359,7 @@ def test_an_order_is_placed_under_the_events_id(event: dict[str, Any]) -> None:
     """So that another delivery of it is the same attempt."""
     starter = NotingStarter()
     deliver(starter, event)
-    assert starter.orders == [(AttachOrder.read(ORDER), "event-2")]
+    assert starter.orders == [(AttachRequest.read(ORDER), "event-2")]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.outlook.byte_ranges import ByteRange
-from shared.storage.blob_source import BlobSource
+from shared.storage.blob_source import SourceContainer
 from shared.transfer.activities import reader_cache
-from shared.transfer.activities.blob_reader import PinnedSlices
-from shared.transfer.activities.reader_cache import KeptSlices
+from shared.transfer.activities.blob_reader import BlobReader
+from shared.transfer.activities.reader_cache import ReaderCache
 from shared.transfer.activity_payloads import Job
 
 PARTS = [ByteRange(start, start + 10) for start in range(0, 60, 10)]
@@ -51,15 +51,15 @@ def job(transfer_id: str = "t", etag: str = "1") -> Job:
 
 
 @contextmanager
-def slices_of(kept: KeptSlices, source: CountingSource, of: Job) -> Iterator[PinnedSlices]:
-    with kept.slices(cast("BlobSource", source), of) as slices:
+def slices_of(kept: ReaderCache, source: CountingSource, of: Job) -> Iterator[BlobReader]:
+    with kept.slices(cast("SourceContainer", source), of) as slices:
         yield slices
 
 
 def test_two_slices_are_read_ahead_and_no_more() -> None:
     """One that is handed out and two ahead are all that a transfer holds."""
     source = CountingSource()
-    with slices_of(KeptSlices(), source, job()) as slices:
+    with slices_of(ReaderCache(), source, job()) as slices:
         for place, part in enumerate(PARTS):
             assert slices.read(part) == bytes([part.start]) * 10
             slices.read_ahead(iter(PARTS[place + 1 :]))
@@ -70,7 +70,7 @@ def test_two_slices_are_read_ahead_and_no_more() -> None:
 
 def test_the_next_activity_gets_what_was_read_ahead() -> None:
     """Every slice is read once, in however many activities."""
-    source, kept = CountingSource(), KeptSlices()
+    source, kept = CountingSource(), ReaderCache()
     for place, part in enumerate(PARTS):
         with slices_of(kept, source, job()) as slices:
             slices.read(part)
@@ -92,7 +92,7 @@ class FailingSource(CountingSource):
 
 def test_what_could_not_be_read_ahead_is_read_again() -> None:
     """Storage was away while nobody needed it: the next activity does not hear of it."""
-    source, kept = FailingSource(), KeptSlices()
+    source, kept = FailingSource(), ReaderCache()
     with slices_of(kept, source, job()) as slices:
         slices.read(PARTS[0])
         source.away = True
@@ -119,7 +119,7 @@ class HangingSource(CountingSource):
 
 def test_a_read_that_hangs_holds_up_nobody_else() -> None:
     """What was being read ahead of content that counts no more is not waited for."""
-    source, kept = HangingSource(), KeptSlices()
+    source, kept = HangingSource(), ReaderCache()
     with slices_of(kept, source, job()) as slices:
         slices.read(PARTS[0])
         slices.read_ahead(iter(PARTS[1:]))
@@ -132,7 +132,7 @@ def test_a_read_that_hangs_holds_up_nobody_else() -> None:
 def test_slices_of_another_offset_are_read_anew() -> None:
     """Where the server stands elsewhere, nothing that was read ahead is taken for it."""
     source = CountingSource()
-    with slices_of(KeptSlices(), source, job()) as slices:
+    with slices_of(ReaderCache(), source, job()) as slices:
         slices.read(PARTS[0])
         slices.read_ahead(iter(PARTS[1:]))
         assert slices.read(PARTS[4]) == bytes([40]) * 10
@@ -148,7 +148,7 @@ def test_what_is_kept_is_for_the_same_content_soon(
     next_job: Job, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else comes next reads its slices itself."""
-    kept, now = KeptSlices(), 0.0
+    kept, now = ReaderCache(), 0.0
     monkeypatch.setattr(reader_cache, "monotonic", lambda: now)
     with slices_of(kept, CountingSource(), job()) as slices:
         slices.read_ahead(iter(PARTS))
@@ -159,7 +159,7 @@ def test_what_is_kept_is_for_the_same_content_soon(
 
 def test_nothing_is_kept_of_a_transfer_that_is_over() -> None:
     """Nor after an exception, which is a bug."""
-    kept = KeptSlices()
+    kept = ReaderCache()
     with slices_of(kept, CountingSource(), job()) as slices:
         slices.read_ahead(iter(PARTS))
     kept.drop("t")
@@ -174,7 +174,7 @@ def test_nothing_is_kept_of_a_transfer_that_is_over() -> None:
 
 def test_only_so_many_transfers_are_kept() -> None:
     """The one that waits longest makes room."""
-    source, kept = CountingSource(), KeptSlices()
+    source, kept = CountingSource(), ReaderCache()
     for number in range(17):
         with slices_of(kept, source, job(str(number))) as slices:
             slices.read_ahead(iter(PARTS))
@@ -186,7 +186,7 @@ def test_only_so_many_transfers_are_kept() -> None:
 
 def test_what_nobody_comes_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its transfer goes on in another worker: any later activity here frees its memory."""
-    kept, now = KeptSlices(), 0.0
+    kept, now = ReaderCache(), 0.0
     monkeypatch.setattr(reader_cache, "monotonic", lambda: now)
     with slices_of(kept, CountingSource(), job("elsewhere")) as forgotten:
         forgotten.read_ahead(iter(PARTS))

@@ -10,7 +10,7 @@ import pytest
 from durabletask.client import OrchestrationState, OrchestrationStatus
 
 from shared.errors import TransferNotFound, TransferOver
-from shared.transfer.service.transfers import cancel, listing, transfer_of, watch
+from shared.transfer.service.transfers import cancel, get_transfer, listing, transfer_of
 from shared.transfer.workflow.orchestrator import CANCEL
 from tests.virtual_engine import EPOCH
 
@@ -110,7 +110,7 @@ def test_what_is_no_transfer_is_not_found() -> None:
     knowing = Knowing(instance(id_="@mailbox_budget@x", name="@mailbox_budget@x"))
     for id_ in ("@mailbox_budget@x", "nope"):
         with pytest.raises(TransferNotFound):
-            asyncio.run(watch(client_of(knowing), id_))
+            asyncio.run(get_transfer(client_of(knowing), id_))
 
 
 def test_a_listing_is_sorted_here_since_engines_sort_their_own_way() -> None:

@@ -10,11 +10,11 @@ from shared.settings import Settings
 from shared.transfer.workflow.mailbox_budget import (
     LEASE,
     ONE_WRITER,
-    AskForTurn,
+    AcquireLock,
     Budget,
-    GiveTurnBack,
     Limits,
-    Turn,
+    LockResult,
+    ReleaseLock,
     mailbox_limits,
 )
 from tests.virtual_engine import EPOCH as NOW
@@ -22,7 +22,7 @@ from tests.virtual_engine import EPOCH as NOW
 LIMITS = Limits(at_once=2, window_bytes=100, window=timedelta(seconds=300))
 
 
-def ask(
+def acquire(
     budget: Budget,
     name: str,
     *,
@@ -30,190 +30,190 @@ def ask(
     came: int = 0,
     at: float = 0,
     limits: Limits = LIMITS,
-) -> Turn:
+) -> LockResult:
     """The transfer of this name, which came at second ``came``, asks at second ``at``."""
     since = NOW + timedelta(seconds=came)
-    question = AskForTurn(transfer_id=name, since=since, size=size)
-    return budget.ask(question, limits, NOW + timedelta(seconds=at))
+    question = AcquireLock(transfer_id=name, since=since, size=size)
+    return budget.acquire(question, limits, NOW + timedelta(seconds=at))
 
 
-def give_back(
+def release(
     budget: Budget, name: str, *, sent: int = 0, rest: float = 0, at: float = 0
 ) -> tuple[str, ...]:
     """Give the turn back; who is woken by it."""
-    back = GiveTurnBack(transfer_id=name, sent=sent, rest_seconds=rest)
-    return budget.give_back(back, LIMITS, NOW + timedelta(seconds=at)).wake
+    back = ReleaseLock(transfer_id=name, sent=sent, retry_after=rest)
+    return budget.release(back, LIMITS, NOW + timedelta(seconds=at)).wake
 
 
 def test_no_more_than_so_many_at_once() -> None:
     """The third waits until one gives its turn back."""
     budget = Budget()
-    assert ask(budget, "a").granted
-    assert ask(budget, "b", came=1).granted
-    third = ask(budget, "c", came=2)
+    assert acquire(budget, "a").granted
+    assert acquire(budget, "b", came=1).granted
+    third = acquire(budget, "c", came=2)
     assert not third.granted
-    assert third.wait_seconds > 0
-    give_back(budget, "a")
-    assert ask(budget, "c", came=2).granted
+    assert third.retry_after > 0
+    release(budget, "a")
+    assert acquire(budget, "c", came=2).granted
 
 
 def test_an_item_has_one_writer() -> None:
     """And who asks again for the turn it has, still has it."""
     budget = Budget()
-    assert ask(budget, "a", limits=ONE_WRITER).granted
-    assert not ask(budget, "b", came=1, limits=ONE_WRITER).granted
-    assert ask(budget, "a", limits=ONE_WRITER).granted
+    assert acquire(budget, "a", limits=ONE_WRITER).granted
+    assert not acquire(budget, "b", came=1, limits=ONE_WRITER).granted
+    assert acquire(budget, "a", limits=ONE_WRITER).granted
 
 
 def test_who_came_first_goes_first() -> None:
     """A turn that is free is kept for the older transfer that waits, whoever asks meanwhile."""
     budget = Budget()
     for name in ("a", "b"):
-        assert ask(budget, name).granted
-    assert not ask(budget, "old", came=1).granted
-    assert not ask(budget, "young", came=2).granted
-    give_back(budget, "a")
-    assert not ask(budget, "young", came=2).granted
-    assert ask(budget, "old", came=1).granted
-    give_back(budget, "b")
-    assert ask(budget, "young", came=2).granted
+        assert acquire(budget, name).granted
+    assert not acquire(budget, "old", came=1).granted
+    assert not acquire(budget, "young", came=2).granted
+    release(budget, "a")
+    assert not acquire(budget, "young", came=2).granted
+    assert acquire(budget, "old", came=1).granted
+    release(budget, "b")
+    assert acquire(budget, "young", came=2).granted
 
 
 def test_who_waits_is_woken_when_its_turn_is_free() -> None:
     """The oldest first, and nobody for whom there is no room yet."""
     budget = Budget()
     for name in ("a", "b"):
-        ask(budget, name)
+        acquire(budget, name)
     for place, name in enumerate(("first", "second", "third")):
-        assert not ask(budget, name, came=place + 1).granted
-    assert give_back(budget, "a") == ("first",)
-    assert give_back(budget, "b") == ("second",)
-    assert ask(budget, "first", came=1).granted
+        assert not acquire(budget, name, came=place + 1).granted
+    assert release(budget, "a") == ("first",)
+    assert release(budget, "b") == ("second",)
+    assert acquire(budget, "first", came=1).granted
 
 
 def test_nobody_is_woken_only_to_wait_again() -> None:
     """Those who have their turns know that somebody waits, and will wake the first in line."""
     budget = Budget()
     for name in ("a", "b"):
-        ask(budget, name)
+        acquire(budget, name)
     for place, name in enumerate(("first", "second", "third")):
-        assert not ask(budget, name, came=place + 1).granted
+        assert not acquire(budget, name, came=place + 1).granted
     for name in ("a", "b"):
-        assert ask(budget, name, at=1).awaited
-    assert give_back(budget, "a", at=2) == ("first",)
-    turn = ask(budget, "first", came=1, at=2)
+        assert acquire(budget, name, at=1).awaited
+    assert release(budget, "a", at=2) == ("first",)
+    turn = acquire(budget, "first", came=1, at=2)
     assert turn.granted
     assert turn.awaited
     assert not turn.wake
-    assert give_back(budget, "b", at=3) == ("second",)
+    assert release(budget, "b", at=3) == ("second",)
 
 
 def test_the_first_in_line_asks_soon_if_a_holder_does_not_know_of_it() -> None:
     """Who got its turn when nobody waited wakes nobody at its end."""
     budget = Budget()
     for name in ("a", "b"):
-        ask(budget, name)
+        acquire(budget, name)
     for place, name in enumerate(("first", "second")):
-        assert not ask(budget, name, came=place + 1).granted
-    assert ask(budget, "a", at=1).awaited
-    assert give_back(budget, "a", at=2) == ("first",)
-    turn = ask(budget, "first", came=1, at=2)
+        assert not acquire(budget, name, came=place + 1).granted
+    assert acquire(budget, "a", at=1).awaited
+    assert release(budget, "a", at=2) == ("first",)
+    turn = acquire(budget, "first", came=1, at=2)
     assert turn.wake == ("second",)
-    assert ask(budget, "second", came=2, at=2).wait_seconds == 5
+    assert acquire(budget, "second", came=2, at=2).retry_after == 5
 
 
 def test_the_next_in_line_learns_how_long_its_bytes_must_wait() -> None:
     """Once it is the first that waits, not only when it was told to ask again."""
     budget = Budget()
-    ask(budget, "a", size=60)
-    give_back(budget, "a", sent=60)
-    ask(budget, "b", size=40)
-    give_back(budget, "b", sent=40, at=100)
-    assert ask(budget, "first", size=60, came=1, at=100).wait_seconds == 200
-    second = ask(budget, "second", size=30, came=2, at=100)
-    assert second.wait_seconds == 300
-    turn = ask(budget, "first", size=60, came=1, at=300)
+    acquire(budget, "a", size=60)
+    release(budget, "a", sent=60)
+    acquire(budget, "b", size=40)
+    release(budget, "b", sent=40, at=100)
+    assert acquire(budget, "first", size=60, came=1, at=100).retry_after == 200
+    second = acquire(budget, "second", size=30, came=2, at=100)
+    assert second.retry_after == 300
+    turn = acquire(budget, "first", size=60, came=1, at=300)
     assert turn.granted
-    assert give_back(budget, "first", sent=5, at=301) == ("second",)
+    assert release(budget, "first", sent=5, at=301) == ("second",)
 
 
 def test_who_waits_no_more_stands_in_nobodys_way() -> None:
     """A dead transfer in the line is forgotten some minutes after it should have asked again."""
     budget = Budget()
     for name in ("a", "b"):
-        ask(budget, name)
-    assert not ask(budget, "dead", came=1).granted
-    give_back(budget, "a")
-    assert not ask(budget, "young", came=2, at=1).granted
-    assert ask(budget, "young", came=2, at=1_000).granted
+        acquire(budget, name)
+    assert not acquire(budget, "dead", came=1).granted
+    release(budget, "a")
+    assert not acquire(budget, "young", came=2, at=1).granted
+    assert acquire(budget, "young", came=2, at=1_000).granted
 
 
 def test_the_turn_of_a_dead_transfer_runs_out() -> None:
     """After its lease, and its bytes count as sent."""
     budget = Budget()
-    ask(budget, "dead", size=80)
-    ask(budget, "b", size=20)
+    acquire(budget, "dead", size=80)
+    acquire(budget, "b", size=20)
     later = LEASE.total_seconds() + 1
-    give_back(budget, "b", sent=20, at=later)
-    assert not ask(budget, "c", size=30, came=1, at=later).granted
-    assert ask(budget, "c", size=30, came=1, at=later + 300).granted
+    release(budget, "b", sent=20, at=later)
+    assert not acquire(budget, "c", size=30, came=1, at=later).granted
+    assert acquire(budget, "c", size=30, came=1, at=later + 300).granted
 
 
 def test_no_more_bytes_than_the_window_holds() -> None:
     """Bytes count from the moment they were sent; the wait ends when enough have left."""
     budget = Budget()
-    ask(budget, "a", size=60)
-    give_back(budget, "a", sent=60, at=10)
-    ask(budget, "b", size=40, at=20)
-    give_back(budget, "b", sent=40, at=30)
-    waiting = ask(budget, "c", size=50, at=40)
+    acquire(budget, "a", size=60)
+    release(budget, "a", sent=60, at=10)
+    acquire(budget, "b", size=40, at=20)
+    release(budget, "b", sent=40, at=30)
+    waiting = acquire(budget, "c", size=50, at=40)
     assert not waiting.granted
-    assert waiting.wait_seconds == 270
-    assert ask(budget, "c", size=50, at=310).granted
+    assert waiting.retry_after == 270
+    assert acquire(budget, "c", size=50, at=310).granted
 
 
 def test_bytes_that_were_not_sent_do_not_count() -> None:
     """A refused range costs nothing but itself."""
     budget = Budget()
-    ask(budget, "a", size=100)
-    give_back(budget, "a", sent=10)
-    assert ask(budget, "b", size=90).granted
+    acquire(budget, "a", size=100)
+    release(budget, "a", sent=10)
+    assert acquire(budget, "b", size=90).granted
 
 
 def test_what_needs_no_room_is_not_kept_waiting_for_it() -> None:
     """Listing and deleting go while the window is full."""
     budget = Budget()
-    ask(budget, "a", size=100)
-    give_back(budget, "a", sent=100)
-    assert ask(budget, "b", size=0).granted
+    acquire(budget, "a", size=100)
+    release(budget, "a", sent=100)
+    assert acquire(budget, "b", size=0).granted
 
 
 def test_more_than_the_window_goes_when_it_is_empty() -> None:
     """Or it would wait for ever."""
     budget = Budget()
-    assert ask(budget, "a", size=1_000).granted
-    give_back(budget, "a", sent=1_000)
-    assert not ask(budget, "a", size=1_000, at=299).granted
-    assert ask(budget, "a", size=1_000, at=300).granted
+    assert acquire(budget, "a", size=1_000).granted
+    release(budget, "a", sent=1_000)
+    assert not acquire(budget, "a", size=1_000, at=299).granted
+    assert acquire(budget, "a", size=1_000, at=300).granted
 
 
 def test_a_mailbox_that_asks_for_a_rest_is_left_alone_by_all() -> None:
     """A 429 that comes anyway slows the whole mailbox down."""
     budget = Budget()
-    ask(budget, "a")
-    give_back(budget, "a", rest=30)
-    waiting = ask(budget, "b", came=1, at=10)
-    assert (waiting.granted, waiting.wait_seconds) == (False, 20)
-    assert ask(budget, "b", came=1, at=30).granted
+    acquire(budget, "a")
+    release(budget, "a", rest=30)
+    waiting = acquire(budget, "b", came=1, at=10)
+    assert (waiting.granted, waiting.retry_after) == (False, 20)
+    assert acquire(budget, "b", came=1, at=30).granted
 
 
 def test_nothing_is_kept_of_a_mailbox_at_rest() -> None:
     """An empty state is what lets an entity be deleted."""
     budget = Budget()
-    ask(budget, "a", size=10)
-    give_back(budget, "a", sent=10)
+    acquire(budget, "a", size=10)
+    release(budget, "a", sent=10)
     assert not budget.is_empty
-    budget.tidy(LIMITS, NOW + timedelta(seconds=301))
+    budget.expire(LIMITS, NOW + timedelta(seconds=301))
     assert budget.is_empty
 
 
@@ -234,8 +234,8 @@ def test_whoever_asks_the_limits_are_kept(asked: list[tuple[int, int, int]]) -> 
         name = str(who)
         if name in held:
             sent.append((now, held.pop(name)))
-            give_back(budget, name, sent=sent[-1][1], at=now)
-        elif ask(budget, name, size=size, came=who, at=now).granted:
+            release(budget, name, sent=sent[-1][1], at=now)
+        elif acquire(budget, name, size=size, came=who, at=now).granted:
             held[name] = size
         live = [size for at, size in sent if at > now - 300]
         assert len(held) <= 2
@@ -246,12 +246,12 @@ def test_whoever_asks_the_limits_are_kept(asked: list[tuple[int, int, int]]) -> 
 def test_the_oldest_is_never_passed_by() -> None:
     """However many younger ones ask, the oldest that waits gets the next free turn."""
     budget = Budget()
-    ask(budget, "a", size=90)
-    give_back(budget, "a", sent=90)
-    assert not ask(budget, "old", size=50, came=1).granted
+    acquire(budget, "a", size=90)
+    release(budget, "a", sent=90)
+    assert not acquire(budget, "old", size=50, came=1).granted
     for young in range(20):
-        assert not ask(budget, f"young {young}", size=5, came=2 + young, at=young).granted
-    assert ask(budget, "old", size=50, came=1, at=300).granted
+        assert not acquire(budget, f"young {young}", size=5, came=2 + young, at=young).granted
+    assert acquire(budget, "old", size=50, came=1, at=300).granted
 
 
 @pytest.mark.parametrize("kind", ["held", "line", "spent"])
@@ -259,8 +259,8 @@ def test_the_state_travels_as_json(kind: str) -> None:
     """What an entity keeps between its operations is the same when read again."""
     budget = Budget()
     for name in ("a", "b", "c"):
-        ask(budget, name, size=30)
-    give_back(budget, "a", sent=30, rest=5)
+        acquire(budget, name, size=30)
+    release(budget, "a", sent=30, rest=5)
     again = Budget.model_validate(budget.model_dump(mode="json"))
     assert getattr(again, kind) == getattr(budget, kind)
     assert again == budget

@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transfer.activity_payloads import (
+    ActivityResult,
     CancelUploadSession,
     FindAttachment,
     Job,
     Outcome,
-    Step,
     UploadRanges,
 )
 from shared.transfer.payloads import Failure
 from shared.transfer.workflow.stages import NEXT, End, Stage
-from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, Attaching
+from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, StateMachine
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 LARGE = 20_000_000
@@ -41,32 +41,32 @@ def job(size: int = LARGE) -> Job:
     )
 
 
-def begun(job: Job, now: datetime) -> Attaching:
+def begun(job: Job, now: datetime) -> StateMachine:
     """A transfer whose mailbox may receive."""
-    attaching = Attaching(job, now)
+    attaching = StateMachine(job, now)
     attaching.begin(now)
     return attaching
 
 
-def drive(attaching: Attaching, *steps: Step, seconds: float = 1) -> list[str]:
+def drive(attaching: StateMachine, *steps: ActivityResult, seconds: float = 1) -> list[str]:
     """Hand in the steps one after the other; the stages that each of them was taken at."""
     stages = []
     now = NOW
     for step in steps:
         stages.append(attaching.stage.name)
         now += timedelta(seconds=seconds)
-        attaching.took(step, now)
+        attaching.apply(step, now)
     return stages
 
 
-def end_of(attaching: Attaching) -> End:
+def end_of(attaching: StateMachine) -> End:
     """How it ended; it must have."""
     assert attaching.end is not None
     return attaching.end
 
 
-def step(outcome: Outcome, **fields: object) -> Step:
-    return Step.model_validate({"outcome": outcome, **fields})
+def step(outcome: Outcome, **fields: object) -> ActivityResult:
+    return ActivityResult.model_validate({"outcome": outcome, **fields})
 
 
 def test_a_large_file_goes_up_by_a_session() -> None:
@@ -127,12 +127,12 @@ def test_outlook_may_commit_late() -> None:
     attaching = begun(job(), NOW)
     drive(attaching, step("progress"), step("progress", offset=9), step("reconcile"))
     drive(attaching, step("progress"))
-    attaching.took(step("not_attached"), NOW + timedelta(seconds=100))
+    attaching.apply(step("not_attached"), NOW + timedelta(seconds=100))
     assert attaching.stage is Stage.LOOK
-    attaching.took(step("not_attached"), NOW + timedelta(seconds=130))
+    attaching.apply(step("not_attached"), NOW + timedelta(seconds=130))
     assert isinstance(last := attaching.work(), FindAttachment)
-    assert last.finally_
-    attaching.took(step("not_attached"), NOW + timedelta(seconds=130))
+    assert last.is_last_attempt
+    attaching.apply(step("not_attached"), NOW + timedelta(seconds=130))
     assert (attaching.stage, attaching.offset) == (Stage.CREATE, 0)
     assert (attaching.job.attempt, attaching.job.unsure) == (2, True)
 
@@ -149,10 +149,10 @@ def test_a_lost_small_post_is_looked_for() -> None:
 def test_a_refused_small_post_is_told_from_a_second_delivery() -> None:
     """Each POST has an attempt number of its own."""
     attaching = begun(job(5), NOW)
-    drive(attaching, step("retry", wait_seconds=7.0))
+    drive(attaching, step("retry", retry_after=7.0))
     assert attaching.job.attempt == 2
     assert attaching.pause is not None
-    assert attaching.pause.at_least == 7
+    assert attaching.pause.retry_after == 7
 
 
 def test_new_sessions_are_bounded_but_progress_refills_them() -> None:
@@ -219,7 +219,7 @@ def test_a_typed_end_ends_it(state: Outcome) -> None:
 def test_the_deadline_ends_it_with_the_last_trouble() -> None:
     """An outage longer than the deadline is not waited out for ever."""
     attaching = begun(job(), NOW)
-    drive(attaching, step("retry", wait_seconds=4000, failure=BUSY))
+    drive(attaching, step("retry", retry_after=4000, failure=BUSY))
     end = end_of(attaching)
     assert end.error is not None
     assert end.error.code == "DeadlineExceeded"
@@ -230,9 +230,9 @@ def test_the_deadline_while_looking_says_that_nobody_knows() -> None:
     """It is neither claimed that the file is attached nor that it is not."""
     attaching = begun(job(5), NOW)
     drive(attaching, step("reconcile"))
-    attaching.took(step("retry", failure=BUSY), NOW + timedelta(hours=2))
+    attaching.apply(step("retry", failure=BUSY), NOW + timedelta(hours=2))
     assert attaching.end is None, "there is one last look"
-    attaching.took(step("retry", failure=BUSY), NOW + timedelta(hours=2))
+    attaching.apply(step("retry", failure=BUSY), NOW + timedelta(hours=2))
     end = end_of(attaching)
     assert end.error is not None
     assert end.error.code == "OutcomeUnknown"
@@ -247,7 +247,7 @@ def test_whatever_happens_it_ends_in_time(size: int, choices: list[int]) -> None
         possible = ["retry", *(outcome for stage, outcome in NEXT if stage is attaching.stage)]
         outcome = possible[choice % len(possible)]
         now += timedelta(seconds=30)
-        attaching.took(step(outcome, offset=min(size, choice)), now)
+        attaching.apply(step(outcome, offset=min(size, choice)), now)
         if attaching.end is not None:
             break
         assert attaching.work() is not None
@@ -258,7 +258,7 @@ def test_whatever_happens_it_ends_in_time(size: int, choices: list[int]) -> None
 
 def test_waiting_for_the_mailbox_has_a_deadline_of_its_own() -> None:
     """Busy for QUEUE_DEADLINE_HOURS: it says so; the transfer's own deadline begins with a turn."""
-    attaching = Attaching(job(), NOW)
+    attaching = StateMachine(job(), NOW)
     attaching.waited(NOW + timedelta(seconds=7_199))
     assert attaching.end is None
     attaching.waited(NOW + timedelta(seconds=7_200))
@@ -299,4 +299,4 @@ def test_at_the_deadline_no_guess_is_made() -> None:
     drive(attaching, step("progress"))
     work = attaching.work()
     assert isinstance(work, FindAttachment)
-    assert not work.finally_
+    assert not work.is_last_attempt

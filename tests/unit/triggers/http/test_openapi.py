@@ -49,7 +49,7 @@ def test_every_call_is_described_with_its_errors() -> None:
 
 def test_the_body_is_described_as_it_is_checked() -> None:
     """No unknown fields, one of blob and blobs, one of messageId and eventId."""
-    schema = openapi_document()["components"]["schemas"]["AttachOrder"]
+    schema = openapi_document()["components"]["schemas"]["AttachRequest"]
     assert schema["additionalProperties"] is False
     assert {"blob", "blobs", "mailbox", "messageId", "eventId", "force"} <= set(
         schema["properties"]
