@@ -9,9 +9,9 @@ from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.settings import read_app_settings
 from shared.storage.accounts import blob_service
-from shared.storage.blob_source import SourceContainer
+from shared.storage.presigned_urls import PresignedUrls
 from shared.storage.session_store import SessionStore
-from shared.storage.upload_grants import PresignedUrls
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector

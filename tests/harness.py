@@ -23,8 +23,8 @@ from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
-from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from infra.local.errors import LocalError
 from infra.local.stack import StackInfo
 from shared.errors import TransferError
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import decode, read_address
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.transfer_id import instance_id

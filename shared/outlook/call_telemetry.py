@@ -14,7 +14,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from shared.outlook.answers import GraphResponse
+from shared.outlook.graph_response import GraphResponse
 
 SCOPE = "blob_to_outlook"
 TRACER = trace.get_tracer(SCOPE)

@@ -1,18 +1,18 @@
 """Every request this app sends to Graph and to Outlook's upload sessions.
 
 A call never raises for what the far side said or failed to say: it returns an
-:class:`~shared.outlook.answers.GraphResponse`.
+:class:`~shared.outlook.graph_response.GraphResponse`.
 """
 
 import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from shared.outlook.answers import GraphResponse, Lost
 from shared.outlook.bounded_bytes import BoundedBytes
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.call_telemetry import BYTES, RANGES, RESYNCHRONISATIONS
 from shared.outlook.graph_http import GraphHttp
+from shared.outlook.graph_response import GraphResponse, Lost
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.outlook.upload_url import UploadUrl
 

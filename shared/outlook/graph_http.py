@@ -1,8 +1,9 @@
 """How a request to Graph or to an upload session is sent: tokens, kept connections, lost answers.
 
-A request never raises for what the far side said or failed to say: it returns an
-:class:`~shared.outlook.answers.GraphResponse`. Nothing is retried here but a token that Graph
-refuses, and no exception text of the HTTP library leaves this module, since it holds whole URLs.
+A request never raises for what the far side said or failed to say: it returns a
+:class:`~shared.outlook.graph_response.GraphResponse`. Nothing is retried here but a token that
+Graph refuses, and no exception text of the HTTP library leaves this module, since it holds whole
+URLs.
 """
 
 import uuid
@@ -16,9 +17,9 @@ from azure.core.exceptions import AzureError
 from opentelemetry.trace import get_current_span
 from requests.adapters import HTTPAdapter
 
-from shared.outlook.answers import GraphResponse, Lost, parse_response
 from shared.outlook.call_telemetry import traced_call
 from shared.outlook.clouds import GraphEndpoint
+from shared.outlook.graph_response import GraphResponse, Lost, parse_response
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from shared.storage.blob_source import SourceBlob
+from shared.storage.source_container import SourceBlob
 
 METADATA_BYTES = 8192
 FINGERPRINT_DIGITS = 16

@@ -16,7 +16,7 @@ from shared.errors import (
     TransferError,
     UploadSessionsUnavailable,
 )
-from shared.outlook.answers import GraphResponse
+from shared.outlook.graph_response import GraphResponse
 from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import Failure

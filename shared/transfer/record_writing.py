@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
-from shared.outlook.answers import GraphResponse, Lost
+from shared.outlook.graph_response import GraphResponse, Lost
 from shared.storage.attachment_record import AttachmentRecord, merge_record, read_record
-from shared.storage.blob_source import SourceBlob, SourceContainer
+from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.retry_policy import Action, Call, decide
 

@@ -20,7 +20,7 @@ from shared.errors import (
     PermissionMissing,
     UploadSessionsUnavailable,
 )
-from shared.outlook.answers import GraphResponse, Lost
+from shared.outlook.graph_response import GraphResponse, Lost
 
 
 class Call(Enum):

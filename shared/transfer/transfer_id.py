@@ -4,7 +4,7 @@ import hashlib
 import json
 
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, fingerprint
-from shared.storage.blob_source import SourceBlob, SourceContainer
+from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.transfer.payloads import BlobVersion
 
 

@@ -27,7 +27,7 @@ from durabletask.client import TaskHubGrpcClient
 
 from infra.local.drop import source_container
 from infra.local.stack import Stack
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.far_side import FarSide
 from tests.benchmarks.lifted import lifted_stack

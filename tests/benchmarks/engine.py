@@ -22,8 +22,8 @@ from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings, StorageConnection
 from shared.storage.accounts import blob_service
-from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activity_payloads import Inspect, Job, UploadRanges

@@ -20,8 +20,8 @@ import grpc
 from infra.local.outlook.mailboxes import Attachment
 from infra.local.outlook.rules import Rules
 from shared.settings import Settings
-from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionStore
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector

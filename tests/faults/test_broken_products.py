@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.outlook.answers import GraphResponse, Lost
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_response import GraphResponse, Lost
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activity_payloads import ActivityResult, FindAttachment, Job, UploadRanges

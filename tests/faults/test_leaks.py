@@ -30,8 +30,8 @@ from shared.outlook.item import OutlookFile
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
 from shared.settings import Settings, is_loopback
-from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import SessionNotes, SessionStore
+from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import read_address
 from tests.conftest import MakeHarness
 from tests.faults.hostile import blob_names, upload_urls

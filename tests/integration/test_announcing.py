@@ -14,7 +14,7 @@ from azure.identity import ManagedIdentityCredential
 
 from infra.local.outlook import OutlookEmulator
 from shared.settings import Settings
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferStatus

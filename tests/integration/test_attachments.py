@@ -23,7 +23,7 @@ from shared.errors import (
 )
 from shared.outlook.item import OutlookItem
 from shared.storage.attachment_record import METADATA_BYTES, read_record
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from tests.conftest import MakeHarness

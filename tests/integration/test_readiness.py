@@ -10,7 +10,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import BlobServiceClient
 
 from infra.local.outlook import Fault, catalogue
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.service.readiness import Check, Readiness
 from tests.conftest import MakeHarness
 from tests.harness import Harness

@@ -11,8 +11,8 @@ from shared.errors import BlobDeleted, StorageUnavailable
 from shared.secret import Secret
 from shared.settings import StorageConnection
 from shared.storage.accounts import blob_service
-from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 
 _names = count()

@@ -12,7 +12,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient, UserDelegatio
 
 from shared.errors import AttachmentTooLarge, InvalidRequest, MailboxNotAllowed, PermissionMissing
 from shared.settings import Settings
-from shared.storage.upload_grants import PresignedUrls
+from shared.storage.presigned_urls import PresignedUrls
 from shared.transfer.addressing import read_address
 from shared.transfer.service.requests import UploadLinkRequest
 from shared.transfer.service.upload_link import UploadLink, UploadLinks

@@ -12,7 +12,7 @@ from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 
 from shared.settings import Settings
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Payload, RecordedStatus
 

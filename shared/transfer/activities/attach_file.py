@@ -13,12 +13,12 @@ from shared.errors import (
     StorageUnavailable,
     UploadHostNotAllowed,
 )
-from shared.outlook.answers import GraphResponse
 from shared.outlook.byte_ranges import ByteRange, next_expected_range
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_response import GraphResponse
 from shared.settings import Settings
-from shared.storage.blob_source import SourceContainer
 from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activities.find_attachment import Reconciler
 from shared.transfer.activities.reader_cache import ReaderCache

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from shared.errors import BlobDeleted, OutcomeUnknown, Superseded, UnsupportedBlob
 from shared.outlook.graph_client import GraphClient, ListedAttachment
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activities.blob_reader import StartOver, recognise
 from shared.transfer.activity_payloads import Job

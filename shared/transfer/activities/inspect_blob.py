@@ -13,7 +13,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
-from shared.storage.blob_source import SourceBlob, SourceContainer
+from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus

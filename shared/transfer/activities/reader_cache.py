@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activity_payloads import Job
 

@@ -11,8 +11,8 @@ from shared.storage.attachment_record import (
     ascii_only,
     fingerprint,
 )
-from shared.storage.blob_source import SourceBlob, SourceContainer
 from shared.storage.session_store import SessionStore
+from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
 from shared.transfer.payloads import Failure
 from shared.transfer.record_writing import write_record

@@ -9,11 +9,11 @@ from shared.errors import (
     Superseded,
     UnsupportedBlob,
 )
-from shared.outlook.answers import GraphResponse
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_response import GraphResponse
 from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader, StartOver
 from shared.transfer.activities.reader_cache import ReaderCache
 from shared.transfer.activities.results import end_of

@@ -18,13 +18,13 @@ from shared.errors import (
     Removed,
     TransferError,
 )
-from shared.outlook.answers import GraphResponse, Lost
 from shared.outlook.bounded_bytes import TooMuch
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_response import GraphResponse, Lost
 from shared.outlook.item import OutlookItem
 from shared.settings import Settings
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, AttachmentRecord, fingerprint
-from shared.storage.blob_source import SourceBlob, SourceContainer
+from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activities.find_attachment import max_reported_size
 from shared.transfer.messages import refusal_afterwards

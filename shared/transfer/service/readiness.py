@@ -7,7 +7,7 @@ from threading import Lock
 
 from shared.errors import StorageUnavailable
 from shared.outlook.graph_client import GraphClient
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import Payload
 
 # Seconds.

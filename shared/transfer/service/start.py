@@ -19,7 +19,7 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
-from shared.storage.blob_source import SourceBlob, SourceContainer
+from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
 from shared.transfer.addressing import (
     Address,

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from shared.errors import AttachmentTooLarge, MailboxNotAllowed
 from shared.settings import Settings
-from shared.storage.upload_grants import PresignedUrls
+from shared.storage.presigned_urls import PresignedUrls
 from shared.transfer.addressing import safe_file_name
 from shared.transfer.payloads import Payload
 from shared.transfer.service.requests import UploadLinkRequest

@@ -9,10 +9,10 @@ import pytest
 from azure.core.credentials import AccessToken, TokenCredential
 
 from infra.local.outlook import OutlookEmulator
-from shared.outlook.answers import Lost
 from shared.outlook.bounded_bytes import TooMuch
 from shared.outlook.clouds import GraphEndpoint, graph_endpoint
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_response import Lost
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
 from tests.harness import EmulatorCredential

@@ -12,10 +12,10 @@ from azure.identity import ManagedIdentityCredential
 
 from infra.local.outlook import Fault, OutlookEmulator, catalogue
 from shared.errors import UploadHostNotAllowed
-from shared.outlook.answers import Lost
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_response import Lost
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
 

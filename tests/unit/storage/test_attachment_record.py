@@ -11,7 +11,7 @@ from shared.storage.attachment_record import (
     merge_record,
     read_record,
 )
-from shared.storage.blob_source import SourceBlob
+from shared.storage.source_container import SourceBlob
 
 BLOB = SourceBlob(
     name="a/b.pdf",

@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import GraphUnavailable
-from shared.outlook.answers import GraphResponse, Lost
+from shared.outlook.graph_response import GraphResponse, Lost
 from shared.transfer.messages import failure, refusal_afterwards
 from shared.transfer.retry_policy import Call, decide
 from tests.unit.transfer.workflow.test_state_machine import job

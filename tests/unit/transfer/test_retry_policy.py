@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import AttachmentNotFound, ItemNotFound, MailboxLimitExceeded, PermissionMissing
-from shared.outlook.answers import GraphResponse, Lost
+from shared.outlook.graph_response import GraphResponse, Lost
 from shared.transfer.retry_policy import TABLE, Action, Call, decide
 
 PUTS = (Call.RANGE, Call.LAST_RANGE)

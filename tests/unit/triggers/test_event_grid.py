@@ -20,7 +20,7 @@ from shared.errors import (
     TransferError,
 )
 from shared.settings import Settings
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Placed, Started, Starter
 from shared.transfer.service.transfers import Transfer

@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.outlook.byte_ranges import ByteRange
-from shared.storage.blob_source import SourceContainer
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities import reader_cache
 from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activities.reader_cache import ReaderCache

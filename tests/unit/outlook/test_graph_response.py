@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from shared.outlook.answers import GraphResponse, Lost, parse_response, retry_after
+from shared.outlook.graph_response import GraphResponse, Lost, parse_response, retry_after
 
 ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
 
