@@ -17,7 +17,7 @@ from shared.outlook.item import OutlookFile, OutlookItem
 from shared.outlook.upload_url import UploadUrl
 
 # No item holds as many; a listing whose pages go round would.
-_ATTACHMENTS_AT_MOST = 10_000
+_MAX_ATTACHMENTS = 10_000
 # Without contentBytes; contentId is a property of files alone (protocol §4).
 _DESCRIBED = (
     "id,name,contentType,size,isInline,lastModifiedDateTime,"
@@ -85,7 +85,7 @@ class GraphClient(GraphHttp):
             link = answer.body.get("@odata.nextLink")
             if not link:
                 return answer, found
-            if len(found) > _ATTACHMENTS_AT_MOST:
+            if len(found) > _MAX_ATTACHMENTS:
                 return GraphResponse(status=502, message="the listing has no end"), []
             if not str(link).startswith(f"{self.endpoint.root}/"):
                 # The token goes nowhere but to Graph.

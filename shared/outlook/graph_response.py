@@ -13,7 +13,7 @@ from enum import Enum
 from urllib.parse import unquote
 
 # Seconds: the longest ``Retry-After`` that is believed.
-LONGEST_WAIT = 86_400.0
+MAX_RETRY_AFTER = 86_400.0
 
 # A GUID, or what may stand for one: shown in logs and traces, so nothing else is believed.
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
@@ -115,7 +115,7 @@ def retry_after(value: str | None, server_date: str | None = None) -> float | No
             return None
         now = _http_date(server_date or "") or datetime.now(UTC)
         seconds = (until - now).total_seconds()
-    return min(max(0.0, seconds), LONGEST_WAIT)
+    return min(max(0.0, seconds), MAX_RETRY_AFTER)
 
 
 def _http_date(value: str) -> datetime | None:

@@ -20,7 +20,7 @@ from shared.outlook.graph_response import GraphResponse
 from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import Action, Row
+from shared.transfer.retry_policy import DEFAULT_RETRY_AFTER, Action, Row
 
 CANNOT_TELL = (
     "It cannot be told whether the file was attached. Look at the item in Outlook; "
@@ -30,8 +30,6 @@ CANNOT_TELL = (
 # URLs, whatever has a token in it, and tokens as they are quoted.
 _SECRET = re.compile(r"https?://\S+|\S*token=\S*|\bbearer\s+\S+|\beyJ\S+", re.IGNORECASE)
 _WORDS = 200
-# Seconds, for somebody who waits, where Graph does not say how long.
-_TRY_AGAIN = 5.0
 
 
 def failure(row: Row, answer: GraphResponse, job: Job) -> Failure:
@@ -64,7 +62,7 @@ def refusal_afterwards(row: Row, answer: GraphResponse, item: OutlookItem) -> Tr
     """The error for somebody who waits for an answer about an item's attachment."""
     said = _said(answer)
     if row.action is Action.RETRY:
-        asked = _TRY_AGAIN if answer.retry_after is None else answer.retry_after
+        asked = DEFAULT_RETRY_AFTER if answer.retry_after is None else answer.retry_after
         return GraphUnavailable(said, max(1, math.ceil(asked)))
     if row.error is ItemNotFound:
         return ItemNotFound(_no_item(item, said))

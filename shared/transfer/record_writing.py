@@ -7,10 +7,7 @@ from shared.outlook.graph_response import GraphResponse, Lost
 from shared.storage.attachment_record import AttachmentRecord, merge_record, read_record
 from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.retry_policy import Action, Call, decide
-
-# Somebody else may be writing metadata at the same moment; never this often.
-_WRITES_AT_MOST = 5
+from shared.transfer.retry_policy import MAX_RECORD_WRITES, Action, Call, decide
 
 type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
 
@@ -23,7 +20,7 @@ def write_record(source: SourceContainer, name: str, change: Change) -> Attachme
     Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` when the blob can have no such record,
     and :class:`StorageUnavailable`.
     """
-    for _ in range(_WRITES_AT_MOST):
+    for _ in range(MAX_RECORD_WRITES):
         blob = source.look(name)
         try:
             record = change(blob, read_record(blob.metadata))

@@ -7,6 +7,7 @@ nothing 1, 2, 4 … 60 seconds with jitter (``waits``); a new session waits long
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 
 from shared.errors import (
@@ -57,6 +58,42 @@ GRAPH = frozenset({Call.LIST, Call.CREATE, Call.SMALL_POST}) | AFTERWARDS
 PUT = frozenset({Call.RANGE, Call.LAST_RANGE})
 ATTACHING = frozenset({Call.LAST_RANGE, Call.SMALL_POST})
 ALL = frozenset(Call)
+
+# The bounds of every repetition; what they bound without progress is in the comment.
+# Attempts to attach one file, each with an upload session of its own.
+MAX_ATTEMPTS = 5
+# Seconds: the longest wait between two tries that nobody gave a Retry-After for.
+MAX_BACKOFF_SECONDS = 60.0
+# Seconds: Retry-After for a caller, where Graph gives none.
+DEFAULT_RETRY_AFTER = 5.0
+# Questions for the position of an upload session, and refusals of one range.
+MAX_STATE_QUERIES = 3
+MAX_RANGE_REFUSALS = 5
+# Deletions of one upload session before the next one, and at the end of a transfer. Sessions that
+# stay expire by themselves.
+MAX_SESSION_CANCELS = 4
+MAX_CLEANUP_TRIES = 4
+CLEANUP_PATIENCE = timedelta(minutes=10)
+# Searches for an attachment whose bytes could not be read, and the wait for the last one.
+MAX_UNREAD_LOOKS = 4
+LAST_LOOK_PATIENCE = timedelta(seconds=30)
+# Metadata writes of others while one range is read, or one record written.
+MAX_ETAG_CHANGES = 5
+MAX_RECORD_WRITES = 5
+# How long storage may be unavailable at the inspection and at the record: an outage ends, and so
+# does a lease on the blob.
+STORAGE_PATIENCE = timedelta(hours=4)
+# How long a transfer waits for the end of its predecessor.
+PREDECESSOR_PATIENCE = timedelta(hours=24)
+# A lock that is not released belongs to a dead transfer after this time: no activity takes so
+# long. A waiter that is this late with its next request is dead, too.
+LOCK_LEASE = timedelta(minutes=30)
+WAITER_PATIENCE = timedelta(minutes=5)
+# Seconds between two requests for a lock, in case its release event is lost. The first in the
+# queue polls faster while a holder does not know that it has a waiter.
+FIRST_LOCK_POLL_SECONDS, LOCK_POLL_SECONDS = 5.0, 60.0
+# Retries of one event within its activity.
+MAX_ANNOUNCE_RETRIES = 3
 
 _LIMITS = frozenset(
     {

@@ -27,7 +27,7 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnection
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, families
 from shared.transfer.payloads import TransferStatus
-from shared.transfer.workflow.orchestrator import STORAGE_PATIENCE
+from shared.transfer.retry_policy import STORAGE_PATIENCE
 from tests.faults.bench import BLOB, Bench, Trial
 from tests.faults.faulty_storage import (
     FAILURES,

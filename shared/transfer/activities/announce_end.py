@@ -15,11 +15,11 @@ from shared.settings import Settings
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Payload, RecordedStatus
+from shared.transfer.retry_policy import MAX_ANNOUNCE_RETRIES
 
 # Seconds. The library's own limits are five minutes each.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
-_RETRIES = 3
 _RETRY_AFTER = ("Retry-After", "retry-after-ms", "x-ms-retry-after-ms")
 
 _TYPES: dict[RecordedStatus, str] = {
@@ -105,7 +105,7 @@ class Announcer:
             event,
             connection_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            retry_total=_RETRIES,
+            retry_total=MAX_ANNOUNCE_RETRIES,
             retry_backoff_factor=self._backoff,
             # An event that came twice is told by its id.
             retry_on_methods=["POST"],

@@ -33,12 +33,17 @@ from shared.transfer.activity_payloads import (
 )
 from shared.transfer.messages import CANNOT_TELL, failure
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import Action, Call, decide, effective_retry_after
+from shared.transfer.retry_policy import (
+    MAX_SESSION_CANCELS,
+    Action,
+    Call,
+    decide,
+    effective_retry_after,
+)
 
 _LOG = logging.getLogger(__name__)
 
 _GONE = frozenset({401, 404, 410})
-_CANCELS_AT_MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ class Attacher:
         else:
             pending = self._cancel(work.transfer_id, notes)
         if pending and not work.best_effort:
-            return pending.model_copy(update={"tries": _CANCELS_AT_MOST})
+            return pending.model_copy(update={"tries": MAX_SESSION_CANCELS})
         if work.delete_notes:
             self.sessions.delete(work.transfer_id)
         elif notes and notes.upload_url:

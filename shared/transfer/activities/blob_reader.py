@@ -13,15 +13,14 @@ from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import BlobVersion
+from shared.transfer.retry_policy import MAX_ETAG_CHANGES
 
 MD5_CHANGED = (
     "The blob's MD5 was set or cleared before the file was attached, so it cannot be told whether "
     "its content is still the same. Upload it again, and leave its properties alone."
 )
-# How often in a row somebody may write to the blob's metadata while one slice is read.
-_CHANGES_AT_MOST = 5
 # One is being read while the other waits: a slow read is made up for by the quick ones before it.
-AHEAD_AT_MOST = 2
+MAX_READ_AHEAD = 2
 
 
 class StartOver(Exception):
@@ -88,12 +87,12 @@ class BlobReader:
 
     def read_ahead(self, parts: Iterable[ByteRange]) -> None:
         """Begin to read the first of these slices, which are to be asked for next, in order."""
-        for part in islice(parts, len(self._ahead), AHEAD_AT_MOST):
+        for part in islice(parts, len(self._ahead), MAX_READ_AHEAD):
             self._ahead.append((part, self._reader.submit(self._read, part)))
 
     def _read(self, part: ByteRange) -> bytes:
         job = self._job
-        for _ in range(_CHANGES_AT_MOST):
+        for _ in range(MAX_ETAG_CHANGES):
             try:
                 return self._source.read(job.blob, self.etag, part.start, part.length)
             except BlobChanged:

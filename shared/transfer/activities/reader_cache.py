@@ -10,7 +10,7 @@ from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activity_payloads import Job
 
 # Transfers. More than run activities at once in a worker: the others' slices are read again.
-KEPT_AT_MOST = 16
+MAX_CACHED_READERS = 16
 # Seconds. After a longer pause the blob may well be another, and is looked at again.
 _KEPT_FOR = 30.0
 
@@ -66,7 +66,7 @@ class ReaderCache:
             if transfer_id in self._kept:
                 over.append(self._kept.pop(transfer_id)[1])
             self._kept[transfer_id] = monotonic(), slices
-            if len(self._kept) > KEPT_AT_MOST:
+            if len(self._kept) > MAX_CACHED_READERS:
                 over.append(self._kept.pop(next(iter(self._kept)))[1])
         _close(over)
 

@@ -20,11 +20,15 @@ from shared.transfer.activities.results import end_of
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.messages import failure
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import Action, Call, Row, decide, effective_retry_after
-
-_ASKED_AT_MOST = 3
-# How often a range that the server refuses is worth another look without progress.
-_REFUSED_AT_MOST = 5
+from shared.transfer.retry_policy import (
+    MAX_RANGE_REFUSALS,
+    MAX_STATE_QUERIES,
+    Action,
+    Call,
+    Row,
+    decide,
+    effective_retry_after,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +172,14 @@ class _Run:
         if self.without_state:
             return self._gone(reason)
         before = self.session.offset
-        for _ in range(_ASKED_AT_MOST):
+        for _ in range(MAX_STATE_QUERIES):
             state = self.graph.session_state(self.url)
             position = self.session.answered(state.body) if state.succeeded else None
             if position is not Position.UNINTELLIGIBLE:
                 break
         if position is Position.KNOWN and self.session.offset <= before:
             # Nothing was gained: not again at once.
-            return self.result("retry", failure=reason, tries=None if lost else _REFUSED_AT_MOST)
+            return self.result("retry", failure=reason, tries=None if lost else MAX_RANGE_REFUSALS)
         if position is not None:
             return self._at(position, reason)
         asked = decide(Call.STATE, state)

@@ -12,7 +12,7 @@ from shared.errors import FieldFault, InvalidRequest
 from shared.outlook.item import OutlookItem
 from shared.transfer.addressing import fault_of_item_id, fault_of_mailbox, safe_content_id
 
-BLOBS_AT_MOST = 100
+MAX_BLOBS = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # Told to clients that believe the description; what is really taken is a little more.
 _A_MAILBOX = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
@@ -119,7 +119,7 @@ class AttachRequest(ItemRequest):
     model_config = ConfigDict(json_schema_extra=_ONE_OF_EACH)
 
     blob: BlobName | None = None
-    blobs: Annotated[list[BlobName], Field(min_length=1, max_length=BLOBS_AT_MOST)] | None = None
+    blobs: Annotated[list[BlobName], Field(min_length=1, max_length=MAX_BLOBS)] | None = None
     file_name: Short | None = None
     content_type: ContentType | None = None
     is_inline: bool | None = None

@@ -13,7 +13,7 @@ from shared.outlook.item import ItemType
 from shared.transfer.payloads import Failure, Payload, State, TransferRequest, TransferStatus
 from shared.transfer.workflow.orchestrator import CANCEL, attach_blob
 
-LISTED_AT_MOST = 1_000
+MAX_LISTED = 1_000
 _RUNNING = frozenset(
     {
         OrchestrationStatus.PENDING,
@@ -131,7 +131,7 @@ async def listing(
     since: datetime | None = None,
     state: State | None = None,
     mailbox: str | None = None,
-    top: int = LISTED_AT_MOST,
+    top: int = MAX_LISTED,
 ) -> Transfers:
     """The transfers created since then (a day ago, unless told), newest first.
 

@@ -7,10 +7,9 @@ from typing import Any
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
 from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.retry_policy import MAX_BACKOFF_SECONDS
 from shared.transfer.workflow.locks import WAKE, Orchestration
 from shared.transfer.workflow.stages import Pause
-
-LONGEST_BACKOFF = 60.0
 
 
 class Waits:
@@ -67,7 +66,7 @@ class Waits:
         """Twice as long each time, with jitter, within the pause's own bounds."""
         # Jitter must be the same at every replay, and differ between transfers.
         digest = hashlib.sha256(f"{self._ctx.instance_id}/{pause.tries}".encode()).digest()
-        backoff = min(LONGEST_BACKOFF, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
+        backoff = min(MAX_BACKOFF_SECONDS, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
         seconds = max(min(backoff, pause.at_most), pause.retry_after)
         return self._ctx.create_timer(timedelta(seconds=seconds))
 

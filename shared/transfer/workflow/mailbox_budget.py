@@ -15,17 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.settings import Settings
 from shared.transfer.payloads import Payload
+from shared.transfer.retry_policy import (
+    FIRST_LOCK_POLL_SECONDS,
+    LOCK_LEASE,
+    LOCK_POLL_SECONDS,
+    WAITER_PATIENCE,
+)
 
 MAILBOX = "mailbox_budget"
 ITEM = "item_turn"
-
-# A turn that is not given back belongs to a dead transfer: no activity takes so long.
-LEASE = timedelta(minutes=30)
-# Who does not ask again so long after being told to is dead, too, and waits no more.
-_PATIENCE = timedelta(minutes=5)
-# Who waits for a turn is woken when it is free; in case that message is lost, it asks by itself,
-# too. The first asks soon if it came too late for a holder to know that it must wake somebody.
-_FIRST_POLL_SECONDS, _POLL_SECONDS = 5.0, 60.0
 
 
 class ReleaseLock(Payload):
@@ -129,7 +127,7 @@ class Budget(BaseModel):
         wait = self._wait(own, ahead, limits, now)
         if wait <= 0:
             awaited = bool(self.line)
-            held = _Held(until=now + LEASE, size=acquire.size, is_awaited=awaited)
+            held = _Held(until=now + LOCK_LEASE, size=acquire.size, is_awaited=awaited)
             self.held[acquire.transfer_id] = held
             return LockResult(granted=True, awaited=awaited, wake=self._wake(limits, now))
         own.asks_at = now + timedelta(seconds=wait)
@@ -156,7 +154,7 @@ class Budget(BaseModel):
             if held.until <= now:
                 del self.held[transfer_id]
                 self.spent.append(_Spent(at=held.until, size=held.size))
-        self.line = [each for each in self.line if each.asks_at + _PATIENCE > now]
+        self.line = [each for each in self.line if each.asks_at + WAITER_PATIENCE > now]
         self.spent = [each for each in self.spent if each.size and each.at + limits.window > now]
         if self.retry_after_until and self.retry_after_until <= now:
             self.retry_after_until = None
@@ -168,7 +166,7 @@ class Budget(BaseModel):
             wait = self._wait(each, self.line[:place], limits, now)
             asks_at = now + timedelta(seconds=wait)
             # Who would only ask by itself sooner than it was to is not worth the steps.
-            only_polls = wait >= _POLL_SECONDS and self._is_full(place, limits)
+            only_polls = wait >= LOCK_POLL_SECONDS and self._is_full(place, limits)
             if asks_at < each.asks_at and not only_polls:
                 each.asks_at = asks_at
                 woken.append(each.transfer_id)
@@ -193,9 +191,9 @@ class Budget(BaseModel):
     def _poll(self, ahead: int, limits: Limits) -> float:
         """Seconds until who has so many ahead asks by itself."""
         if not ahead and not all(each.is_awaited for each in self.held.values()):
-            return _FIRST_POLL_SECONDS
+            return FIRST_LOCK_POLL_SECONDS
         rounds = 1 + ahead // limits.at_once
-        return min(_POLL_SECONDS * rounds, LEASE.total_seconds())
+        return min(LOCK_POLL_SECONDS * rounds, LOCK_LEASE.total_seconds())
 
     def _wait_for_room(
         self, size: int, most: int, ahead: list[_Waiting], limits: Limits, now: datetime
@@ -211,7 +209,7 @@ class Budget(BaseModel):
             over -= each.size
             if over <= 0:
                 return (each.at + limits.window - now).total_seconds()
-        return limits.window.total_seconds() if self.spent else _POLL_SECONDS
+        return limits.window.total_seconds() if self.spent else LOCK_POLL_SECONDS
 
 
 type Entity = Callable[[EntityContext, object], object]

@@ -5,7 +5,6 @@ clock. What follows which outcome is decided in ``attaching``; every wait is a d
 path ends in a status that says how it ended.
 """
 
-from datetime import timedelta
 from typing import Any
 
 from durabletask.task import CompletableTask, OrchestrationContext, Task, TaskFailedError
@@ -25,6 +24,12 @@ from shared.transfer.payloads import (
     RecordedStatus,
     TransferRequest,
 )
+from shared.transfer.retry_policy import (
+    CLEANUP_PATIENCE,
+    MAX_CLEANUP_TRIES,
+    PREDECESSOR_PATIENCE,
+    STORAGE_PATIENCE,
+)
 from shared.transfer.workflow.backoff import Waits, exactly
 from shared.transfer.workflow.locks import Locks, Orchestration
 from shared.transfer.workflow.stages import Pause, Stage
@@ -32,15 +37,6 @@ from shared.transfer.workflow.state_machine import StateMachine
 
 # The external event that cancels a transfer.
 CANCEL = "cancel"
-# How long storage may be out of reach before the first look and for the record: an outage ends,
-# and a blob that somebody has leased can be written when the lease ends.
-STORAGE_PATIENCE = timedelta(hours=4)
-# How long a transfer waits for the end of the one before it, of which nothing may be heard.
-FOLLOWING_PATIENCE = timedelta(hours=24)
-# How often deleting a session is tried, and how long, in seconds, its turn is waited for: what is
-# not deleted expires by itself.
-MAX_CLEANUP_TRIES = 4
-_CLEANUP_SECONDS = 600.0
 # Seconds from which on a pause is told to whoever watches.
 _LONG_WAIT = 5.0
 
@@ -97,7 +93,7 @@ class _Transfer:
 
     def run(self) -> Orchestration[None]:
         if self.go:
-            yield from self.waits.wait_for_event(self.go, FOLLOWING_PATIENCE)
+            yield from self.waits.wait_for_event(self.go, PREDECESSOR_PATIENCE)
         inspection = yield from self._inspect()
         record = inspection.record
         if inspection.job and self.locks:
@@ -114,7 +110,7 @@ class _Transfer:
         """However this transfer ended, those that follow go on: after those before it, too."""
         if self.request.next and self.go:
             self.show()
-            yield from self.waits.wait_for_event(self.go, FOLLOWING_PATIENCE, ignore_cancel=True)
+            yield from self.waits.wait_for_event(self.go, PREDECESSOR_PATIENCE, ignore_cancel=True)
         for transfer_id in self.request.next:
             self.ctx.send_event(transfer_id, predecessor_done(self.ctx.instance_id))
 
@@ -222,7 +218,7 @@ class _Transfer:
 
     def _delete_notes(self, locks: Locks) -> Orchestration[None]:
         """Delete the session and its notes, when it is this transfer's turn."""
-        until = self.ctx.current_utc_datetime + timedelta(seconds=_CLEANUP_SECONDS)
+        until = self.ctx.current_utc_datetime + CLEANUP_PATIENCE
         tries = 0
         while True:
             retry_after = self.waits.retry_after

@@ -3,9 +3,8 @@
 from collections import Counter
 
 from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.retry_policy import MAX_ATTEMPTS
 from shared.transfer.workflow.stages import Pause
-
-ATTEMPTS_AT_MOST = 5
 
 
 class Patience:
@@ -53,7 +52,7 @@ class Patience:
 
         Slower than a repetition: the session service itself may be in trouble.
         """
-        if self._attempts >= ATTEMPTS_AT_MOST:
+        if self._attempts >= MAX_ATTEMPTS:
             return None
         self._attempts += 1
         return Pause(self._attempts + 1, retry_after)

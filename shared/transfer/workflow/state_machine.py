@@ -17,15 +17,13 @@ from shared.transfer.activity_payloads import (
 )
 from shared.transfer.messages import never_its_turn, outcome_unknown, too_late, unexplained
 from shared.transfer.payloads import Failure, Payload
+from shared.transfer.retry_policy import LAST_LOOK_PATIENCE, MAX_UNREAD_LOOKS
 from shared.transfer.workflow.patience import Patience
 from shared.transfer.workflow.stages import NEXT, SENDING, End, Pause, Stage, bytes_sent_by
 
 # Under this, one POST. Outlook's own boundary is not published, so either way can lead to the
 # other (protocol §1); base64 of this fits a request of 4 MB.
 SMALL_FILE_BYTES = 3_000_000
-# How long the last look, at the deadline, waits for its turn.
-LAST_LOOK_PATIENCE = timedelta(seconds=30)
-UNREAD_LOOKS = 4
 # The part of a transfer's time in which it is said to be near its deadline.
 _LAST_PART = 0.2
 
@@ -192,7 +190,7 @@ class StateMachine:
         left = (self._look_until - now).total_seconds()
         if left > 0:
             self.pause = self._patience.pause(at_most=left)
-        elif unread and self._unread_looks < UNREAD_LOOKS:
+        elif unread and self._unread_looks < MAX_UNREAD_LOOKS:
             # Something is there whose bytes Outlook did not give this time.
             self._unread_looks += 1
             self.pause = self._patience.pause()

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from shared.errors import FieldFault, InvalidRequest
 from shared.transfer.payloads import Failure, State
 from shared.transfer.service.readiness import Check
-from shared.transfer.service.transfers import LISTED_AT_MOST
+from shared.transfer.service.transfers import MAX_LISTED
 
 # What every engine can turn into a time of its own.
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
@@ -23,7 +23,7 @@ class ListQuery(BaseModel):
     since: datetime | None = None
     status: State | None = None
     mailbox: str | None = None
-    top: Annotated[int, Field(ge=1, le=LISTED_AT_MOST)] = LISTED_AT_MOST
+    top: Annotated[int, Field(ge=1, le=MAX_LISTED)] = MAX_LISTED
 
     @field_validator("since")
     @classmethod

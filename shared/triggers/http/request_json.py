@@ -6,8 +6,8 @@ from typing import Any, Never
 
 from shared.errors import FieldFault, InvalidRequest
 
-BODY_BYTES_AT_MOST = 65_536
-DEPTH_AT_MOST = 16
+MAX_BODY_BYTES = 65_536
+MAX_DEPTH = 16
 
 
 def read_json(body: bytes) -> object:
@@ -15,10 +15,10 @@ def read_json(body: bytes) -> object:
 
     Raises :class:`InvalidRequest`.
     """
-    if len(body) > BODY_BYTES_AT_MOST:
-        _refuse(f"has {len(body):,} bytes; {BODY_BYTES_AT_MOST:,} are the most")
-    if _depth(body) > DEPTH_AT_MOST:
-        _refuse(f"is nested deeper than {DEPTH_AT_MOST} levels")
+    if len(body) > MAX_BODY_BYTES:
+        _refuse(f"has {len(body):,} bytes; {MAX_BODY_BYTES:,} are the most")
+    if _depth(body) > MAX_DEPTH:
+        _refuse(f"is nested deeper than {MAX_DEPTH} levels")
     try:
         return json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except UnicodeDecodeError:

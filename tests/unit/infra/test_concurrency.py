@@ -9,8 +9,8 @@ from infra.offline.settings import app_settings
 from shared.outlook.graph_http import CONNECTIONS as TO_OUTLOOK
 from shared.settings import Settings
 from shared.storage.accounts import CONNECTIONS as TO_STORAGE
-from shared.transfer.activities.blob_reader import AHEAD_AT_MOST
-from shared.transfer.activities.reader_cache import KEPT_AT_MOST
+from shared.transfer.activities.blob_reader import MAX_READ_AHEAD
+from shared.transfer.activities.reader_cache import MAX_CACHED_READERS
 
 ROOT = Path(__file__).parents[3]
 DURABLE = json.loads((ROOT / "host.json").read_text())["extensions"]["durableTask"]
@@ -36,7 +36,7 @@ def test_every_activity_has_its_connections() -> None:
 
 def test_slices_take_a_small_part_of_an_instance(templates: dict[str, Template]) -> None:
     """Three for each activity, two for each transfer between two activities: under a quarter."""
-    slices = ACTIVITIES * (1 + AHEAD_AT_MOST) + KEPT_AT_MOST * AHEAD_AT_MOST
+    slices = ACTIVITIES * (1 + MAX_READ_AHEAD) + MAX_CACHED_READERS * MAX_READ_AHEAD
     instance = int(templates["main.bicep"].parameters["instanceMemoryMB"]["default"]) * 2**20
-    assert KEPT_AT_MOST >= ACTIVITIES
+    assert MAX_CACHED_READERS >= ACTIVITIES
     assert slices * Settings().range_bytes < instance / 4

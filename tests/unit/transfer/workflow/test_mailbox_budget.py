@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.settings import Settings
+from shared.transfer.retry_policy import LOCK_LEASE
 from shared.transfer.workflow.mailbox_budget import (
-    LEASE,
     ONE_WRITER,
     AcquireLock,
     Budget,
@@ -153,7 +153,7 @@ def test_the_turn_of_a_dead_transfer_runs_out() -> None:
     budget = Budget()
     acquire(budget, "dead", size=80)
     acquire(budget, "b", size=20)
-    later = LEASE.total_seconds() + 1
+    later = LOCK_LEASE.total_seconds() + 1
     release(budget, "b", sent=20, at=later)
     assert not acquire(budget, "c", size=30, came=1, at=later).granted
     assert acquire(budget, "c", size=30, came=1, at=later + 300).granted
