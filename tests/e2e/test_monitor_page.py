@@ -10,7 +10,7 @@ from infra.local.stack import Stack
 from shared.triggers.http.monitor_page import ASSETS
 from tests.e2e.api import Api
 
-FOLDER = Path("shared/triggers/monitor")
+FOLDER = Path("shared/triggers/http/monitor")
 
 
 @pytest.fixture
