@@ -75,9 +75,9 @@ def test_an_asset_has_its_type_and_is_kept(api: Api, name: str) -> None:
     [
         "index.html",
         "nope.js",
-        "..%2fhttp.py",
-        "%2e%2e%2f%2e%2e%2fsettings.py",
-        "..%5chttp.py",
+        "..%2froutes.py",
+        "%2e%2e%2f%2e%2e%2f%2e%2e%2fsettings.py",
+        "..%5croutes.py",
         "%2fetc%2fpasswd",
         "main.js%00",
         "MAIN.JS",
