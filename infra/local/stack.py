@@ -17,7 +17,7 @@ from infra.local.azurite import Azurite
 from infra.local.errors import LocalError
 from infra.local.functions_host.errors import HostError
 from infra.local.functions_host.host import FunctionsHost
-from infra.local.functions_host.worker_link import STDERR
+from infra.local.functions_host.worker.process import STDERR
 from infra.local.outlook import OutlookEmulator, Rules
 from shared.settings import is_loopback_http
 

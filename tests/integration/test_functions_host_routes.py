@@ -4,7 +4,7 @@ import pytest
 
 from infra.local.functions_host.errors import AppConfigError
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.routes import RouteTable
+from infra.local.functions_host.http.routes import RouteTable
 
 
 def _function(route: str) -> Function:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from infra.local.functions_host.rpc import IndexedFunction
+from infra.local.functions_host.worker.rpc import IndexedFunction
 
 type Binding = Mapping[str, Any]
 

@@ -15,19 +15,19 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from infra.local.functions_host import admin, event_grid
-from infra.local.functions_host.admin import AdminFront
-from infra.local.functions_host.blob_watch import BlobWatch
-from infra.local.functions_host.durable_backend import DurableBackend
-from infra.local.functions_host.durable_pump import DurablePump
+from infra.local.functions_host.blobs.watch import BlobWatch
+from infra.local.functions_host.durable.backend import DurableBackend
+from infra.local.functions_host.durable.dispatcher import DurablePump
 from infra.local.functions_host.errors import PortInUseError
-from infra.local.functions_host.event_grid import EventGridFront
 from infra.local.functions_host.host_json import HostJson
-from infra.local.functions_host.http_front import HttpFront
+from infra.local.functions_host.http import admin, event_grid
+from infra.local.functions_host.http.admin import AdminFront
+from infra.local.functions_host.http.event_grid import EventGridFront
+from infra.local.functions_host.http.trigger import HttpFront
 from infra.local.functions_host.invoker import Invoker
 from infra.local.functions_host.triggers import Triggers
-from infra.local.functions_host.worker_link import STDERR
-from infra.local.functions_host.worker_process import WorkerProcess
+from infra.local.functions_host.worker.process import STDERR
+from infra.local.functions_host.worker.supervisor import WorkerProcess
 
 _LARGEST_BODY = 100 * 1024 * 1024
 _SHUTDOWN_SECONDS = 1.0

@@ -3,8 +3,8 @@
 import json
 
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.rpc import Value
-from infra.local.functions_host.worker_process import WorkerProcess
+from infra.local.functions_host.worker.rpc import Value
+from infra.local.functions_host.worker.supervisor import WorkerProcess
 
 _TASK_HUB = "local"
 _GRPC_MESSAGE_BYTES = 2**31 - 1

@@ -8,7 +8,7 @@ import pytest
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 
-from infra.local.functions_host.durable_backend import DurableBackend
+from infra.local.functions_host.durable.backend import DurableBackend
 
 _SECONDS = 20.0
 

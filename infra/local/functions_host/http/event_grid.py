@@ -15,9 +15,9 @@ from aiohttp import web
 
 from infra.local.functions_host.errors import HostError, InvocationFailedError
 from infra.local.functions_host.functions import Function
+from infra.local.functions_host.http.keys import holds_key
 from infra.local.functions_host.invoker import Invoker
-from infra.local.functions_host.keys import holds_key
-from infra.local.functions_host.rpc import Value
+from infra.local.functions_host.worker.rpc import Value
 
 PATH = "/runtime/webhooks/eventgrid"
 _CLOUD_EVENTS = ("application/cloudevents+json", "application/cloudevents-batch+json")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from infra.local.functions_host.errors import HostError, WorkerGivenUpError, WorkerLostError
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.rpc import Value
-from infra.local.functions_host.worker_link import WorkerLink
+from infra.local.functions_host.worker.process import WorkerLink
+from infra.local.functions_host.worker.rpc import Value
 
 _DEATHS_ALLOWED = 10
 _DEATHS_WINDOW_SECONDS = 60.0

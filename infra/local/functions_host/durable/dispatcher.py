@@ -11,13 +11,13 @@ import grpc
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 
-from infra.local.functions_host import durable_work
-from infra.local.functions_host.durable_backend import GRPC_OPTIONS
+from infra.local.functions_host.durable import messages
+from infra.local.functions_host.durable.backend import GRPC_OPTIONS
 from infra.local.functions_host.errors import InvocationFailedError, WorkerGivenUpError
 from infra.local.functions_host.functions import Function
 from infra.local.functions_host.host_json import HostJson
 from infra.local.functions_host.invoker import Invoker
-from infra.local.functions_host.rpc import Value
+from infra.local.functions_host.worker.rpc import Value
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class DurablePump:
     ) -> None:
         self._channel = grpc.insecure_channel(address, options=GRPC_OPTIONS)
         self._stub: Any = sidecar.TaskHubSidecarServiceStub(self._channel)  # type: ignore[no-untyped-call]
-        self._names = durable_work.FunctionNames(functions)
+        self._names = messages.FunctionNames(functions)
         self._invoke = invoke
         self._activity_slots = _slots(limits.max_activities)
         self._orchestrator_slots = _slots(limits.max_orchestrators)
@@ -90,19 +90,19 @@ class DurablePump:
 
     async def _orchestrate(self, item: pb.WorkItem) -> None:
         request = item.orchestratorRequest
-        name = durable_work.orchestration_name(request)
+        name = messages.orchestration_name(request)
         try:
             function = self._names.orchestration(name)
             async with self._orchestrator_slots:
-                result = await self._invoke(function, durable_work.packed(request))
-            response = durable_work.unpacked(result, pb.OrchestratorResponse)
-            for sentence in durable_work.failures(response):
+                result = await self._invoke(function, messages.packed(request))
+            response = messages.unpacked(result, pb.OrchestratorResponse)
+            for sentence in messages.failures(response):
                 logger.error("Orchestration %s (%s) failed: %s", request.instanceId, name, sentence)
         except InvocationFailedError as error:
             # An orchestrator's own exceptions come in its response: this is a fault in the app's
             # wiring, and Azure ends the instance too.
             logger.error("Orchestrator %s could not run: %s\n%s", name, error, error.stack)  # noqa: TRY400
-            response = durable_work.failed_orchestration(request.instanceId, error)
+            response = messages.failed_orchestration(request.instanceId, error)
         response.completionToken = item.completionToken
         await self._complete(self._stub.CompleteOrchestratorTask, response)
 
@@ -121,19 +121,19 @@ class DurablePump:
             response.result.value = "null" if result is None else result["value"]
         except InvocationFailedError as error:
             logger.warning("Activity %s failed: %s", request.name, error)
-            response.failureDetails.CopyFrom(durable_work.failure_details(error))
+            response.failureDetails.CopyFrom(messages.failure_details(error))
         await self._complete(self._stub.CompleteActivityTask, response)
 
     async def _operate(self, item: pb.WorkItem) -> None:
-        batch, operations = durable_work.entity_batch(item.entityRequestV2)
+        batch, operations = messages.entity_batch(item.entityRequestV2)
         try:
             function = self._names.entity(batch.instanceId)
             async with self._orchestrator_slots:
-                result = await self._invoke(function, durable_work.packed(batch))
-            response = durable_work.unpacked(result, pb.EntityBatchResult)
+                result = await self._invoke(function, messages.packed(batch))
+            response = messages.unpacked(result, pb.EntityBatchResult)
         except InvocationFailedError as error:
             logger.error("Entity %s could not run: %s\n%s", batch.instanceId, error, error.stack)  # noqa: TRY400
-            response = durable_work.failed_batch(batch, error)
+            response = messages.failed_batch(batch, error)
         response.operationInfos.extend(operations)
         response.completionToken = item.completionToken
         await self._complete(self._stub.CompleteEntityTask, response)

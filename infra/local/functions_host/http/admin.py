@@ -12,9 +12,9 @@ from aiohttp import web
 
 from infra.local.functions_host.errors import HostError
 from infra.local.functions_host.functions import Function
+from infra.local.functions_host.http.keys import holds_key
 from infra.local.functions_host.invoker import Invoker
-from infra.local.functions_host.keys import holds_key
-from infra.local.functions_host.rpc import Value
+from infra.local.functions_host.worker.rpc import Value
 
 PATH = "/admin/functions/{name}"
 _TIMER = json.dumps({"Schedule": {}, "ScheduleStatus": None, "IsPastDue": False})

@@ -1,7 +1,7 @@
 """The worker process: loads an app and calls its functions as Azure's own worker would.
 
-Started as ``python -m infra.local.functions_host.worker FD FOLDER``: FD is an inherited socket to
-the host (:mod:`.rpc`), FOLDER holds ``function_app.py``. Indexing, bindings and calls are those of
+Started as ``python -m infra.local.functions_host.worker.main FD FOLDER``: FD is an inherited
+socket to the host (:mod:`.rpc`), FOLDER holds ``function_app.py``. Indexing, bindings and calls are those of
 ``azure_functions_runtime``, the library Azure's worker is built from.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 
 import azure_functions_runtime
 
-from infra.local.functions_host import rpc, rpc_messages
-from infra.local.functions_host.rpc import Answer, Failure, Index, Invocation, Value
+from infra.local.functions_host.worker import protos, rpc
+from infra.local.functions_host.worker.rpc import Answer, Failure, Index, Invocation, Value
 
 _library: Any = azure_functions_runtime  # it has no types
 
@@ -95,7 +95,7 @@ def _init_request(folder: Path) -> Any:
     init = SimpleNamespace(capabilities={}, function_app_directory=str(folder))
     return SimpleNamespace(
         request=SimpleNamespace(worker_init_request=init),
-        properties={"host": "127.0.0.1", "protos": rpc_messages},
+        properties={"host": "127.0.0.1", "protos": protos},
     )
 
 
@@ -104,7 +104,7 @@ def _invocation_request(invocation: Invocation) -> Any:
         invocation_id=invocation["id"],
         function_id=invocation["function_id"],
         input_data=[
-            rpc_messages.ParameterBinding(name, _from_wire(value))
+            protos.ParameterBinding(name, _from_wire(value))
             for name, value in invocation["inputs"].items()
         ],
         trigger_metadata={},
@@ -114,19 +114,19 @@ def _invocation_request(invocation: Invocation) -> Any:
     return SimpleNamespace(request=SimpleNamespace(invocation_request=request))
 
 
-def _from_wire(value: Value) -> rpc_messages.TypedData:
+def _from_wire(value: Value) -> protos.TypedData:
     content = value["value"]
     if value["kind"] == "http":
-        body = rpc_messages.TypedData(bytes=content.pop("body"))
-        content = rpc_messages.RpcHttp(**content, body=body)
+        body = protos.TypedData(bytes=content.pop("body"))
+        content = protos.RpcHttp(**content, body=body)
     elif value["kind"] == "model_binding_data":
         content = SimpleNamespace(**content)
-    return rpc_messages.TypedData(**{value["kind"]: content})
+    return protos.TypedData(**{value["kind"]: content})
 
 
-def _to_wire(data: rpc_messages.TypedData) -> Value:
+def _to_wire(data: protos.TypedData) -> Value:
     if data.kind == "http":
-        http: rpc_messages.RpcHttp = data.value
+        http: protos.RpcHttp = data.value
         content = {
             "status": int(http.status_code),
             "headers": http.headers,
@@ -137,7 +137,7 @@ def _to_wire(data: rpc_messages.TypedData) -> Value:
     return Value(kind=data.kind or "", value=data.value)
 
 
-def _failure(result: rpc_messages.StatusResult) -> Failure | None:
+def _failure(result: protos.StatusResult) -> Failure | None:
     if result.exception is None:
         return None
     return Failure(message=result.exception.message, stack=result.exception.stack_trace)

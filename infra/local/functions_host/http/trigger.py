@@ -14,10 +14,10 @@ from infra.local.functions_host.errors import (
     WorkerLostError,
 )
 from infra.local.functions_host.functions import Function
+from infra.local.functions_host.http.keys import holds_key
+from infra.local.functions_host.http.routes import RouteTable
 from infra.local.functions_host.invoker import Invoker
-from infra.local.functions_host.keys import holds_key
-from infra.local.functions_host.routes import RouteTable
-from infra.local.functions_host.rpc import Value
+from infra.local.functions_host.worker.rpc import Value
 
 # Set by the server from the body itself.
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})

@@ -10,7 +10,7 @@ from google.protobuf.wrappers_pb2 import StringValue  # type: ignore[import-unty
 
 from infra.local.functions_host.errors import InvocationFailedError
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.rpc import Value
+from infra.local.functions_host.worker.rpc import Value
 
 
 class FunctionNames:

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from infra.local.functions_host import rpc
 from infra.local.functions_host.errors import (
     AppLoadError,
     InvocationFailedError,
     WorkerLostError,
 )
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.rpc import Answer, Index, Invocation, Value
+from infra.local.functions_host.worker import rpc
+from infra.local.functions_host.worker.rpc import Answer, Index, Invocation, Value
 
-_PROJECT = Path(__file__).parents[3]
+_PROJECT = Path(__file__).parents[4]
 _STOP_SECONDS = 3.0
 STDERR = 2
 
@@ -140,7 +140,7 @@ class WorkerLink:
 def _start_process(
     app_folder: Path, environment: Mapping[str, str], link: int, log: int
 ) -> subprocess.Popen[bytes]:
-    module = "infra.local.functions_host.worker"
+    module = "infra.local.functions_host.worker.main"
     return subprocess.Popen(  # noqa: S603 (our own module)
         [sys.executable, "-m", module, str(link), str(app_folder)],
         cwd=_PROJECT,

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import aiohttp
 
 from infra.local.functions_host.app_settings import resolved, setting
-from infra.local.functions_host.blob_listing import BlobListing
-from infra.local.functions_host.blob_path import BlobPath
+from infra.local.functions_host.blobs.listing import BlobListing
+from infra.local.functions_host.blobs.path import BlobPath
 from infra.local.functions_host.errors import InvocationFailedError, WorkerGivenUpError
 from infra.local.functions_host.functions import Function
 from infra.local.functions_host.invoker import Invoker
-from infra.local.functions_host.rpc import Value
+from infra.local.functions_host.worker.rpc import Value
 
 _POLL_SECONDS = 0.5
 _AT_ONCE = 16
