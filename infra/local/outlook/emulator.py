@@ -10,15 +10,15 @@ from typing import Self
 
 from aiohttp import web
 
-from infra.local.outlook.addresses import IDENTITY_PATH, ItemKind
-from infra.local.outlook.faults import FaultSchedule, FaultSource
-from infra.local.outlook.ids import canonical
-from infra.local.outlook.mailboxes import Attachment, Committer
+from infra.local.outlook.faults.schedule import FaultSchedule, FaultSource
+from infra.local.outlook.protocol.addresses import IDENTITY_PATH, ItemKind
+from infra.local.outlook.protocol.ids import canonical
 from infra.local.outlook.recorder import RecordedRequest
 from infra.local.outlook.rules import Rules
 from infra.local.outlook.server import Server
 from infra.local.outlook.service import Service
-from infra.local.outlook.sessions import FileDescription, UploadSession
+from infra.local.outlook.state.mailboxes import Attachment, Committer
+from infra.local.outlook.state.upload_session import FileDescription, UploadSession
 from infra.local.outlook.tenant import Tenant
 
 HOST = "127.0.0.1"

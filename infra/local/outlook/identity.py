@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from infra.local.outlook.errors import GraphError
-from infra.local.outlook.wire import Answer, Call, json_answer
+from infra.local.outlook.protocol.errors import GraphError
+from infra.local.outlook.protocol.messages import Answer, Call, json_answer
 
 API_VERSION = "2019-08-01"
 TOKEN_LIFETIME = timedelta(hours=24)

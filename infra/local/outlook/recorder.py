@@ -6,9 +6,9 @@ from datetime import datetime
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from infra.local.outlook.addresses import Address, Kind
-from infra.local.outlook.byte_range import ByteRange
-from infra.local.outlook.wire import Call
+from infra.local.outlook.protocol.addresses import Address, Kind
+from infra.local.outlook.protocol.byte_range import ByteRange
+from infra.local.outlook.protocol.messages import Call
 
 
 @dataclass(kw_only=True)

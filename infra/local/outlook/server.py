@@ -9,9 +9,9 @@ from http.client import responses
 
 from aiohttp import web
 
-from infra.local.outlook.faults import Break
+from infra.local.outlook.faults.schedule import Break
+from infra.local.outlook.protocol.messages import Answer, Call
 from infra.local.outlook.service import Service, Visit
-from infra.local.outlook.wire import Answer, Call
 
 # Linger on, for no time: closing then sends RST in place of FIN.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

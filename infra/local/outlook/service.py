@@ -11,14 +11,20 @@ from email.utils import format_datetime
 
 from multidict import CIMultiDict
 
-from infra.local.outlook import graph_routes, upload_routes
-from infra.local.outlook.addresses import Address, locate
-from infra.local.outlook.errors import GraphError, throttled
-from infra.local.outlook.faults import Arrival, Fault, FaultSchedule, FaultSource, Misbehaviour
+from infra.local.outlook.faults.schedule import (
+    Arrival,
+    Fault,
+    FaultSchedule,
+    FaultSource,
+    Misbehaviour,
+)
+from infra.local.outlook.handlers import graph, upload_session
+from infra.local.outlook.protocol.addresses import Address, locate
+from infra.local.outlook.protocol.errors import GraphError, throttled
+from infra.local.outlook.protocol.messages import Answer, Call
 from infra.local.outlook.recorder import RecordedRequest, Recorder
+from infra.local.outlook.state.throttle import Throttle
 from infra.local.outlook.tenant import Tenant
-from infra.local.outlook.throttle import Throttle
-from infra.local.outlook.wire import Answer, Call
 
 # Seconds; a slot is free as soon as another request ends, so the shortest whole figure.
 _CONCURRENCY_RETRY_AFTER = 1
@@ -125,11 +131,11 @@ class Service:
                     return self.tenant.identity.answer(call)
                 case "session":
                     share = visit.misbehaviour.kept_share
-                    return upload_routes.answer(
+                    return upload_session.answer(
                         self.tenant, call, address, kept_share=share, commit_delay=delay
                     )
                 case _:
-                    return graph_routes.answer(self.tenant, call, address, delay)
+                    return graph.answer(self.tenant, call, address, delay)
         except GraphError as error:
             return error.answer()
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.local.outlook.identity import IdentityEndpoint
-from infra.local.outlook.mailboxes import Committer, Mailboxes
 from infra.local.outlook.rules import Rules
-from infra.local.outlook.throttle import Figures, Throttle
+from infra.local.outlook.state.mailboxes import Committer, Mailboxes
+from infra.local.outlook.state.throttle import Figures, Throttle
 
 
 def _figures(rules: Rules) -> Figures:

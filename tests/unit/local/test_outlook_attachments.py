@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from infra.local.outlook import OutlookEmulator, Rules
-from infra.local.outlook.ids import mutable
+from infra.local.outlook.protocol.ids import mutable
 from tests.unit.local.outlook_client import MAILBOX, Client, refusal
 
 _NOT_FOUND = (404, "ErrorItemNotFound")

@@ -9,8 +9,8 @@ import requests
 import trustme
 
 from infra.local.outlook import OutlookEmulator, Rules
-from infra.local.outlook.byte_range import ByteRange
-from infra.local.outlook.ids import mutable
+from infra.local.outlook.protocol.byte_range import ByteRange
+from infra.local.outlook.protocol.ids import mutable
 from tests.unit.local.outlook_client import MAILBOX, Client, Clock
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.local.outlook import Arrival, Fault, OutlookEmulator
-from infra.local.outlook.catalogue import hang
-from infra.local.outlook.throttle import Figures, Throttle
+from infra.local.outlook.faults.catalogue import hang
+from infra.local.outlook.state.throttle import Figures, Throttle
 from tests.unit.local.outlook_client import MAILBOX, Client, Clock, refusal
 
 _THROTTLED = (429, "ApplicationThrottled")

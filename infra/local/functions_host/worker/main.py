@@ -1,8 +1,8 @@
 """The worker process: loads an app and calls its functions as Azure's own worker would.
 
 Started as ``python -m infra.local.functions_host.worker.main FD FOLDER``: FD is an inherited
-socket to the host (:mod:`.rpc`), FOLDER holds ``function_app.py``. Indexing, bindings and calls are those of
-``azure_functions_runtime``, the library Azure's worker is built from.
+socket to the host (:mod:`.rpc`), FOLDER holds ``function_app.py``. Indexing, bindings and calls are
+those of ``azure_functions_runtime``, the library Azure's worker is built from.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from infra.local.outlook.wire import Answer, json_answer
+from infra.local.outlook.protocol.messages import Answer, json_answer
 
 
 class GraphError(Exception):

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from infra.local.outlook import ids, odata
-from infra.local.outlook.addresses import Address, Kind
-from infra.local.outlook.errors import GraphError, invalid_content_range, item_not_found
-from infra.local.outlook.mailboxes import Item
-from infra.local.outlook.sessions import UploadSession, check_range, is_repeated
+from infra.local.outlook.handlers import odata
+from infra.local.outlook.protocol import ids
+from infra.local.outlook.protocol.addresses import Address, Kind
+from infra.local.outlook.protocol.errors import GraphError, invalid_content_range, item_not_found
+from infra.local.outlook.protocol.messages import Answer, Call, json_answer
+from infra.local.outlook.state.mailboxes import Item
+from infra.local.outlook.state.upload_session import UploadSession, check_range, is_repeated
 from infra.local.outlook.tenant import Tenant
-from infra.local.outlook.wire import Answer, Call, json_answer
 
 
 @dataclass(frozen=True)

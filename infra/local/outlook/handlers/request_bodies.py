@@ -5,14 +5,14 @@ import binascii
 import json
 from typing import Any
 
-from infra.local.outlook.errors import (
+from infra.local.outlook.protocol.errors import (
     GraphError,
     bad_request,
     not_convertible,
     unknown_property,
 )
-from infra.local.outlook.sessions import FileDescription
-from infra.local.outlook.wire import Call
+from infra.local.outlook.protocol.messages import Call
+from infra.local.outlook.state.upload_session import FileDescription
 
 _EDM = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int64"}
 _OPTIONAL: dict[str, type] = {"contentType": str, "isInline": bool, "contentId": str}

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from infra.local.outlook.errors import bad_request
-from infra.local.outlook.ids import spell
-from infra.local.outlook.mailboxes import Attachment
+from infra.local.outlook.protocol.errors import bad_request
+from infra.local.outlook.protocol.ids import spell
+from infra.local.outlook.state.mailboxes import Attachment
 
 _FILE_ATTACHMENT = "microsoft.graph.fileAttachment"
 _OF_EVERY_ATTACHMENT = frozenset(

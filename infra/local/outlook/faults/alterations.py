@@ -12,8 +12,8 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from infra.local.outlook.errors import GraphError
-from infra.local.outlook.wire import Answer
+from infra.local.outlook.protocol.errors import GraphError
+from infra.local.outlook.protocol.messages import Answer
 
 Alteration = Callable[[Answer], Answer]
 

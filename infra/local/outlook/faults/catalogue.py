@@ -8,10 +8,10 @@ constructor makes one value to put into a `Fault`; `families` lists them all.
 from dataclasses import replace
 from typing import Literal
 
-from infra.local.outlook import alterations
-from infra.local.outlook.addresses import Kind
-from infra.local.outlook.errors import GraphError
-from infra.local.outlook.faults import ANY_KIND, Break, Misbehaviour
+from infra.local.outlook.faults import alterations
+from infra.local.outlook.faults.schedule import ANY_KIND, Break, Misbehaviour
+from infra.local.outlook.protocol.addresses import Kind
+from infra.local.outlook.protocol.errors import GraphError
 
 UPLOAD_KINDS: frozenset[Kind] = frozenset({"range", "last_range", "session_state", "cancel"})
 RANGE_KINDS: frozenset[Kind] = frozenset({"range", "last_range"})

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from infra.local.outlook import ids
-from infra.local.outlook.addresses import ItemKind
-from infra.local.outlook.errors import GraphError, item_not_found
-from infra.local.outlook.sessions import FileDescription, UploadSession
+from infra.local.outlook.protocol import ids
+from infra.local.outlook.protocol.addresses import ItemKind
+from infra.local.outlook.protocol.errors import GraphError, item_not_found
+from infra.local.outlook.state.upload_session import FileDescription, UploadSession
 
 TENANT_GUID = "72aa88bf-76f0-494f-91ab-2d7cd730db47"
 

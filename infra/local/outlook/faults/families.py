@@ -1,6 +1,6 @@
 """The catalogue in two families, to try every fault and to draw from."""
 
-from infra.local.outlook.catalogue import (
+from infra.local.outlook.faults.catalogue import (
     broken_off,
     closed_unread,
     commits_late,
@@ -28,7 +28,7 @@ from infra.local.outlook.catalogue import (
     unauthorized,
     without_location,
 )
-from infra.local.outlook.faults import Misbehaviour
+from infra.local.outlook.faults.schedule import Misbehaviour
 
 
 def transient(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:

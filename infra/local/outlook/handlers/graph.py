@@ -8,13 +8,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from infra.local.outlook import bodies, ids, odata
-from infra.local.outlook.addresses import GRAPH_VERSIONS, Address, ItemKind, Kind
-from infra.local.outlook.errors import GraphError, unknown_segment
-from infra.local.outlook.mailboxes import Item, Mailbox
-from infra.local.outlook.sessions import UploadSession, check_declared_size
+from infra.local.outlook.handlers import odata, request_bodies
+from infra.local.outlook.protocol import ids
+from infra.local.outlook.protocol.addresses import GRAPH_VERSIONS, Address, ItemKind, Kind
+from infra.local.outlook.protocol.errors import GraphError, unknown_segment
+from infra.local.outlook.protocol.messages import Answer, Call, json_answer
+from infra.local.outlook.state.mailboxes import Item, Mailbox
+from infra.local.outlook.state.upload_session import UploadSession, check_declared_size
 from infra.local.outlook.tenant import Tenant
-from infra.local.outlook.wire import Answer, Call, json_answer
 
 _PERMISSIONS: dict[ItemKind, str] = {"message": "Mail.ReadWrite", "event": "Calendars.ReadWrite"}
 _NOUNS: dict[ItemKind, str] = {"message": "messages", "event": "events"}
@@ -51,7 +52,7 @@ class GraphRequest:
 
     def body(self) -> dict[str, Any]:
         """The JSON object that was sent."""
-        return bodies.read_object(self.call, self.tenant.rules.maximum_post_bytes)
+        return request_bodies.read_object(self.call, self.tenant.rules.maximum_post_bytes)
 
     def context(self, path: str) -> str:
         """An `@odata.context`."""
@@ -109,7 +110,7 @@ def _create_session(request: GraphRequest) -> Answer:
     tenant, item = request.tenant, request.item
     if not tenant.rules.upload_sessions:
         raise unknown_segment("createUploadSession")
-    description, size = bodies.read_attachment_item(request.body())
+    description, size = request_bodies.read_attachment_item(request.body())
     check_declared_size(size, tenant.rules)
     session_id = ids.spell(ids.mint(), immutable=request.immutable)
     session = UploadSession(
@@ -147,7 +148,7 @@ def _upload_target(request: GraphRequest, session_id: str) -> str:
 
 def _small_post(request: GraphRequest) -> Answer:
     item = request.item
-    description, content = bodies.read_file_attachment(request.body())
+    description, content = request_bodies.read_file_attachment(request.body())
     item.check_size(len(content), request.tenant.rules.mailbox_limit_bytes)
     committer = request.tenant.committer(request.commit_delay)
     attachment = committer.commit_bytes(item, description, content)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from infra.local.outlook.byte_range import ByteRange
-from infra.local.outlook.errors import GraphError, invalid_content_range
+from infra.local.outlook.protocol.byte_range import ByteRange
+from infra.local.outlook.protocol.errors import GraphError, invalid_content_range
 from infra.local.outlook.rules import Rules
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from infra.local.outlook.addresses import KINDS, Kind
-from infra.local.outlook.wire import Answer
+from infra.local.outlook.protocol.addresses import KINDS, Kind
+from infra.local.outlook.protocol.messages import Answer
 
 ANY_KIND = frozenset(KINDS)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from infra.local.outlook.byte_range import ByteRange
-from infra.local.outlook.ids import canonical
+from infra.local.outlook.protocol.byte_range import ByteRange
+from infra.local.outlook.protocol.ids import canonical
 
 IDENTITY_PATH = "/msi/token"
 
