@@ -20,16 +20,12 @@ from infra.local.functions_host.durable.backend import DurableBackend
 from infra.local.functions_host.durable.dispatcher import DurablePump
 from infra.local.functions_host.errors import PortInUseError
 from infra.local.functions_host.host_json import HostJson
-from infra.local.functions_host.http import admin, event_grid
-from infra.local.functions_host.http.admin import AdminFront
-from infra.local.functions_host.http.event_grid import EventGridFront
-from infra.local.functions_host.http.trigger import HttpFront
+from infra.local.functions_host.http.application import http_application
 from infra.local.functions_host.invoker import Invoker
 from infra.local.functions_host.triggers import Triggers
 from infra.local.functions_host.worker.process import STDERR
 from infra.local.functions_host.worker.supervisor import WorkerProcess
 
-_LARGEST_BODY = 100 * 1024 * 1024
 _SHUTDOWN_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -139,33 +135,16 @@ class FunctionsHost:
         invoke = Invoker(
             worker, durable_address=backend.address, url=self.url, function_key=self._key
         )
-        await self._serve_http(running, listening, invoke, triggers, host_json)
+        http = http_application(
+            triggers, invoke, route_prefix=host_json.route_prefix, key=self._key
+        )
+        await _serve_http(running, http, listening)
         pump = DurablePump(backend.address, triggers.durable, invoke, host_json)
         pump.start()
         running.push_async_callback(pump.stop)
         watches = [BlobWatch(function, invoke, settings) for function in triggers.blob]
         for watch in watches:
             _run_beside(running, watch.run())
-
-    async def _serve_http(
-        self,
-        running: AsyncExitStack,
-        listening: socket.socket,
-        invoke: Invoker,
-        triggers: Triggers,
-        host_json: HostJson,
-    ) -> None:
-        front = HttpFront(triggers.http, invoke, route_prefix=host_json.route_prefix, key=self._key)
-        events = EventGridFront(triggers.event_grid, invoke, key=self._key)
-        timers = AdminFront(triggers.timer, invoke, key=self._key)
-        app = web.Application(client_max_size=_LARGEST_BODY)
-        app.router.add_route("*", event_grid.PATH, events.handle)
-        app.router.add_post(admin.PATH, timers.handle)
-        app.router.add_route("*", "/{path:.*}", front.handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await runner.setup()
-        running.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listening).start()
 
     def _worker_started(self, pid: int) -> None:
         self.worker_pid = pid
@@ -187,6 +166,15 @@ def _bind(port: int) -> socket.socket:
             raise
         raise PortInUseError(port) from error
     return listening
+
+
+async def _serve_http(
+    running: AsyncExitStack, app: web.Application, listening: socket.socket
+) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    running.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listening).start()
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -1,7 +1,7 @@
 """The webhook that Event Grid calls: ``/runtime/webhooks/eventgrid?functionName=…&code=…``.
 
-Answers as the Event Grid extension does. In Azure the platform delivers again what was not
-accepted; nobody does so here.
+The responses are those of Azure's Event Grid extension. Event Grid retries a delivery that was not
+accepted; this host has nothing that does.
 """
 
 import asyncio
@@ -15,38 +15,33 @@ from aiohttp import web
 
 from infra.local.functions_host.errors import HostError, InvocationFailedError
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.http.keys import holds_key
 from infra.local.functions_host.invoker import Invoker
 from infra.local.functions_host.worker.rpc import Value
 
-PATH = "/runtime/webhooks/eventgrid"
 _CLOUD_EVENTS = ("application/cloudevents+json", "application/cloudevents-batch+json")
 
 logger = logging.getLogger(__name__)
 
 
-class EventGridFront:
-    """Hands each event of a delivery to the function that the URL names."""
+class EventGridWebhook:
+    """Passes each event of a delivery to the function that the URL names."""
 
-    def __init__(self, functions: Iterable[Function], invoke: Invoker, *, key: str) -> None:
+    def __init__(self, functions: Iterable[Function], invoke: Invoker) -> None:
         self._functions = {function.name.lower(): function for function in functions}
         self._invoke = invoke
-        self._key = key
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one call.
+        """Answer one request.
 
-        401 without the key, 404 for an unknown function, 200 for both handshakes, 400 for what is
-        no delivery, 202 when every event was taken, 500 when one was not.
+        404 for an unknown function, 200 for both handshakes, 400 for a body without events, 202
+        when every event was accepted, 500 when one was not.
         """
-        if not holds_key(request, self._key):
-            return web.Response(status=HTTPStatus.UNAUTHORIZED)
         name = request.query.get("functionName", "")
         function = self._functions.get(name.lower())
         if function is None:
             return web.Response(status=HTTPStatus.NOT_FOUND, text=f"cannot find function: '{name}'")
         if request.method == "OPTIONS":
-            return _cloud_events_handshake(request)
+            return _allow_origin(request)
         return await self._answer(request, function)
 
     async def _answer(self, request: web.Request, function: Function) -> web.Response:
@@ -56,26 +51,25 @@ class EventGridFront:
             return web.Response(status=HTTPStatus.BAD_REQUEST, text=str(error))
         kind = request.headers.get("aeg-event-type", "")
         if kind == "SubscriptionValidation":
-            return _subscription_handshake(events)
+            return _validate_subscription(events)
         if kind == "Notification" or request.content_type in _CLOUD_EVENTS:
             return await self._deliver(function, events)
         return web.Response(status=HTTPStatus.BAD_REQUEST)
 
     async def _deliver(self, function: Function, events: list[dict[str, Any]]) -> web.Response:
-        taken = await asyncio.gather(*(self._take(function, event) for event in events))
-        accepted = all(taken)
+        accepted = await asyncio.gather(*(self._invoke_for(function, event) for event in events))
         return web.Response(
-            status=HTTPStatus.ACCEPTED if accepted else HTTPStatus.INTERNAL_SERVER_ERROR
+            status=HTTPStatus.ACCEPTED if all(accepted) else HTTPStatus.INTERNAL_SERVER_ERROR
         )
 
-    async def _take(self, function: Function, event: dict[str, Any]) -> bool:
+    async def _invoke_for(self, function: Function, event: dict[str, Any]) -> bool:
         try:
             await self._invoke(function, Value(kind="json", value=json.dumps(event)))
         except InvocationFailedError as error:
             logger.error("%s failed: %s\n%s", function.name, error, error.stack)  # noqa: TRY400
             return False
         except HostError as error:
-            logger.error("%s took no event: %s", function.name, error)  # noqa: TRY400
+            logger.error("%s did not receive an event: %s", function.name, error)  # noqa: TRY400
             return False
         return True
 
@@ -85,11 +79,11 @@ def _events(body: bytes) -> list[dict[str, Any]]:
     content = json.loads(body)
     events = content if isinstance(content, list) else [content]
     if not all(isinstance(event, dict) for event in events):
-        raise ValueError("an event is a JSON object")
+        raise ValueError("an event must be a JSON object")
     return events
 
 
-def _subscription_handshake(events: list[dict[str, Any]]) -> web.Response:
+def _validate_subscription(events: list[dict[str, Any]]) -> web.Response:
     data = events[0].get("data") if events else None
     code = data.get("validationCode") if isinstance(data, dict) else None
     if not isinstance(code, str):
@@ -97,7 +91,7 @@ def _subscription_handshake(events: list[dict[str, Any]]) -> web.Response:
     return web.json_response({"validationResponse": code})
 
 
-def _cloud_events_handshake(request: web.Request) -> web.Response:
+def _allow_origin(request: web.Request) -> web.Response:
     origin = request.headers.get("WebHook-Request-Origin")
     if not origin:
         return web.Response(status=HTTPStatus.BAD_REQUEST)

@@ -1,11 +1,18 @@
-"""Who may call: one key stands for every function, host and system key of Azure."""
+"""Access to a handler with a key: one key stands for Azure's function, host and system keys."""
 
 import hmac
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 
-def holds_key(request: web.Request, key: str) -> bool:
-    """Whether the request carries the key, in ``x-functions-key`` or in the query's ``code``."""
-    given = request.headers.get("x-functions-key") or request.query.get("code", "")
-    return hmac.compare_digest(given.encode(), key.encode())
+def require_key(handler: Handler, key: str) -> Handler:
+    """The handler behind the key, in ``x-functions-key`` or the query's ``code``: 401 without."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        given = request.headers.get("x-functions-key") or request.query.get("code", "")
+        if not hmac.compare_digest(given.encode(), key.encode()):
+            return web.Response(status=401)
+        return await handler(request)
+
+    return checked

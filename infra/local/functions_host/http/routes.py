@@ -1,111 +1,102 @@
-"""Routes of HTTP triggers, matched as ASP.NET Core matches them for Azure.
+"""Routes of HTTP triggers, given to aiohttp's router so that it matches as Azure does.
 
-A template is literal segments and parameters: ``files/{id:int}``, ``{name?}``, ``{*rest}``.
-Literals match without case; where several templates match, the more literal one wins. A known
-route with another method is not found: Azure answers 404, not 405.
+A route consists of literal segments and parameters: ``files/{id:int}``, ``{name?}``, ``{*rest}``.
+Case does not matter. aiohttp takes the first route that matches, so the routes with the more
+literal segments are registered first.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from infra.local.functions_host.errors import AppConfigError
 from infra.local.functions_host.functions import Function
 
 _CONSTRAINTS = {
-    "": r"[^/]+",
-    "alpha": r"[A-Za-z]+",
-    "bool": r"(?i:true|false)",
-    "guid": r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}",
+    None: r"[^/]+",
+    "alpha": r"[A-Z]+",
+    "bool": r"true|false",
+    "guid": r"[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}",
     "int": r"-?\d+",
     "long": r"-?\d+",
 }
-_PARAMETER = re.compile(
-    r"\{(?P<all>\*{0,2})(?P<name>\w+)(?::(?P<constraint>[^}?]*))?(?P<opt>\??)\}"
-)
-_ENCODED_SLASH = re.compile("%2f", re.IGNORECASE)
+_PARAMETER = re.compile(r"\{(?P<catch_all>\*{0,2})(?P<name>\w+)(?::(?P<constraint>[^}?]*))?\??\}")
+_WHOLE_PATH = "_path"
 
 
-@dataclass(frozen=True)
-class Route:
-    """One template of one function; ``methods`` empty means every method."""
+def add_function_routes(
+    router: web.UrlDispatcher,
+    functions: Iterable[Function],
+    prefix: str,
+    handler: Callable[[Function], Handler],
+) -> None:
+    """Register each function's route, for its methods or for all when it names none.
 
-    function: Function
-    pattern: re.Pattern[str]
-    precedence: tuple[int, ...]
-    methods: frozenset[str]
-
-    @classmethod
-    def of(cls, function: Function, prefix: str) -> "Route":
-        """The route of an HTTP function.
-
-        Raises :class:`AppConfigError` for a constraint this host does not know.
-        """
-        own = str(function.trigger.get("route") or function.name).strip("/")
-        segments = [segment for segment in f"{prefix}/{own}".split("/") if segment]
-        methods = frozenset(str(name).upper() for name in function.trigger.get("methods") or ())
-        pattern = "".join(_segment_pattern(segment, function) for segment in segments)
-        precedence = tuple(_segment_rank(segment) for segment in segments)
-        return cls(function, re.compile(f"{pattern}/?"), precedence, methods)
-
-    def match(self, method: str, path: str) -> dict[str, str] | None:
-        """The route's parameters when this request is for it; ``path`` is decoded."""
-        if self.methods and method not in self.methods:
-            return None
-        found = self.pattern.fullmatch(path)
-        return found and {name: value for name, value in found.groupdict().items() if value}
+    Raises :class:`AppConfigError` for a constraint this host does not know.
+    """
+    routes = [(function, _segments(function, prefix)) for function in functions]
+    for function, segments in sorted(routes, key=lambda route: [*map(_rank, route[1])]):
+        methods = function.trigger.get("methods") or ("*",)
+        for path in _router_paths(function, segments):
+            # A resource of its own: of two functions with the same route, the first one counts.
+            resource = web.DynamicResource(path)
+            router.register_resource(resource)
+            for method in methods:
+                resource.add_route(str(method), handler(function))
 
 
-class RouteTable:
-    """All routes of an app."""
-
-    def __init__(self, functions: Iterable[Function], prefix: str) -> None:
-        routes = [Route.of(function, prefix) for function in functions]
-        self._routes = sorted(routes, key=lambda route: route.precedence)
-
-    def find(self, method: str, raw_path: str) -> tuple[Function, dict[str, str]] | None:
-        """The function for a request, and its route parameters; ``None`` when there is none."""
-        path = _decoded(raw_path)
-        for route in self._routes:
-            if (parameters := route.match(method, path)) is not None:
-                return route.function, parameters
-        return None
+def route_parameters(request: web.Request) -> dict[str, str]:
+    """The parameters of the matched route, decoded except for ``%2F``, as in Azure."""
+    pattern = request.match_info.get_info()["pattern"]
+    found = pattern.fullmatch(request.rel_url.path_safe)
+    return {
+        name: value.replace("%25", "%")
+        for name, value in (found.groupdict() if found else {}).items()
+        if value and name != _WHOLE_PATH
+    }
 
 
-def _decoded(raw_path: str) -> str:
-    # An encoded slash stays as it is, as in Azure: it would change what the segments are.
-    return "%2F".join(unquote(part) for part in _ENCODED_SLASH.split(raw_path))
+def _segments(function: Function, prefix: str) -> list[str]:
+    own = str(function.trigger.get("route") or function.name)
+    return [segment for segment in f"{prefix}/{own}".split("/") if segment]
 
 
-def _segment_pattern(segment: str, function: Function) -> str:
-    pattern, end, optional = "", 0, False
+def _router_paths(function: Function, segments: list[str]) -> list[str]:
+    """The route as regular expressions, each of which aiohttp takes as one parameter's pattern.
+
+    There is one more for each segment that may be absent: aiohttp cannot leave a parameter out.
+    """
+    patterns = [""]
+    for segment in segments:
+        longest = patterns[0] + ("/" if patterns[0] else "") + _segment_pattern(function, segment)
+        may_be_absent = segment.startswith("{*") or segment.endswith("?}")
+        patterns = [longest, *patterns] if may_be_absent else [longest]
+    return [f"/{{{_WHOLE_PATH}:(?i:{pattern})/?}}" for pattern in patterns]
+
+
+def _segment_pattern(function: Function, segment: str) -> str:
+    pattern, end = "", 0
     for found in _PARAMETER.finditer(segment):
-        pattern += _literal(segment[end : found.start()])
-        end = found.end()
-        constraint = found["constraint"] or ""
+        constraint = found["constraint"]
         if constraint not in _CONSTRAINTS:
             raise AppConfigError(
                 f"the route of {function.name} has a constraint this host does not know: "
                 f"{constraint!r}"
             )
-        inner = ".*" if found["all"] and not constraint else _CONSTRAINTS[constraint]
-        optional = optional or bool(found["opt"] or found["all"])
-        pattern += f"(?P<{found['name']}>{inner})"
-    pattern = "/" + pattern + _literal(segment[end:])
-    return f"(?:{pattern})?" if optional else pattern
+        value = ".*" if found["catch_all"] and not constraint else _CONSTRAINTS[constraint]
+        pattern += f"{re.escape(segment[end : found.start()])}(?P<{found['name']}>{value})"
+        end = found.end()
+    return pattern + re.escape(segment[end:])
 
 
-def _literal(text: str) -> str:
-    return f"(?i:{re.escape(text)})" if text else ""
-
-
-def _segment_rank(segment: str) -> int:
-    """Lower is tried first: literal, mixed, constrained, free, rest of the path."""
+def _rank(segment: str) -> int:
+    """Lower is tried first: literal, mixed, with a constraint, without, rest of the path."""
     found = _PARAMETER.search(segment)
     if found is None:
         return 0
-    if found["all"]:
+    if found["catch_all"]:
         return 4
     if found.group() != segment:
         return 1

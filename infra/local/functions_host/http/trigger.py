@@ -1,4 +1,4 @@
-"""The HTTP triggers on a port of the loopback."""
+"""HTTP triggers: a request becomes an invocation, and its result a response."""
 
 import logging
 from collections.abc import Iterable
@@ -14,8 +14,7 @@ from infra.local.functions_host.errors import (
     WorkerLostError,
 )
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.http.keys import holds_key
-from infra.local.functions_host.http.routes import RouteTable
+from infra.local.functions_host.http.routes import route_parameters
 from infra.local.functions_host.invoker import Invoker
 from infra.local.functions_host.worker.rpc import Value
 
@@ -25,58 +24,38 @@ _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 logger = logging.getLogger(__name__)
 
 
-class HttpFront:
-    """Answers requests by calling the function whose route they match."""
+class HttpTrigger:
+    """Answers the requests for one function."""
 
-    def __init__(
-        self, functions: Iterable[Function], invoke: Invoker, *, route_prefix: str, key: str
-    ) -> None:
-        self._routes = RouteTable(functions, route_prefix)
+    def __init__(self, function: Function, invoke: Invoker) -> None:
+        self._function = function
         self._invoke = invoke
-        self._key = key
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request.
+        """Call the function: 500 when it raises, 503 when its worker dies.
 
-        404 when nothing matches route and method, 401 without the key, 500 when the function
-        raised, 503 when its worker died over it: requests are not delivered twice.
+        A request is never delivered twice.
         """
-        raw_path = request.raw_path.partition("?")[0]
-        if raw_path == "/":
-            return web.Response(text="Functions host is running.")
-        found = self._routes.find(request.method, raw_path)
-        if found is None:
-            return web.Response(status=HTTPStatus.NOT_FOUND)
-        function, parameters = found
-        if not self._may_call(request, function):
-            return web.Response(status=HTTPStatus.UNAUTHORIZED)
-        argument = Value(kind="http", value=await _request_value(request, parameters))
-        return await self._answer(function, argument)
-
-    async def _answer(self, function: Function, argument: Value) -> web.Response:
+        argument = Value(kind="http", value=await _request_value(request))
         try:
-            result = await self._invoke(function, argument, redeliver=False)
+            result = await self._invoke(self._function, argument, redeliver=False)
         except InvocationFailedError as error:
-            logger.error("%s failed: %s\n%s", function.name, error, error.stack)  # noqa: TRY400
+            logger.error("%s failed: %s\n%s", self._function.name, error, error.stack)  # noqa: TRY400
             return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
         except (WorkerLostError, WorkerGivenUpError) as error:
-            logger.error("%s was not answered: %s", function.name, error)  # noqa: TRY400
+            logger.error("%s did not respond: %s", self._function.name, error)  # noqa: TRY400
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
         return _response(result)
 
-    def _may_call(self, request: web.Request, function: Function) -> bool:
-        level = str(function.trigger.get("authLevel", "function")).lower()
-        return level == "anonymous" or holds_key(request, self._key)
 
-
-async def _request_value(request: web.Request, parameters: dict[str, str]) -> dict[str, Any]:
-    """The request as a function takes it; Azure leaves out headers and queries without a value."""
+async def _request_value(request: web.Request) -> dict[str, Any]:
+    """The request as a function takes it; Azure drops headers and queries without a value."""
     return {
         "method": request.method,
         "url": f"{request.scheme}://{request.host}{request.raw_path}",
         "headers": _joined((name.lower(), value) for name, value in request.headers.items()),
         "query": _joined(request.query.items()),
-        "params": parameters,
+        "params": route_parameters(request),
         "body": await request.read(),
     }
 
@@ -100,6 +79,4 @@ def _response(result: Value | None) -> web.Response:
         for name, value in http["headers"].items()
         if name.lower() not in _FRAMING_HEADERS
     )
-    for cookie in http["cookies"]:
-        headers.add("Set-Cookie", cookie)
     return web.Response(status=http["status"], headers=headers, body=http["body"])
