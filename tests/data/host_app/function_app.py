@@ -154,7 +154,6 @@ def name_file(req: func.HttpRequest) -> func.HttpResponse:
 def echo(req: func.HttpRequest) -> func.HttpResponse:
     """The body as it came, with a status and headers of its own."""
     headers = {"X-Method": req.method, "Content-Type": "application/x-odd"}
-    headers["Set-Cookie"] = "taste=sweet; Max-Age=0; Path=/; HttpOnly"
     return func.HttpResponse(req.get_body(), status_code=201, headers=headers)
 
 

@@ -130,7 +130,6 @@ def _to_wire(data: protos.TypedData) -> Value:
         content = {
             "status": int(http.status_code),
             "headers": http.headers,
-            "cookies": [cookie.header() for cookie in http.cookies or ()],
             "body": http.body.value,
         }
         return Value(kind="http", value=content)

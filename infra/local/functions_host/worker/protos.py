@@ -6,7 +6,6 @@ module here. Names are the protocol's own, hence the odd capitals.
 """
 
 from dataclasses import dataclass, field
-from http.cookies import SimpleCookie
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -97,56 +96,8 @@ class RpcHttp:
     params: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     status_code: str = ""
-    cookies: list["RpcHttpCookie"] | None = None
+    cookies: object = None
     enable_content_negotiation: bool = False
-
-
-@dataclass(frozen=True)
-class Nullable:
-    """A value that may be left out altogether."""
-
-    value: Any
-
-
-NullableString = NullableBool = NullableDouble = NullableTimestamp = Nullable
-
-
-@dataclass(frozen=True)
-class RpcHttpCookie:
-    """A cookie that a response sets."""
-
-    SameSite: ClassVar[Any] = SimpleNamespace(
-        **{"None": "", "Lax": "Lax", "Strict": "Strict", "ExplicitNone": "None"}
-    )
-    name: str
-    value: str
-    domain: Nullable | None = None
-    path: Nullable | None = None
-    expires: Nullable | None = None
-    secure: Nullable | None = None
-    http_only: Nullable | None = None
-    same_site: str = ""
-    max_age: Nullable | None = None
-
-    def header(self) -> str:
-        """The cookie as the value of a ``Set-Cookie`` header."""
-        cookie: SimpleCookie = SimpleCookie()
-        cookie[self.name] = self.value
-        attributes = {
-            "domain": self.domain and self.domain.value,
-            "path": self.path and self.path.value,
-            "expires": self.expires
-            and self.expires.value.ToDatetime().strftime("%a, %d %b %Y %H:%M:%S GMT"),
-            "secure": "true" if self.secure and self.secure.value else None,
-            "httponly": "true" if self.http_only and self.http_only.value else None,
-            "samesite": self.same_site,
-            "max-age": self.max_age and int(self.max_age.value),
-        }
-        # A lifetime of zero seconds ends a cookie: it is not the same as none given.
-        cookie[self.name].update(
-            {name: str(value) for name, value in attributes.items() if value not in {None, ""}}
-        )
-        return cookie[self.name].OutputString()
 
 
 class Message(SimpleNamespace):
