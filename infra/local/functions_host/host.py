@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from infra.local.functions_host.blobs.watch import BlobWatch
+from infra.local.functions_host.blobs.trigger import BlobWatch
 from infra.local.functions_host.durable.backend import DurableBackend
 from infra.local.functions_host.durable.dispatcher import DurablePump
 from infra.local.functions_host.errors import PortInUseError
