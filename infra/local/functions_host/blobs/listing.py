@@ -1,7 +1,9 @@
-"""The listing of a container, read lightly enough to be read twice a second.
+"""The listing of a container, cheap enough to be requested twice a second.
 
-The storage library spends about 250 ms of processor time on a thousand blobs, mostly on properties
-that nobody here asks for; the bare XML takes a twentieth of that.
+Measured in one run, ``ContainerClient.list_blobs`` took 5 times the processor time of this module
+for an empty container, 10 times for ten blobs, and 11 to 17 times for a hundred and for a thousand
+(0.3 s instead of 0.03 s). At two listings of a thousand blobs a second it would occupy more than
+half a processor, mostly for properties that are not used here.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,28 +21,28 @@ from azure.storage.blob import (
 
 from infra.local.functions_host.errors import AppConfigError
 
-_SIGNATURE_DAYS = 365
+_SAS_DAYS = 365
 
 
 class BlobListing:
-    """One container, made when it is missing."""
+    """Lists one container, and creates it when it does not exist."""
 
     def __init__(self, connection_string: str, container: str) -> None:
         """Raises :class:`AppConfigError` for a connection string without an account key."""
         try:
             with BlobServiceClient.from_connection_string(connection_string) as client:
-                signature = _signature(client)
+                sas = _container_sas(client)
                 self._url = f"{client.primary_endpoint.rstrip('/')}/{quote(container)}"
         except (ValueError, AttributeError) as error:
             raise AppConfigError(
-                f"the connection string of container {container} has no account and key: {error}"
+                f"the connection string of container {container} has no account or no key: {error}"
             ) from error
-        self._parameters = {**dict(parse_qsl(signature)), "restype": "container"}
+        self._parameters = {**dict(parse_qsl(sas)), "restype": "container"}
 
     async def etags(self, session: aiohttp.ClientSession) -> dict[str, str]:
-        """Every blob of the container and its ETag.
+        """The ETag of every blob of the container, by name.
 
-        Raises :class:`aiohttp.ClientError` when the storage does not answer as it should.
+        Raises :class:`aiohttp.ClientError` for an error or an invalid response of the storage.
         """
         found: dict[str, str] = {}
         marker = ""
@@ -62,32 +64,32 @@ class BlobListing:
             try:
                 return Xml.fromstring(await response.text())  # noqa: S314 (our own storage)
             except Xml.ParseError as error:
-                raise aiohttp.ClientError(f"the storage answered no XML: {error}") from error
+                raise aiohttp.ClientError(f"the storage sent invalid XML: {error}") from error
 
     async def _create(self, session: aiohttp.ClientSession) -> None:
         async with session.put(self._url, params=self._parameters) as response:
-            if response.status != HTTPStatus.CONFLICT:  # somebody else may have been faster
+            if response.status != HTTPStatus.CONFLICT:  # created by another client meanwhile
                 _check(response)
 
 
 def _check(response: aiohttp.ClientResponse) -> None:
-    # aiohttp's own exception would show the URL, which is a credential.
+    # aiohttp's own exception contains the URL, which is a credential.
     if not response.ok:
-        raise aiohttp.ClientError(f"the storage answered {response.status} {response.reason}")
+        raise aiohttp.ClientError(f"the storage responded {response.status} {response.reason}")
 
 
-def _signature(client: BlobServiceClient) -> str:
+def _container_sas(client: BlobServiceClient) -> str:
     return generate_account_sas(
         account_name=client.account_name or "",
         account_key=client.credential.account_key,
         resource_types=ResourceTypes(container=True),
         permission=AccountSasPermissions(list=True, create=True),
-        expiry=datetime.now(UTC) + timedelta(days=_SIGNATURE_DAYS),
+        expiry=datetime.now(UTC) + timedelta(days=_SAS_DAYS),
     )
 
 
 def _name(blob: Xml.Element) -> str:
-    """The blob's name; one that XML cannot hold comes percent-encoded."""
+    """The blob's name; the service percent-encodes one that XML cannot represent."""
     element = blob.find("Name")
     text = "" if element is None else element.text or ""
     encoded = element is not None and element.get("Encoded") == "true"
