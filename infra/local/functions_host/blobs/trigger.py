@@ -1,4 +1,4 @@
-"""Blob triggers: watches the listing of a container and fires for what is new in it."""
+"""Blob triggers: polls the listing of a container and fires for new and changed blobs."""
 
 import asyncio
 import json
@@ -10,60 +10,60 @@ import aiohttp
 from infra.local.functions_host.app_settings import resolved, setting
 from infra.local.functions_host.blobs.listing import BlobListing
 from infra.local.functions_host.blobs.path import BlobPath
-from infra.local.functions_host.errors import InvocationFailedError, WorkerGivenUpError
+from infra.local.functions_host.errors import InvocationFailedError, WorkerUnavailableError
 from infra.local.functions_host.functions import Function
 from infra.local.functions_host.invoker import Invoker
 from infra.local.functions_host.worker.rpc import Value
 
 _POLL_SECONDS = 0.5
-_AT_ONCE = 16
-_DELIVERIES = 5
+_MAX_CONCURRENT = 16
+_MAX_DELIVERIES = 5
 _FIRST_BACKOFF_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
 
-class BlobWatch:
-    """Fires one function for every blob there is, and again whenever a blob's ETag changes.
+class BlobTrigger:
+    """Fires one function for every existing blob, and again whenever a blob's ETag changes.
 
-    Stricter than the Event Grid source of Azure's trigger, which does not fire when only metadata
-    is written, and like its polling source, which does. An invocation that fails is delivered
-    again, five times in all, unless the blob has changed or gone meanwhile; then the blob is
-    poison until its next ETag. What was seen is forgotten when the host stops.
+    It fires when only metadata is written, as the polling source of Azure's trigger does and its
+    Event Grid source does not. A failed invocation is delivered again, five times in all, unless
+    the blob has changed or is gone; then the blob is poison until its next ETag. The known ETags
+    are not kept when the host stops.
     """
 
     def __init__(self, function: Function, invoke: Invoker, settings: Mapping[str, str]) -> None:
-        """Raises :class:`AppConfigError` when the binding needs a setting that is not there."""
+        """Raises :class:`AppConfigError` when the binding needs a setting that is missing."""
         self._function = function
         self._invoke = invoke
         self._connection = str(function.trigger.get("connection") or "AzureWebJobsStorage")
         self._path = BlobPath.parse(resolved(function.trigger["path"], settings))
         self._listing = BlobListing(setting(self._connection, settings), self._path.container)
         self._etags: dict[str, str] = {}
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Poll until cancelled."""
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as deliveries:
             while True:
-                for name, etag in (await self._look(session)).items():
+                for name, etag in (await self._changed_blobs(session)).items():
                     deliveries.create_task(self._deliver(name, etag))
                 await asyncio.sleep(_POLL_SECONDS)
 
-    async def _look(self, session: aiohttp.ClientSession) -> dict[str, str]:
-        """The blobs that are new or changed since the last look, with their ETags."""
+    async def _changed_blobs(self, session: aiohttp.ClientSession) -> dict[str, str]:
+        """The ETags of the blobs that are new or changed since the last poll, by name."""
         try:
             listed = await self._listing.etags(session)
         except (aiohttp.ClientError, TimeoutError) as error:
             logger.warning("Container %s could not be listed: %s", self._path.container, error)
             return {}
-        found = {name: etag for name, etag in listed.items() if self._path.covers(name)}
+        found = {name: etag for name, etag in listed.items() if self._path.matches(name)}
         changed = {name: etag for name, etag in found.items() if self._etags.get(name) != etag}
         self._etags = found
         return changed
 
     async def _deliver(self, name: str, etag: str) -> None:
-        for attempt in range(_DELIVERIES):
+        for attempt in range(_MAX_DELIVERIES):
             if self._etags.get(name) != etag:
                 return
             try:
@@ -72,18 +72,20 @@ class BlobWatch:
             except InvocationFailedError as error:
                 logger.warning(
                     "%s failed for %s (%d of %d): %s\n%s",
-                    *(self._function.name, name, attempt + 1, _DELIVERIES, error, error.stack),
+                    *(self._function.name, name, attempt + 1, _MAX_DELIVERIES, error, error.stack),
                 )
-            except WorkerGivenUpError as error:
+            except WorkerUnavailableError as error:
                 logger.error("%s was not called for %s: %s", self._function.name, name, error)  # noqa: TRY400
                 return
             else:
                 return
             await asyncio.sleep(_FIRST_BACKOFF_SECONDS * 2**attempt)
-        logger.critical("POISON: %s failed %d times for %s", self._function.name, _DELIVERIES, name)
+        logger.critical(
+            "POISON: %s failed %d times for %s", self._function.name, _MAX_DELIVERIES, name
+        )
 
     def _blob_client(self, name: str) -> Value:
-        """A reference from which the worker makes a ``BlobClient``; no content is read."""
+        """A reference from which the worker creates a ``BlobClient``; no content is read."""
         content = {
             "Connection": self._connection,
             "ContainerName": self._path.container,

@@ -1,4 +1,4 @@
-"""The orchestration engine: durabletask's in-memory backend behind a gRPC port of our own."""
+"""The orchestration engine: durabletask's in-memory backend as a gRPC service."""
 
 import threading
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 from durabletask.testing import InMemoryOrchestrationBackend
 from durabletask.testing.in_memory_backend import OrchestrationInstance
 
-# A client waiting for an orchestration holds a thread until it has ended.
+# A client that waits for an orchestration occupies a thread until the orchestration ends.
 _THREADS = 128
-_LONGEST_WAIT_SECONDS = 86_400.0
+_MAX_WAIT_SECONDS = 86_400.0
 GRPC_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Without it a second host could listen on the same port unnoticed.
+    # Otherwise a second host could listen on the same port without an error.
     ("grpc.so_reuseport", 0),
 )
 
 
 class _Backend(InMemoryOrchestrationBackend):
-    """The backend with corrections where the Functions host behaves differently."""
+    """The backend, corrected where the Functions host behaves differently."""
 
     def __init__(self, default_version: str | None) -> None:
         super().__init__()
@@ -41,26 +41,26 @@ class _Backend(InMemoryOrchestrationBackend):
         predicate: Callable[[OrchestrationInstance], bool],
         timeout: float | None,
     ) -> OrchestrationInstance | None:
-        # A call without a deadline brings None, which would be 30 s (and lose a sub-orchestration
-        # that takes longer), or more seconds than a thread can wait.
-        wait = min(timeout or _LONGEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+        # A call without a deadline has the timeout None, which the backend takes for 30 s (and so
+        # loses a longer sub-orchestration), or one longer than a thread can wait.
+        wait = min(timeout or _MAX_WAIT_SECONDS, _MAX_WAIT_SECONDS)
         return super()._wait_for_state(instance_id, predicate, wait)
 
     def _enqueue_orchestration(self, instance_id: str) -> None:
-        # One that is being run is taken again when it is completed; put into the queue before, it
-        # would hold up all work for a tenth of a second each time that it is looked at.
+        # The backend enqueues a running orchestration again when it completes. Enqueued earlier, it
+        # would delay all work by a tenth of a second each time that it is dequeued.
         if instance_id in self._orchestration_in_flight:
             return
-        # An activity may answer after its orchestration has ended: that wakes nobody.
+        # The result of an activity can arrive after its orchestration has ended: nothing to run.
         instance = self._instances.get(instance_id)
         if instance is None or not self._is_terminal_status(instance.status):
             super()._enqueue_orchestration(instance_id)
 
 
 class DurableBackend:
-    """The engine and its gRPC service on a free port of the loopback.
+    """The engine and its gRPC service on a free loopback port.
 
-    ``default_version`` is that of every instance started without one.
+    An instance that is started without a version gets ``default_version``.
     """
 
     def __init__(self, default_version: str | None = None) -> None:
@@ -78,10 +78,10 @@ class DurableBackend:
         self._server.start()
 
     def stop(self) -> None:
-        """End the service; everything it knew is gone."""
+        """Stop the service and discard its state."""
         stopped: threading.Event = self._server.stop(None)
         self._backend.stop()
-        # Wakes whoever still waits for an orchestration.
+        # Releases the clients that still wait for an orchestration.
         self._backend.reset()  # type: ignore[no-untyped-call]
         stopped.wait()
         self._threads.shutdown()

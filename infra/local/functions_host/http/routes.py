@@ -66,7 +66,7 @@ def _segments(function: Function, prefix: str) -> list[str]:
 def _router_paths(function: Function, segments: list[str]) -> list[str]:
     """The route as regular expressions, each of which aiohttp takes as one parameter's pattern.
 
-    There is one more for each segment that may be absent: aiohttp cannot leave a parameter out.
+    There is one more for each segment that may be absent: aiohttp needs every parameter of a path.
     """
     patterns = [""]
     for segment in segments:

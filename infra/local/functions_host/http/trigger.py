@@ -10,8 +10,8 @@ from multidict import CIMultiDict
 
 from infra.local.functions_host.errors import (
     InvocationFailedError,
-    WorkerGivenUpError,
-    WorkerLostError,
+    WorkerDiedError,
+    WorkerUnavailableError,
 )
 from infra.local.functions_host.functions import Function
 from infra.local.functions_host.http.routes import route_parameters
@@ -42,7 +42,7 @@ class HttpTrigger:
         except InvocationFailedError as error:
             logger.error("%s failed: %s\n%s", self._function.name, error, error.stack)  # noqa: TRY400
             return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
-        except (WorkerLostError, WorkerGivenUpError) as error:
+        except (WorkerDiedError, WorkerUnavailableError) as error:
             logger.error("%s did not respond: %s", self._function.name, error)  # noqa: TRY400
             return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
         return _response(result)

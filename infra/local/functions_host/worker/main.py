@@ -1,4 +1,4 @@
-"""The worker process: loads an app and calls its functions as Azure's own worker would.
+"""The worker process: loads an app and calls its functions as Azure's own worker does.
 
 Started as ``python -m infra.local.functions_host.worker.main FD FOLDER``: FD is an inherited
 socket to the host (:mod:`.rpc`), FOLDER holds ``function_app.py``. Indexing, bindings and calls are
@@ -18,77 +18,83 @@ from typing import Any
 import azure_functions_runtime
 
 from infra.local.functions_host.worker import protos, rpc
-from infra.local.functions_host.worker.rpc import Answer, Failure, Index, Invocation, Value
+from infra.local.functions_host.worker.rpc import (
+    AppIndex,
+    Failure,
+    Invocation,
+    InvocationResult,
+    Value,
+)
 
-_library: Any = azure_functions_runtime  # it has no types
+_runtime: Any = azure_functions_runtime  # has no type information
 
 
 def main() -> None:
-    """Serve until the host is gone."""
-    link = socket.socket(fileno=int(sys.argv[1]))
+    """Serve until the host has ended."""
+    connection = socket.socket(fileno=int(sys.argv[1]))
     folder = Path(sys.argv[2])
     _configure_logging()
-    # The host starts this module from its own folder; from here on only the app's counts.
+    # The host starts this module in the project's folder; the app expects to run in its own.
     os.chdir(folder)
     sys.path[0] = str(folder)
-    asyncio.run(Worker(link).run(folder))
+    asyncio.run(Worker(connection).run(folder))
 
 
 class Worker:
-    """Answers the host's invocations, all at the same time."""
+    """Runs the host's invocations concurrently."""
 
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, folder: Path) -> None:
-        """Load the app, then answer until the process ends."""
-        _library.start_threadpool_executor()
-        # A thread of its own sees the host's end even while a function blocks the loop.
+        """Load the app, then run invocations until the process ends."""
+        _runtime.start_threadpool_executor()
+        # A thread of its own notices the end of the host even while a function blocks the loop.
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, args=(loop,), daemon=True).start()
+        threading.Thread(target=self._receive, args=(loop,), daemon=True).start()
         self._send(await _index(folder))
         await asyncio.Event().wait()
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        while (invocation := rpc.receive(self._link)) is not None:
+    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (invocation := rpc.receive(self._connection)) is not None:
             loop.call_soon_threadsafe(self._accept, invocation)
         os._exit(0)
 
     def _accept(self, invocation: Invocation) -> None:
-        task = asyncio.create_task(self._answer(invocation))
+        task = asyncio.create_task(self._run(invocation))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, invocation: Invocation) -> None:
-        response = await _library.invocation_request(_invocation_request(invocation))
+    async def _run(self, invocation: Invocation) -> None:
+        response = await _runtime.invocation_request(_invocation_request(invocation))
         result = response.return_value
         self._send(
-            Answer(
+            InvocationResult(
                 id=invocation["id"],
                 result=None if result is None else _to_wire(result),
                 failure=_failure(response.result),
             )
         )
 
-    def _send(self, message: Index | Answer) -> None:
-        self._link.sendall(rpc.frame(message))
+    def _send(self, message: AppIndex | InvocationResult) -> None:
+        self._connection.sendall(rpc.frame(message))
 
 
-async def _index(folder: Path) -> Index:
-    """What the app holds; an app without functions is a failure, as in Azure."""
-    answer = await _library.worker_init_request(_init_request(folder))
-    if failure := _failure(answer.result):
-        return Index(functions=[], failure=failure)
-    found = (await _library.functions_metadata_request(None)).function_metadata_results
+async def _index(folder: Path) -> AppIndex:
+    """The functions of the app; an app without functions is a failure, as in Azure."""
+    response = await _runtime.worker_init_request(_init_request(folder))
+    if failure := _failure(response.result):
+        return AppIndex(functions=[], failure=failure)
+    found = (await _runtime.functions_metadata_request(None)).function_metadata_results
     if not found:
         message = f"no functions were found: is there a function_app.py with an app in {folder}?"
-        return Index(functions=[], failure=Failure(message=message, stack=""))
+        return AppIndex(functions=[], failure=Failure(message=message, stack=""))
     functions: list[rpc.IndexedFunction] = [
         {"name": item.name, "id": item.function_id, "bindings": list(item.raw_bindings)}
         for item in found
     ]
-    return Index(functions=functions, failure=None)
+    return AppIndex(functions=functions, failure=None)
 
 
 def _init_request(folder: Path) -> Any:
@@ -143,7 +149,7 @@ def _failure(result: protos.StatusResult) -> Failure | None:
 
 
 def _configure_logging() -> None:
-    """The app's own loggers at INFO; libraries only when something is wrong."""
+    """The app's own loggers at INFO, chatty libraries at WARNING."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )

@@ -1,8 +1,7 @@
-"""Plain stand-ins for the protobuf messages of the Functions worker protocol.
+"""Plain classes in place of the protobuf messages of the Functions worker protocol.
 
-``azure_functions_runtime`` is written against a module of generated messages that Azure's worker
-process hands to it; it reads attributes and calls constructors, nothing more. This module is that
-module here. Names are the protocol's own, hence the odd capitals.
+Azure's worker passes ``azure_functions_runtime`` a module of generated messages, of which it only
+reads attributes and calls constructors. Here it gets this module. Names are those of the protocol.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 
 
 class TypedData:
-    """A value of exactly one kind, or of none: ``TypedData(json="1")``, read as ``data.json``."""
+    """A value of at most one kind: ``TypedData(json="1")`` is read as ``data.json``."""
 
     def __init__(self, **value: Any) -> None:
         self.kind: str | None
@@ -36,12 +35,12 @@ class ParameterBinding:
     data: TypedData | None
 
     def WhichOneof(self, _group: str) -> str:  # noqa: N802 (a name of protobuf)
-        """Always the value itself: shared memory is not used here."""
+        """Always the value: this host has no shared memory."""
         return "data"
 
 
 class BindingInfo(SimpleNamespace):
-    """A binding as indexed, and the protocol's constants for directions and types."""
+    """An indexed binding, and the protocol's constants for directions and types."""
 
     out: ClassVar[int] = 1
     inout: ClassVar[int] = 2
@@ -58,7 +57,7 @@ class RpcException:
 
 @dataclass(frozen=True)
 class StatusResult:
-    """Whether a request went well, and the exception if not."""
+    """Whether a request succeeded, and the exception if not."""
 
     Failure: ClassVar[int] = 0
     Success: ClassVar[int] = 1
@@ -68,7 +67,7 @@ class StatusResult:
 
 @dataclass(frozen=True)
 class WorkerInitResponse:
-    """The app has been indexed, or could not be."""
+    """Whether the app could be indexed."""
 
     result: StatusResult
     capabilities: dict[str, str]
@@ -77,7 +76,7 @@ class WorkerInitResponse:
 
 @dataclass(frozen=True)
 class InvocationResponse:
-    """How an invocation ended."""
+    """The result of an invocation."""
 
     invocation_id: str
     result: StatusResult
@@ -87,7 +86,10 @@ class InvocationResponse:
 
 @dataclass(frozen=True)
 class RpcHttp:
-    """An HTTP request, or a response: the fields of the other stay empty."""
+    """An HTTP request or response; the fields of the other stay empty.
+
+    ``cookies`` is always empty: functions of this host cannot set any.
+    """
 
     headers: dict[str, str]
     body: TypedData
@@ -101,7 +103,7 @@ class RpcHttp:
 
 
 class Message(SimpleNamespace):
-    """Any message whose fields only the other side reads."""
+    """A message whose fields this host does not define."""
 
 
 WorkerMetadata = RpcFunctionMetadata = RpcRetryOptions = FunctionMetadataResponse = Message

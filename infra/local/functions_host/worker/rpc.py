@@ -1,8 +1,7 @@
-"""The wire between host and worker: JSON messages, each behind its length in four bytes.
+"""The messages between host and worker: JSON, each one after its length in four bytes.
 
-Bytes travel as ``{"$bytes": base64}``. The first message comes from the worker and is an
-:class:`Index`; after it the host sends :class:`Invocation` and the worker :class:`Answer`, in any
-order, matched by ``id``.
+Bytes are sent as ``{"$bytes": base64}``. The worker sends an :class:`AppIndex` first. Then the host
+sends :class:`Invocation` and the worker :class:`InvocationResult`, matched by ``id``, in any order.
 """
 
 import asyncio
@@ -34,51 +33,51 @@ class Failure(TypedDict):
 
 
 class IndexedFunction(TypedDict):
-    """A function as the worker's library found it; each binding is a JSON text."""
+    """A function as the worker indexed it; each binding is a JSON text."""
 
     name: str
     id: str
     bindings: list[str]
 
 
-class Index(TypedDict):
-    """What the app holds, or why it could not be loaded."""
+class AppIndex(TypedDict):
+    """The functions of the app, or why it could not be loaded."""
 
     functions: list[IndexedFunction]
     failure: Failure | None
 
 
 class Invocation(TypedDict):
-    """A function to be called with these arguments."""
+    """A call of a function with these arguments."""
 
     id: str
     function_id: str
     inputs: dict[str, Value]
 
 
-class Answer(TypedDict):
-    """How the invocation of the same ``id`` ended."""
+class InvocationResult(TypedDict):
+    """The result of the invocation with the same ``id``."""
 
     id: str
     result: Value | None
     failure: Failure | None
 
 
-def frame(message: Index | Invocation | Answer) -> bytes:
-    """The message as it goes over the wire."""
+def frame(message: AppIndex | Invocation | InvocationResult) -> bytes:
+    """The message as bytes, its length included."""
     body = json.dumps(message, default=_pack, separators=(",", ":")).encode()
     return _LENGTH.pack(len(body)) + body
 
 
-def receive(link: socket.socket) -> Any | None:
-    """The next message, waiting for it; ``None`` when the other side has gone."""
-    head = _receive_exactly(link, _LENGTH.size)
-    body = head and _receive_exactly(link, _LENGTH.unpack(head)[0])
+def receive(connection: socket.socket) -> Any | None:
+    """Wait for the next message; ``None`` when the other end is closed."""
+    head = _receive_exactly(connection, _LENGTH.size)
+    body = head and _receive_exactly(connection, _LENGTH.unpack(head)[0])
     return json.loads(body, object_hook=_unpack) if body else None
 
 
 async def receive_async(reader: asyncio.StreamReader) -> Any | None:
-    """The same for an event loop."""
+    """The same on an event loop."""
     try:
         head = await reader.readexactly(_LENGTH.size)
         body = await reader.readexactly(_LENGTH.unpack(head)[0])
@@ -87,11 +86,11 @@ async def receive_async(reader: asyncio.StreamReader) -> Any | None:
     return json.loads(body, object_hook=_unpack)
 
 
-def _receive_exactly(link: socket.socket, size: int) -> bytes | None:
+def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
     parts = bytearray()
     while len(parts) < size:
         try:
-            part = link.recv(min(size - len(parts), 1 << 20))
+            part = connection.recv(min(size - len(parts), 1 << 20))
         except ConnectionError:
             return None
         if not part:
