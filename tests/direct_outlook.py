@@ -10,7 +10,7 @@ from azure.core.credentials import AccessToken, TokenCredential
 from multidict import CIMultiDict, CIMultiDictProxy
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from infra.local.outlook.protocol.messages import Call
+from infra.local.outlook.protocol.messages import Request as Call
 from infra.local.outlook.rules import Rules
 from infra.local.outlook.service import Service
 from infra.local.outlook.tenant import Tenant

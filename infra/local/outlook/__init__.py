@@ -1,8 +1,8 @@
-"""A strict stand-in for Microsoft Graph, Outlook and the managed-identity endpoint.
+"""A strict emulator of Microsoft Graph, Outlook and the managed-identity endpoint.
 
-It knows the protocol and nothing of the product: it refuses what the real service would refuse,
-keeps every request and byte as a referee, and misbehaves when told to (`faults`, `catalogue`,
-`families`).
+It implements the protocol (`docs/protocol.md`) and knows nothing of the product: it refuses what
+the real service would refuse, records every request and byte for the tests to check, and injects
+faults on demand (`faults`).
 """
 
 from infra.local.outlook.emulator import OutlookEmulator

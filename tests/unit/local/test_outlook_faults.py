@@ -159,8 +159,8 @@ def test_json_can_be_none(client: Client, message: str, misbehaviour: Misbehavio
     ("misbehaviour", "told"),
     [
         (catalogue.next_ranges_missing(), None),
-        (catalogue.next_ranges_told("-5", "abc"), ["-5", "abc"]),
-        (catalogue.next_ranges_told(), []),
+        (catalogue.next_ranges_replaced("-5", "abc"), ["-5", "abc"]),
+        (catalogue.next_ranges_replaced(), []),
         (catalogue.next_ranges_off(-2), ["1-"]),
         (catalogue.next_ranges_off(2), ["5-"]),
         (catalogue.next_ranges_plural(2), ["5-", "3-4"]),

@@ -228,10 +228,10 @@ def test_late_commit_shows_late(
 
 def test_a_range_takes_its_time_by_its_bytes() -> None:
     """A fixed time and that of its bytes; none unless the rules say so."""
-    assert Rules().answer_due(4_000_000, arrived=10, whole=11) == 11
+    assert Rules().response_due(4_000_000, arrived=10, whole=11) == 11
     slow = Rules(range_seconds=0.05, bytes_per_second=40_000_000)
-    assert slow.answer_due(4_000_000, arrived=10, whole=10.01) == pytest.approx(10.15)
-    assert slow.answer_due(4_000_000, arrived=10, whole=10.2) == pytest.approx(10.25)
+    assert slow.response_due(4_000_000, arrived=10, whole=10.01) == pytest.approx(10.15)
+    assert slow.response_due(4_000_000, arrived=10, whole=10.2) == pytest.approx(10.25)
 
 
 def test_a_slow_range_keeps_nobody_else_waiting(

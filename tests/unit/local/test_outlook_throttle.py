@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infra.local.outlook import Arrival, Fault, OutlookEmulator
 from infra.local.outlook.faults.catalogue import hang
-from infra.local.outlook.state.throttle import Figures, Throttle
+from infra.local.outlook.state.throttle import Limits, Throttle
 from tests.unit.local.outlook_client import MAILBOX, Client, Clock, refusal
 
 _THROTTLED = (429, "ApplicationThrottled")
@@ -20,7 +20,7 @@ _THROTTLED = (429, "ApplicationThrottled")
 def test_window_never_lets_through_more_than_it_holds(moves: list[tuple[int, int]]) -> None:
     """In no window of 100 s do more than 150 bytes pass, and a wait obeyed is enough."""
     clock = Clock()
-    throttle = Throttle(Figures(4, 150, 100), clock)
+    throttle = Throttle(Limits(4, 150, 100), clock)
     passed = []
     for seconds, size in moves:
         clock.advance(seconds)
@@ -58,7 +58,7 @@ def test_each_mailbox_has_its_own_window(
     emulator: OutlookEmulator, client: Client, message: str
 ) -> None:
     """What one mailbox receives does not weigh on another."""
-    throttle = Throttle(Figures(4, 100, 300), Clock())
+    throttle = Throttle(Limits(4, 100, 300), Clock())
     assert throttle.charge("a", 100) is None
     assert throttle.charge("b", 100) is None
     assert throttle.charge("a", 1) == 300

@@ -31,7 +31,7 @@ class EventGridWebhook:
         self._invoke = invoke
 
     async def handle(self, request: web.Request) -> web.Response:
-        """InvocationResult one request.
+        """Respond to one request.
 
         404 for an unknown function, 200 for both handshakes, 400 for a body without events, 202
         when every event was accepted, 500 when one was not.

@@ -28,7 +28,7 @@ class TimerRuns:
         self._invoke = invoke
 
     async def handle(self, request: web.Request) -> web.Response:
-        """InvocationResult one request: 404 for another name than a timer's, 202 after the run.
+        """Respond to one request: 404 for another name than a timer's, 202 after the run.
 
         A failed run is 202 too, as in Azure: the failure is in the log.
         """

@@ -1,6 +1,6 @@
-"""False answers made of true ones: functions from an answer to an answer.
+"""Changes of true responses: functions from a response to a response.
 
-An answer that an alteration has nothing to say about is returned as it is.
+A response that an alteration does not apply to is returned unchanged.
 """
 
 import json
@@ -13,87 +13,87 @@ from typing import Any
 from multidict import CIMultiDict
 
 from infra.local.outlook.protocol.errors import GraphError
-from infra.local.outlook.protocol.messages import Answer
+from infra.local.outlook.protocol.messages import Response
 
-Alteration = Callable[[Answer], Answer]
+Alteration = Callable[[Response], Response]
 
 
 def with_header(name: str, value: str) -> Alteration:
-    """The header in place of what the answer said there."""
+    """Set a header, in place of the one in the response."""
 
-    def altered(answer: Answer) -> Answer:
-        headers = CIMultiDict(answer.headers)
+    def altered(response: Response) -> Response:
+        headers = CIMultiDict(response.headers)
         headers[name] = value
-        return replace(answer, headers=headers)
+        return replace(response, headers=headers)
 
     return altered
 
 
 def without_header(name: str) -> Alteration:
-    """No such header."""
+    """Remove a header."""
 
-    def altered(answer: Answer) -> Answer:
-        headers = CIMultiDict(answer.headers)
+    def altered(response: Response) -> Response:
+        headers = CIMultiDict(response.headers)
         headers.popall(name, None)
-        return replace(answer, headers=headers)
+        return replace(response, headers=headers)
 
     return altered
 
 
 def retry_at(seconds: int) -> Alteration:
-    """`Retry-After` as an HTTP date, `seconds` after the answer's own `Date`."""
+    """`Retry-After` as an HTTP date, `seconds` after the response's own `Date`."""
 
-    def altered(answer: Answer) -> Answer:
-        until = parsedate_to_datetime(answer.headers["Date"]) + timedelta(seconds=seconds)
-        return with_header("Retry-After", format_datetime(until, usegmt=True))(answer)
+    def altered(response: Response) -> Response:
+        until = parsedate_to_datetime(response.headers["Date"]) + timedelta(seconds=seconds)
+        return with_header("Retry-After", format_datetime(until, usegmt=True))(response)
 
     return altered
 
 
 def failed(status: int) -> Alteration:
-    """An error in place of whatever was answered."""
+    """An error in place of the response."""
 
-    def altered(answer: Answer) -> Answer:
+    def altered(response: Response) -> Response:
         error = GraphError(status, "InternalServerError", "Failed after acceptance.").answer()
-        headers = without_header("Location")(answer).headers
+        headers = without_header("Location")(response).headers
         headers.update(error.headers)
-        return Answer(status, headers, error.body)
+        return Response(status, headers, error.body)
 
     return altered
 
 
-def halved(answer: Answer) -> Answer:
-    """Half of the body, well framed."""
-    return replace(answer, body=answer.body[: len(answer.body) // 2])
+def halved(response: Response) -> Response:
+    """Half of the body, with the right `Content-Length`."""
+    return replace(response, body=response.body[: len(response.body) // 2])
 
 
-def html(answer: Answer) -> Answer:
-    """A proxy's page in place of the body, under the true status."""
-    if not answer.body:
-        return answer
-    return replace(with_header("Content-Type", "text/html")(answer), body=b"<html>Wait.</html>")
+def html(response: Response) -> Response:
+    """A proxy's HTML page in place of the body, with the true status."""
+    if not response.body:
+        return response
+    return replace(with_header("Content-Type", "text/html")(response), body=b"<html>Wait.</html>")
 
 
 def json_changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Alteration:
-    """The JSON object of a 2xx answer, changed."""
+    """Change the JSON object of a 2xx response."""
 
-    def altered(answer: Answer) -> Answer:
-        if answer.status >= 300 or not answer.body:
-            return answer
-        return replace(answer, body=json.dumps(change(answer.json())).encode())
+    def altered(response: Response) -> Response:
+        if response.status >= 300 or not response.body:
+            return response
+        return replace(response, body=json.dumps(change(response.json())).encode())
 
     return altered
 
 
 def progress_changed(ranges_from: Callable[[int], list[str] | None]) -> Alteration:
-    """The next expected ranges made anew from the true start; None leaves them out."""
+    """Next expected ranges computed from the true start; None removes them."""
 
     def change(body: dict[str, Any]) -> dict[str, Any]:
-        spelling = next((key for key in body if key.lower() == "nextexpectedranges"), None)
-        if spelling is None:
+        sent_key = next((key for key in body if key.lower() == "nextexpectedranges"), None)
+        if sent_key is None:
             return body
-        told = ranges_from(int(body[spelling][0].partition("-")[0]))
-        others = {key: value for key, value in body.items() if key != spelling}
-        return others if told is None else others | {spelling: told}
+        ranges = ranges_from(int(body[sent_key][0].partition("-")[0]))
+        others = {key: value for key, value in body.items() if key != sent_key}
+        return others if ranges is None else others | {sent_key: ranges}
 
     return json_changed(change)

@@ -1,4 +1,4 @@
-"""The catalogue in two families, to try every fault and to draw from."""
+"""The catalogue by what a client can do, for tests that try or sample every fault."""
 
 from infra.local.outlook.faults.catalogue import (
     broken_off,
@@ -15,7 +15,7 @@ from infra.local.outlook.faults.catalogue import (
     next_ranges_missing,
     next_ranges_off,
     next_ranges_plural,
-    next_ranges_told,
+    next_ranges_replaced,
     not_json,
     range_refused,
     refused,
@@ -32,7 +32,7 @@ from infra.local.outlook.faults.schedule import Misbehaviour
 
 
 def transient(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
-    """What a patient client gets over when it happens once."""
+    """Faults that a client recovers from when they happen once."""
     return (
         *(refused(status, "InternalServerError") for status in (500, 502, 504)),
         *(failed_after_acceptance(status) for status in (500, 502, 504)),
@@ -52,7 +52,7 @@ def transient(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
         not_json(),
         without_location(),
         next_ranges_missing(),
-        next_ranges_told("-5", "abc"),
+        next_ranges_replaced("-5", "abc"),
         next_ranges_off(-1),
         next_ranges_off(1),
         next_ranges_plural(),
@@ -63,7 +63,7 @@ def transient(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
 
 
 def broken_connections(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
-    """The other ways in which a connection can break before the request was read."""
+    """The other cases of a connection that breaks before the request was read."""
     return (
         broken_off("nothing", "reset"),
         broken_off("part", "close"),
@@ -72,7 +72,7 @@ def broken_connections(*, hang_seconds: float = 30) -> tuple[Misbehaviour, ...]:
 
 
 def permanent() -> tuple[Misbehaviour, ...]:
-    """What the user, or an administrator, must change something about."""
+    """Faults that need a change by the user or an administrator."""
     return (
         forbidden(),
         too_large(413),

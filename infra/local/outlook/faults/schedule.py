@@ -1,8 +1,8 @@
-"""How the service is told to misbehave, and when.
+"""Which faults are injected, and into which requests.
 
-A `Misbehaviour` says what goes wrong with one request, as stages that compose: it is refused before
-acceptance, or accepted in part or late; its true answer is altered; its connection is broken. A
-`Fault` says which request meets it. `catalogue` holds the misbehaviours of the field by name.
+A `Misbehaviour` is what goes wrong with one request, in stages that can be combined: the request is
+refused, or accepted in part or late; the true response is altered; the connection is broken. A
+`Fault` adds which requests are affected. `catalogue` has the known misbehaviours by name.
 """
 
 import random
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from infra.local.outlook.protocol.addresses import KINDS, Kind
-from infra.local.outlook.protocol.messages import Answer
+from infra.local.outlook.protocol.messages import Response
 
 ANY_KIND = frozenset(KINDS)
 
@@ -20,9 +20,9 @@ ANY_KIND = frozenset(KINDS)
 class Break:
     """A broken connection.
 
-    `read`: how much of the request is read; only a request read whole is processed. `sent`: how
-    much of the answer is sent. `end`: the connection hangs until the client goes away, the emulator
-    stops or `hang_seconds` are over (then it is reset), or is closed (FIN), or is reset (RST).
+    `read`: how much of the request is read; only a request that is read whole is processed. `sent`:
+    how much of the response is sent. `end`: the connection is closed (FIN), reset (RST), or hangs
+    until the client disconnects, the emulator stops or `hang_seconds` have passed, then is reset.
     """
 
     read: Literal["nothing", "part", "whole"]
@@ -35,29 +35,29 @@ class Break:
 class Misbehaviour:
     """What goes wrong with one request; the stages run in the order of the fields.
 
-    `kinds`: the requests it makes sense for. `refusal`: the answer given instead of processing.
-    `kept_share`: how much of a range is kept, from 0 to 1. `commit_delay`: seconds until the
-    attachment shows. `alteration`: makes another answer of the true one. `breakage`: how the
-    connection ends.
+    `kinds`: the requests it applies to. `refusal`: the response instead of processing.
+    `kept_share`: the share of a range that is stored, from 0 to 1. `commit_delay`: seconds until
+    the attachment is visible. `alteration`: changes the true response. `breakage`: how the
+    connection breaks.
     """
 
     name: str
     kinds: frozenset[Kind] = ANY_KIND
-    refusal: Answer | None = None
+    refusal: Response | None = None
     kept_share: float = 1
     commit_delay: float = 0
-    alteration: Callable[[Answer], Answer] | None = None
+    alteration: Callable[[Response], Response] | None = None
     breakage: Break | None = None
 
     @property
     def processes(self) -> bool:
-        """Whether the service does what it is asked, whatever it answers."""
+        """Whether the service processes the request, even if the client does not learn of it."""
         return self.refusal is None and (self.breakage is None or self.breakage.read == "whole")
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request that has come: `index` from 0, `occurrence` among its kind from 1."""
+    """An arriving request: `index` from 0, `occurrence` among its kind from 1."""
 
     index: int
     kind: Kind
@@ -66,10 +66,10 @@ class Arrival:
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A misbehaviour and the requests that meet it.
+    """A misbehaviour and the requests it affects.
 
-    By `index`, the number of the request since the start; or by `kind` and `occurrence`. `times` is
-    how many requests in a row, from that one on; None is for ever.
+    The first one is given by `index`, counted over all requests, or by `kind` and `occurrence`.
+    `times` is the number of requests in a row from there on; None is without end.
     """
 
     misbehaviour: Misbehaviour
@@ -82,8 +82,8 @@ class Fault:
         if (self.index is None) == (self.kind is None):
             raise ValueError("a fault is for an index or for a kind")
 
-    def meets(self, arrival: Arrival) -> bool:
-        """Whether that request is to meet it."""
+    def affects(self, arrival: Arrival) -> bool:
+        """Whether the fault is for this request."""
         if arrival.kind not in self.misbehaviour.kinds:
             return False
         if self.index is not None:
@@ -96,17 +96,17 @@ class Fault:
 
 
 class FaultSource(Protocol):
-    """Asked for each request whether it is to go wrong, and told when it really did."""
+    """Chooses the fault of each request, and records those that took effect."""
 
     def choose(self, arrival: Arrival) -> Fault | None:
-        """The fault that the request is to meet."""
+        """The fault for this request, if any."""
 
     def confirm(self, fault: Fault) -> None:
-        """The fault made a difference to what the client saw or the service kept."""
+        """Record that the fault changed the response or the state of the service."""
 
 
 class FaultSchedule:
-    """The faults a test has said; the first that meets a request counts."""
+    """The faults that a test has scheduled; the first one for a request is used."""
 
     def __init__(self) -> None:
         self.fired: list[Fault] = []
@@ -118,28 +118,28 @@ class FaultSchedule:
 
     @property
     def unfired(self) -> list[Fault]:
-        """Those that have made no difference yet."""
+        """The faults that have not taken effect yet."""
         return [fault for fault in self._faults if fault not in self.fired]
 
     def choose(self, arrival: Arrival) -> Fault | None:
-        """The fault that the request is to meet."""
-        return next((fault for fault in self._faults if fault.meets(arrival)), None)
+        """The fault for this request, if any."""
+        return next((fault for fault in self._faults if fault.affects(arrival)), None)
 
     def confirm(self, fault: Fault) -> None:
-        """Note that a fault really fired."""
+        """Record that the fault took effect."""
         self.fired.append(fault)
 
     def clear(self) -> None:
-        """Forget every fault."""
+        """Discard every fault."""
         self.fired.clear()
         self._faults.clear()
 
 
 class SeededFaults:
-    """Misbehaviours drawn by a seeded generator, so that a run can be had again.
+    """Random misbehaviours from a seeded generator, so that a run can be repeated.
 
-    `rate`, from 0 to 1, is the share of requests that go wrong; `choices` what may go wrong with
-    them. `fired` says what did, by index: added to a schedule it replays the run exactly.
+    `rate`, from 0 to 1, is the share of requests that get one of `choices`. `fired` has the faults
+    that took effect, by index: a schedule of them replays the run exactly.
     """
 
     def __init__(
@@ -151,15 +151,15 @@ class SeededFaults:
         self._choices = tuple(choices)
 
     def choose(self, arrival: Arrival) -> Fault | None:
-        """Draw; two draws for every request, so that one decision does not shift the next."""
+        """Choose by two random numbers for every request, whether or not the second is needed."""
         happens = self._generator.random() < self._rate
         which = self._generator.random()
-        fitting = [each for each in self._choices if arrival.kind in each.kinds]
-        if not (happens and fitting):
+        applicable = [each for each in self._choices if arrival.kind in each.kinds]
+        if not (happens and applicable):
             return None
-        chosen = fitting[int(which * len(fitting))]
+        chosen = applicable[int(which * len(applicable))]
         return Fault(misbehaviour=chosen, index=arrival.index)
 
     def confirm(self, fault: Fault) -> None:
-        """Note that a fault really fired."""
+        """Record that the fault took effect."""
         self.fired.append(fault)

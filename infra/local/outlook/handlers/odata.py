@@ -1,4 +1,4 @@
-"""Bodies in OData's shape: `$select`, attachments as JSON, times with seven digits."""
+"""Responses in OData's format: `$select`, attachments as JSON, times with seven digits."""
 
 import base64
 from collections.abc import Mapping
@@ -7,57 +7,58 @@ from typing import Any
 from urllib.parse import quote
 
 from infra.local.outlook.protocol.errors import bad_request
-from infra.local.outlook.protocol.ids import spell
+from infra.local.outlook.protocol.ids import format_id
 from infra.local.outlook.state.mailboxes import Attachment
 
 _FILE_ATTACHMENT = "microsoft.graph.fileAttachment"
-_OF_EVERY_ATTACHMENT = frozenset(
+_BASE_PROPERTIES = frozenset(
     {"id", "lastModifiedDateTime", "name", "contentType", "size", "isInline"}
 )
-_OF_FILES_ONLY = frozenset({"contentId", "contentLocation", "contentBytes"})
+_FILE_PROPERTIES = frozenset({"contentId", "contentLocation", "contentBytes"})
 _KNOWN_OPTIONS = frozenset({"$select", "$top", "$skip", "$filter", "$orderby", "$count", "$expand"})
 
 
-def seven_digits(moment: datetime) -> str:
-    """A time as Exchange writes it: `2019-09-25T01:09:30.7671707Z`."""
+def exchange_time(moment: datetime) -> str:
+    """A time in Exchange's format: `2019-09-25T01:09:30.7671707Z`."""
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}0Z"
 
 
-def whole_seconds(moment: datetime) -> str:
-    """A time as Graph writes it in attachments: `2019-09-24T23:27:43Z`."""
+def graph_time(moment: datetime) -> str:
+    """A time in the format of Graph's attachments: `2019-09-24T23:27:43Z`."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def key(text: str) -> str:
-    """A name or id as it stands in the brackets of `@odata.context`."""
+def quoted_key(text: str) -> str:
+    """A name or id for the brackets of `@odata.context`."""
     return quote(text, safe="")
 
 
-def selection(query: Mapping[str, str]) -> frozenset[str]:
-    """The properties that `$select` asks for; everything when it is absent.
+def selected_properties(query: Mapping[str, str]) -> frozenset[str]:
+    """The properties of `$select`; all of them when it is absent.
 
-    Raises 400 for a property that the base type lacks: `contentId`, `contentLocation` and
-    `contentBytes` must be cast (`protocol.md` §4). `$filter` is taken and ignored, as Outlook does.
+    Raises 400 for a property that the base type does not have: `contentId`, `contentLocation` and
+    `contentBytes` need a cast. `$filter` is accepted and ignored, as Outlook does
+    (`docs/protocol.md`, "After the upload").
     """
     for option in query:
         if option.startswith("$") and option not in _KNOWN_OPTIONS:
             raise bad_request(f"The query parameter '{option}' is not supported.")
     if "$select" not in query:
-        return _OF_EVERY_ATTACHMENT | _OF_FILES_ONLY
+        return _BASE_PROPERTIES | _FILE_PROPERTIES
     return frozenset(_selected(name.strip()) for name in query["$select"].split(","))
 
 
 def _selected(name: str) -> str:
     cast, _, last = name.rpartition("/")
-    if cast == _FILE_ATTACHMENT and last in _OF_FILES_ONLY | _OF_EVERY_ATTACHMENT:
+    if cast == _FILE_ATTACHMENT and last in _FILE_PROPERTIES | _BASE_PROPERTIES:
         return last
-    if name in _OF_EVERY_ATTACHMENT:
+    if name in _BASE_PROPERTIES:
         return name
     message = f"Could not find a property named '{name}' on type 'microsoft.graph.attachment'."
     raise bad_request(message, "RequestBroker--ParseUri")
 
 
-def count_option(query: Mapping[str, str], option: str, default: int) -> int:
+def integer_option(query: Mapping[str, str], option: str, default: int) -> int:
     """`$top` or `$skip`. Raises 400 when it is not a number."""
     text = query.get(option, str(default))
     if not (text.isascii() and text.isdecimal()):
@@ -65,11 +66,11 @@ def count_option(query: Mapping[str, str], option: str, default: int) -> int:
     return int(text)
 
 
-def told_size(attachment: Attachment) -> int:
-    """The `size` that Graph tells, which is never the file's own.
+def reported_size(attachment: Attachment) -> int:
+    """The `size` that Graph reports, which is never the file's own.
 
-    S0's 3,483,322 bytes are told as 3,640,066: about 4.5 % more. The constant keeps even an empty
-    file's size from being right.
+    In Microsoft's example a file of 3,483,322 bytes has the size 3,640,066: about 4.5 % more. The
+    constant makes it differ for an empty file too.
     """
     return attachment.content_bytes * 1045 // 1000 + 178
 
@@ -77,22 +78,22 @@ def told_size(attachment: Attachment) -> int:
 def attachment_json(
     attachment: Attachment, selected: frozenset[str], *, immutable: bool
 ) -> dict[str, Any]:
-    """An attachment as Graph answers it; the id is there whether selected or not."""
+    """An attachment as Graph returns it; it includes the id even when that is not selected."""
     values: dict[str, Any] = {
-        "lastModifiedDateTime": whole_seconds(attachment.at),
+        "lastModifiedDateTime": graph_time(attachment.at),
         "name": attachment.name,
         "contentType": attachment.content_type,
-        "size": told_size(attachment),
+        "size": reported_size(attachment),
         "isInline": attachment.is_inline,
         "contentId": attachment.content_id,
         "contentLocation": None,
     }
-    answer: dict[str, Any] = {
+    body: dict[str, Any] = {
         "@odata.type": f"#{_FILE_ATTACHMENT}",
         "@odata.mediaContentType": attachment.content_type,
-        "id": spell(attachment.id, immutable=immutable),
+        "id": format_id(attachment.id, immutable=immutable),
     }
-    answer |= {name: value for name, value in values.items() if name in selected}
+    body |= {name: value for name, value in values.items() if name in selected}
     if "contentBytes" in selected:
-        answer["contentBytes"] = base64.b64encode(attachment.content).decode()
-    return answer
+        body["contentBytes"] = base64.b64encode(attachment.content).decode()
+    return body

@@ -1,4 +1,4 @@
-"""Reading the JSON bodies of Graph requests, strictly: each property known, each of its type."""
+"""Validates the JSON bodies of Graph requests: no unknown property, no value of another type."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ from infra.local.outlook.protocol.errors import (
     not_convertible,
     unknown_property,
 )
-from infra.local.outlook.protocol.messages import Call
+from infra.local.outlook.protocol.messages import Request
 from infra.local.outlook.state.upload_session import FileDescription
 
 _EDM = {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int64"}
@@ -26,19 +26,19 @@ _ITEM_TYPE = "microsoft.graph.attachmentItem"
 _FILE: dict[str, type] = {"@odata.type": str, "name": str, "contentBytes": str} | _OPTIONAL
 
 
-def read_object(call: Call, maximum_bytes: int) -> dict[str, Any]:
+def read_object(request: Request, maximum_bytes: int) -> dict[str, Any]:
     """The body as a JSON object.
 
     Raises 413 above `maximum_bytes`, 415 for another media type, 400 for anything but an object.
     """
-    if len(call.body) > maximum_bytes:
+    if len(request.body) > maximum_bytes:
         message = "The maximum request length supported is 4MB."
         raise GraphError(413, "BadRequest", message)
-    if call.media_type != "application/json":
+    if request.media_type != "application/json":
         message = "A write must have the Content-Type 'application/json'."
         raise GraphError(415, "UnsupportedMediaType", message)
     try:
-        value = json.loads(call.body)
+        value = json.loads(request.body)
     except ValueError as error:
         message = "Unable to read JSON request payload."
         raise bad_request(message, "BadRequest") from error
@@ -48,10 +48,10 @@ def read_object(call: Call, maximum_bytes: int) -> dict[str, Any]:
 
 
 def read_attachment_item(body: dict[str, Any]) -> tuple[FileDescription, int]:
-    """What `createUploadSession` is asked for: the file's description and its size in bytes.
+    """The body of `createUploadSession`: the file's description and its size in bytes.
 
-    Raises 405 for another `attachmentType` than `file`, 400 for what is missing, unknown or of a
-    wrong type.
+    Raises 405 for another `attachmentType` than `file`, and 400 for a property that is missing,
+    unknown or of another type.
     """
     for name in body:
         if name != "AttachmentItem":
@@ -60,14 +60,14 @@ def read_attachment_item(body: dict[str, Any]) -> tuple[FileDescription, int]:
     if not isinstance(item, dict):
         raise bad_request("The parameter 'AttachmentItem' is missing or not an object.")
     _check(item, _ITEM, _ITEM_TYPE)
-    # OData's annotation of the type, with which Office365-REST marks every object, in its own case.
-    named = item.get("@odata.type") or _ITEM_TYPE
-    if named.removeprefix("#").lower() != _ITEM_TYPE.lower():
-        raise bad_request(f"AttachmentItem is no '{named}'.")
+    # The Office365-REST client annotates every object with its type, in a case of its own.
+    odata_type = item.get("@odata.type") or _ITEM_TYPE
+    if odata_type.removeprefix("#").lower() != _ITEM_TYPE.lower():
+        raise bad_request(f"AttachmentItem cannot be of the type '{odata_type}'.")
     kind = item.get("attachmentType")
     if kind != "file":
         code = "ErrorAttachmentSessionIsSupportedOnlyForFileAttachments"
-        raise GraphError(405, code, f"An upload session is for files only, not for '{kind}'.")
+        raise GraphError(405, code, f"Upload sessions support only files, not '{kind}'.")
     size = item.get("size")
     if size is None or size < 0:
         raise bad_request("AttachmentItem.size is missing or negative.")
@@ -75,9 +75,10 @@ def read_attachment_item(body: dict[str, Any]) -> tuple[FileDescription, int]:
 
 
 def read_file_attachment(body: dict[str, Any]) -> tuple[FileDescription, bytes]:
-    """What a small POST brings: the file's description and its bytes.
+    """The body of a small POST: the file's description and its bytes.
 
-    Raises 400 for another type of attachment, and for what is missing, unknown or malformed.
+    Raises 400 for another type of attachment, and for a property that is missing, unknown or
+    malformed.
     """
     if body.get("@odata.type") != "#microsoft.graph.fileAttachment":
         raise bad_request("'@odata.type' must be '#microsoft.graph.fileAttachment'.")
@@ -95,7 +96,7 @@ def _check(body: dict[str, Any], allowed: dict[str, type], of_type: str) -> None
     for name, value in body.items():
         if name not in allowed:
             raise unknown_property(name, of_type)
-        # A bool is an int to Python, never to OData.
+        # A bool is an int in Python, but not in OData.
         wrong = isinstance(value, bool) and allowed[name] is not bool
         if value is not None and (wrong or not isinstance(value, allowed[name])):
             raise not_convertible(name, _EDM[allowed[name]])

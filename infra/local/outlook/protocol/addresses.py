@@ -1,9 +1,9 @@
-"""What a request is about, read from its method, path and `Content-Range` alone.
+"""What a request is for, from its method, path and `Content-Range` alone.
 
-Two spellings lead to one place, the nouns without regard to case:
+A path has two forms, in which case does not matter:
 `/v1.0/users/{mailbox}/messages/{id}/attachments/{id}` and
-`/v1.0/Users('mailbox')/Messages('id')/Attachments('id')` (S0's examples use both, one of them with
-`/api` in front).
+`/v1.0/Users('mailbox')/Messages('id')/Attachments('id')`. Microsoft's examples use both, the second
+one also after `/api`.
 """
 
 import re
@@ -34,14 +34,14 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ItemKind = Literal["message", "event"]
-Shape = Literal[
+Resource = Literal[
     "token", "items", "item", "attachments", "create", "attachment", "value", "session", "unknown"
 ]
 
 ITEM_KINDS: dict[str, ItemKind] = {"messages": "message", "events": "event"}
 GRAPH_VERSIONS = frozenset({"v1.0", "beta"})
 
-_KINDS: dict[tuple[Shape, str], Kind] = {
+_KINDS: dict[tuple[Resource, str], Kind] = {
     ("token", "GET"): "token",
     ("items", "POST"): "create_item",
     ("item", "GET"): "get_item",
@@ -60,14 +60,14 @@ _KEY_IN_BRACKETS = re.compile(r"\('([^/]*?)'\)")
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a request goes and what it wants there; ids decoded, in their immutable spelling.
+    """The target and the purpose of a request; ids are decoded and in their immutable form.
 
-    `shape` says what the path leads to whatever the method; `kind` is `other` when the method (or
-    the path) is not one the service knows.
+    `resource` is what the path names, for any method; `kind` is `other` when the service does not
+    support the method or the path.
     """
 
     kind: Kind
-    shape: Shape
+    resource: Resource
     version: str = ""
     mailbox: str | None = None
     item_kind: ItemKind | None = None
@@ -75,11 +75,11 @@ class Address:
     attachment: str | None = None
 
 
-def locate(method: str, target: str, content_range: str | None) -> Address:
-    """The address of a request; never fails, a path that leads nowhere is `unknown`."""
+def parse_address(method: str, target: str, content_range: str | None) -> Address:
+    """The address of a request; the resource of an unsupported path is `unknown`."""
     path = urlsplit(target).path
     if path == IDENTITY_PATH:
-        return Address(kind=_KINDS.get(("token", method), "other"), shape="token")
+        return Address(kind=_KINDS.get(("token", method), "other"), resource="token")
     segments = _KEY_IN_BRACKETS.sub(r"/\1", path).strip("/").split("/")
     if segments[0].lower() == "api":
         del segments[0]
@@ -87,42 +87,42 @@ def locate(method: str, target: str, content_range: str | None) -> Address:
         case [version, users, mailbox, items, *rest] if (
             users.lower() == "users" and items.lower() in ITEM_KINDS
         ):
-            shape = _shape(rest)
+            resource = _resource(rest)
             return Address(
-                kind=_kind(shape, method, content_range),
-                shape=shape,
+                kind=_kind(resource, method, content_range),
+                resource=resource,
                 version=version,
                 mailbox=mailbox,
                 item_kind=ITEM_KINDS[items.lower()],
                 item=canonical(rest[0]) if rest else None,
-                attachment=canonical(rest[2]) if shape in {"attachment", "value"} else None,
+                attachment=canonical(rest[2]) if resource in {"attachment", "value"} else None,
             )
-    return Address(kind="other", shape="unknown")
+    return Address(kind="other", resource="unknown")
 
 
-def _shape(rest: list[str]) -> Shape:
-    """What stands after `messages` or `events`: an id, and where one goes from there."""
-    shape: Shape = "unknown"
+def _resource(rest: list[str]) -> Resource:
+    """The resource that the segments after `messages` or `events` name."""
+    resource: Resource = "unknown"
     match [segment.lower() for segment in rest]:
         case []:
-            shape = "items"
+            resource = "items"
         case [_]:
-            shape = "item"
+            resource = "item"
         case [_, "attachments"]:
-            shape = "attachments"
+            resource = "attachments"
         case [_, "attachments", "createuploadsession"]:
-            shape = "create"
+            resource = "create"
         case [_, "attachments", _]:
-            shape = "attachment"
+            resource = "attachment"
         case [_, "attachments", _, "$value"]:
-            shape = "value"
+            resource = "value"
         case [_, "attachmentsessions", _]:
-            shape = "session"
-    return shape
+            resource = "session"
+    return resource
 
 
-def _kind(shape: Shape, method: str, content_range: str | None) -> Kind:
-    kind = _KINDS.get((shape, method), "other")
+def _kind(resource: Resource, method: str, content_range: str | None) -> Kind:
+    kind = _KINDS.get((resource, method), "other")
     if kind == "range":
         sent = ByteRange.parse(content_range)
         return "last_range" if sent is not None and sent.end + 1 == sent.total else "range"

@@ -17,14 +17,14 @@ class ByteRange:
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
-        """The range that a header value says, or None when it is absent or not well formed."""
+        """The range in a header value, or None when it is absent or malformed."""
         found = _CONTENT_RANGE.fullmatch(text or "")
         if found is None:
             return None
-        start, end, total = (int(figure) for figure in found.groups())
+        start, end, total = (int(number) for number in found.groups())
         return cls(start, end, total) if start <= end < total else None
 
     @property
     def length(self) -> int:
-        """How many bytes it is."""
+        """The number of bytes."""
         return self.end - self.start + 1

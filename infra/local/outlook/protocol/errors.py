@@ -1,12 +1,12 @@
-"""What the service says no with: a status, a Graph error code, a sentence and headers."""
+"""Error responses of the service: status, Graph error code, message and headers."""
 
 from collections.abc import Mapping
 
-from infra.local.outlook.protocol.messages import Answer, json_answer
+from infra.local.outlook.protocol.messages import Response, json_response
 
 
 class GraphError(Exception):
-    """A refusal in Graph's shape: `{"error": {"code", "message"}}` with its status."""
+    """An error in Graph's format, `{"error": {"code", "message"}}`, with its status."""
 
     def __init__(
         self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
@@ -17,14 +17,14 @@ class GraphError(Exception):
         self.message = message
         self.headers = dict(headers or {})
 
-    def answer(self) -> Answer:
-        """The refusal as it goes over the wire."""
+    def answer(self) -> Response:
+        """The error as a response."""
         error = {"code": self.code, "message": self.message}
-        return json_answer(self.status, {"error": error}, self.headers)
+        return json_response(self.status, {"error": error}, self.headers)
 
 
 def bad_request(message: str, code: str = "ErrorInvalidRequest") -> GraphError:
-    """400: the request itself is wrong."""
+    """400: the request is invalid."""
     return GraphError(400, code, message)
 
 
@@ -38,13 +38,13 @@ def unknown_property(name: str, of_type: str) -> GraphError:
 
 
 def not_convertible(name: str, expected: str) -> GraphError:
-    """400 `RequestBodyRead`: a property's value is of another type."""
+    """400 `RequestBodyRead`: a property's value has another type."""
     message = f"Cannot convert the value of '{name}' to the expected type '{expected}'."
     return bad_request(message, "RequestBodyRead")
 
 
 def unknown_segment(segment: str) -> GraphError:
-    """400: the path leads nowhere; Graph says it so, also of an action that a cloud lacks."""
+    """400: no such path, or an action that this national cloud does not have."""
     return bad_request(f"Resource not found for the segment '{segment}'.", "BadRequest")
 
 
@@ -55,7 +55,7 @@ def item_not_found() -> GraphError:
 
 
 def throttled(limit: str, retry_after: int) -> GraphError:
-    """429: `limit` as Exchange names it, `retry_after` in whole seconds."""
+    """429: `limit` is its name in Exchange, `retry_after` is in whole seconds."""
     message = f"Application is over its {limit} limit."
     return GraphError(429, "ApplicationThrottled", message, {"Retry-After": str(retry_after)})
 

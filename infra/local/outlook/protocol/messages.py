@@ -1,4 +1,4 @@
-"""A request and an answer as values, free of any HTTP library."""
+"""HTTP requests and responses as values, independent of any HTTP library."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 
 @dataclass(frozen=True)
-class Call:
-    """A request as it came.
+class Request:
+    """A request as received.
 
-    `target` is the raw path and query of the request line, `client` the connection's other end.
+    `target` is the raw path and query of the request line, `client` the peer of the connection.
     """
 
     method: str
@@ -25,7 +25,7 @@ class Call:
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The query's parameters, decoded; the last one of a name counts."""
+        """The decoded parameters of the query; of a repeated name the last one."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     @property
@@ -35,20 +35,20 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A whole answer; `Content-Length` is the sender's business."""
+class Response:
+    """A complete response; the server adds `Content-Length`."""
 
     status: int
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: bytes = b""
 
     def json(self) -> Any:
-        """The body as JSON. Raises `ValueError` when it is not."""
+        """The parsed body. Raises `ValueError` when it is not JSON."""
         return json.loads(self.body)
 
 
-def json_answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer whose body is `value` as JSON."""
+def json_response(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A response whose body is `value` as JSON."""
     fields = CIMultiDict({"Content-Type": "application/json; charset=utf-8"})
     fields.update(headers or {})
-    return Answer(status, fields, json.dumps(value, ensure_ascii=False).encode())
+    return Response(status, fields, json.dumps(value, ensure_ascii=False).encode())

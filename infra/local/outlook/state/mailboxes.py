@@ -1,4 +1,4 @@
-"""Mailboxes, their items, attachments and upload sessions: pure state, and who finds what."""
+"""Mailboxes, their items, attachments and upload sessions: pure state and lookups."""
 
 import hashlib
 import uuid
@@ -16,9 +16,9 @@ TENANT_GUID = "72aa88bf-76f0-494f-91ab-2d7cd730db47"
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """A file attached; `id` is immutable, `at` the moment of the commit.
+    """An attached file; `id` is immutable, `at` is the time of the commit.
 
-    Answers show it from `visible_at` on, the referee sees it at once.
+    Responses include it from `visible_at` on; `OutlookEmulator.attachments` does at once.
     """
 
     id: str
@@ -33,12 +33,12 @@ class Attachment:
 
     @property
     def content(self) -> bytes:
-        """Every byte."""
+        """All bytes of the file."""
         return b"".join(self.chunks)
 
     @property
     def content_bytes(self) -> int:
-        """How many bytes the file has; Graph's own `size` is larger."""
+        """The number of bytes; the `size` that Graph reports is larger."""
         return sum(map(len, self.chunks))
 
 
@@ -53,7 +53,7 @@ class Item:
     sessions: list[UploadSession] = field(default_factory=list)
 
     def visible(self, now: datetime) -> list[Attachment]:
-        """The attachments that answers may show, oldest first."""
+        """The attachments that responses include, oldest first."""
         return [each for each in self.attachments if each.visible_at <= now]
 
     def attachment(self, attachment_id: str, now: datetime) -> Attachment:
@@ -68,19 +68,19 @@ class Item:
         self.attachments.remove(self.attachment(attachment_id, now))
 
     def check_size(self, more: int, limit: int | None) -> None:
-        """Refuse when the message with `more` bytes is over the administrator's limit.
+        """Check that the message with `more` bytes is within the administrator's limit.
 
         Raises 413 `ErrorMessageSizeExceeded`.
         """
-        whole = sum(each.content_bytes for each in self.attachments) + more
-        if limit is not None and whole > limit:
+        total = sum(each.content_bytes for each in self.attachments) + more
+        if limit is not None and total > limit:
             message = f"The message exceeds the maximum supported size of {limit} bytes."
             raise GraphError(413, "ErrorMessageSizeExceeded", message)
 
     def check_single_writer(self, session: UploadSession, now: datetime) -> None:
-        """Refuse bytes while another open session of this item has received some.
+        """Check that no other open session of this item has received bytes.
 
-        Raises 412 `ErrorIrresolvableConflict` (`protocol.md` §1).
+        Raises 412 `ErrorIrresolvableConflict`: an item has one writer at a time.
         """
         for other in self.sessions:
             if other is not session and other.received and other.is_open(now):
@@ -93,14 +93,14 @@ class Item:
 
 @dataclass(kw_only=True)
 class Mailbox:
-    """One mailbox: its address in lower case, and the name that upload URLs call it by."""
+    """One mailbox: its address in lower case, and its name in upload URLs."""
 
     address: str
     directory_name: str = field(default_factory=lambda: f"{uuid.uuid4()}@{TENANT_GUID}")
     items: dict[str, Item] = field(default_factory=dict)
 
     def item(self, kind: ItemKind | None, item_id: str | None) -> Item:
-        """The item of that id, when it is of that kind. Raises 404 `ErrorItemNotFound`."""
+        """The item with that id and of that kind. Raises 404 `ErrorItemNotFound`."""
         found = self.items.get(item_id or "")
         if found is None or found.kind != kind:
             raise item_not_found()
@@ -109,20 +109,20 @@ class Mailbox:
     def create(
         self, kind: ItemKind, subject: str, *, old_form: bool = False, item_id: str | None = None
     ) -> Item:
-        """A new draft or event, under an immutable id of its own unless one is given."""
-        item = Item(id=item_id or ids.mint(old_form=old_form), kind=kind, subject=subject)
+        """Create a draft or event, with a new immutable id unless one is given."""
+        item = Item(id=item_id or ids.new_id(old_form=old_form), kind=kind, subject=subject)
         self.items[item.id] = item
         return item
 
 
 class Mailboxes:
-    """Every mailbox of the tenant, under its address and its directory name."""
+    """Every mailbox of the tenant, by address and by directory name."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Mailbox] = {}
 
     def add(self, address: str) -> Mailbox:
-        """A new empty mailbox."""
+        """Create an empty mailbox."""
         mailbox = Mailbox(address=address.lower())
         guid = mailbox.directory_name.partition("@")[0]
         for name in (mailbox.address, mailbox.directory_name, guid):
@@ -130,11 +130,11 @@ class Mailboxes:
         return mailbox
 
     def get(self, name: str | None) -> Mailbox | None:
-        """The mailbox of that address or directory name, whatever its case."""
+        """The mailbox with that address or directory name, regardless of case."""
         return self._by_name.get((name or "").lower())
 
     def find(self, name: str | None) -> Mailbox:
-        """The same. Raises 404 `ErrorInvalidUser` when there is none."""
+        """The same, but raises 404 `ErrorInvalidUser` when there is none."""
         mailbox = self.get(name)
         if mailbox is None:
             message = f"The requested user '{name}' is invalid."
@@ -142,7 +142,7 @@ class Mailboxes:
         return mailbox
 
     def sessions(self) -> Iterable[UploadSession]:
-        """Every upload session there ever was."""
+        """Every upload session, ended ones included."""
         for mailbox in {id(each): each for each in self._by_name.values()}.values():
             for item in mailbox.items.values():
                 yield from item.sessions
@@ -150,18 +150,18 @@ class Mailboxes:
 
 @dataclass(frozen=True)
 class Committer:
-    """Makes attachments of received bytes; `visible_after` is in seconds."""
+    """Creates attachments from received bytes; `visible_after` is in seconds."""
 
     clock: Callable[[], datetime]
     visible_after: float
 
     def commit_session(self, item: Item, session: UploadSession) -> Attachment:
-        """The attachment of a session that is whole."""
+        """End a complete session with its attachment."""
         session.end = "finished"
         return self._commit(item, session.description, tuple(session.chunks), session.sha256)
 
     def commit_bytes(self, item: Item, description: FileDescription, content: bytes) -> Attachment:
-        """The attachment of a small POST."""
+        """Create the attachment of a small POST."""
         return self._commit(item, description, (content,), hashlib.sha256(content).hexdigest())
 
     def _commit(
@@ -169,7 +169,7 @@ class Committer:
     ) -> Attachment:
         now = self.clock()
         attachment = Attachment(
-            id=ids.mint(),
+            id=ids.new_id(),
             name=description.name,
             content_type=description.content_type or "application/octet-stream",
             is_inline=description.is_inline,

@@ -1,7 +1,7 @@
-"""Limits per mailbox: requests at once, and bytes received in a window (`protocol.md` §6).
+"""Limits per mailbox: concurrent requests, and bytes received within a window of time.
 
-The clock is injected. Refused requests count as much as accepted ones, so an impatient client
-pushes its own turn away.
+See `docs/protocol.md`, "Limits of the service". Refused requests count as much as accepted ones, so
+a client that retries too early has to wait longer.
 """
 
 import math
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True)
-class Figures:
+class Limits:
     """The limits of one mailbox; the window in seconds."""
 
     requests_at_once: int
@@ -21,53 +21,53 @@ class Figures:
 
 
 class Throttle:
-    """Counts what every mailbox is being sent and says when that is too much."""
+    """Counts the requests and bytes of each mailbox, and decides what exceeds its limits."""
 
-    def __init__(self, figures: Figures, clock: Callable[[], datetime]) -> None:
-        self.figures = figures
+    def __init__(self, limits: Limits, clock: Callable[[], datetime]) -> None:
+        self.limits = limits
         self._clock = clock
         self._in_progress: Counter[str] = Counter()
         self._received: defaultdict[str, deque[tuple[datetime, int]]] = defaultdict(deque)
 
-    def enter(self, mailbox: str) -> int:
-        """Count a request in; the number now in progress, itself included."""
+    def begin(self, mailbox: str) -> int:
+        """Count a request as in progress; their number, this one included."""
         self._in_progress[mailbox] += 1
         return self._in_progress[mailbox]
 
-    def leave(self, mailbox: str) -> None:
-        """Count a request out."""
+    def end(self, mailbox: str) -> None:
+        """Count a request as ended."""
         self._in_progress[mailbox] -= 1
 
     def over_concurrency(self, in_progress: int) -> bool:
-        """Whether a request that found `in_progress` on entering is one too many."""
-        return in_progress > self.figures.requests_at_once
+        """Whether a request exceeds the limit, with so many in progress when it arrived."""
+        return in_progress > self.limits.requests_at_once
 
     def charge(self, mailbox: str, size: int) -> int | None:
-        """Count `size` bytes in.
+        """Count `size` received bytes.
 
-        None when the window bears them; else the whole seconds after which it would, if nothing
-        else were sent meanwhile.
+        None when they are within the window's limit; otherwise the whole seconds after which they
+        would be, if nothing else is sent meanwhile.
         """
         now = self._clock()
-        window = timedelta(seconds=self.figures.window_seconds)
+        window = timedelta(seconds=self.limits.window_seconds)
         received = self._received[mailbox]
         while received and received[0][0] + window <= now:
             received.popleft()
         before = sum(count for _, count in received)
         if size:
             received.append((now, size))
-        if size == 0 or before + size <= self.figures.window_bytes:
+        if size == 0 or before + size <= self.limits.window_bytes:
             return None
-        return self._seconds_until_room(received, size, now)
+        return self._seconds_until_accepted(received, size, now)
 
-    def _seconds_until_room(
+    def _seconds_until_accepted(
         self, received: deque[tuple[datetime, int]], size: int, now: datetime
     ) -> int:
-        window = timedelta(seconds=self.figures.window_seconds)
-        left = sum(count for _, count in received)
+        window = timedelta(seconds=self.limits.window_seconds)
+        remaining = sum(count for _, count in received)
         for at, count in received:
-            left -= count
-            if left + size <= self.figures.window_bytes:
+            remaining -= count
+            if remaining + size <= self.limits.window_bytes:
                 return max(1, math.ceil((at + window - now).total_seconds()))
-        # More than a whole window holds: no wait helps, and the service does not say so.
-        return math.ceil(self.figures.window_seconds)
+        # More than the limit of a whole window: no wait is long enough, and the service hides that.
+        return math.ceil(self.limits.window_seconds)

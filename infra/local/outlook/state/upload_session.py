@@ -1,6 +1,6 @@
-"""An upload session and what it takes: bytes in order, exactly, until the declared size.
+"""An upload session: receives bytes in order, up to exactly the declared size.
 
-Pure state; the answers to what S0 leaves unknown come from `Rules`.
+Pure state; `Rules` decide what Microsoft's documentation does not.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from infra.local.outlook.rules import Rules
 
 @dataclass(frozen=True, kw_only=True)
 class FileDescription:
-    """What a client says of a file before or beside its bytes."""
+    """What a client declares about a file, apart from its bytes."""
 
     name: str
     content_type: str | None = None
@@ -25,10 +25,11 @@ class FileDescription:
 
 @dataclass(kw_only=True)
 class UploadSession:
-    """A file on its way up.
+    """A file that is being uploaded.
 
-    `target` is the upload URL's path and query as minted; not one character may differ.
-    `immutable_ids` is what the creator's `Prefer` asked for. `expires_at` never moves (S0).
+    `target` is the path and query of the upload URL; a request must match every character.
+    `immutable_ids` is the preference of the creator (`Prefer`). `expires_at` never changes: a range
+    does not extend the session.
     """
 
     id: str
@@ -45,7 +46,7 @@ class UploadSession:
     _digest: Any = field(default_factory=hashlib.sha256, repr=False)
 
     def is_open(self, now: datetime) -> bool:
-        """Whether it may still receive bytes."""
+        """Whether it can still receive bytes."""
         return self.end is None and now < self.expires_at
 
     @property
@@ -55,24 +56,27 @@ class UploadSession:
 
     @property
     def sha256(self) -> str:
-        """Of the bytes received so far, in hex."""
+        """The digest of the bytes received so far, in hex."""
         return str(self._digest.hexdigest())
 
-    def take(self, body: bytes) -> bool:
-        """Keep the next bytes; true when the file is whole with them."""
+    def append(self, body: bytes) -> bool:
+        """Store the next bytes; true when the file is complete with them."""
         self.chunks.append(body)
         self._digest.update(body)
         self.received += len(body)
         return self.received == self.size
 
     def next_ranges(self, form: str) -> list[str]:
-        """The next expected ranges in one of the spellings of `Rules.next_range_form`."""
+        """The next expected ranges, in the form of `Rules.next_range_form`."""
         tail = {"2097152": "", "2097152-": "-", "2097152-4194303": f"-{self.size - 1}"}[form]
         return [f"{self.received}{tail}"]
 
 
 def check_declared_size(size: int, rules: Rules) -> None:
-    """Refuse a session to a file that is too small or too large for one (`protocol.md` §1)."""
+    """Refuse a session for a file that is too small or too large for one.
+
+    Raises 400 or 413 (`docs/protocol.md`, "Which way for which size").
+    """
     if size < rules.minimum_session_bytes:
         raise GraphError(
             400,
@@ -89,7 +93,7 @@ def check_declared_size(size: int, rules: Rules) -> None:
 
 
 def check_range(session: UploadSession, content_range: str | None, length: int) -> ByteRange:
-    """The range that a PUT brings, when it fits the declared size and its own body.
+    """The range of a PUT, if it matches the declared size and its own body.
 
     Raises 400 `InvalidContentRange`.
     """
@@ -97,18 +101,18 @@ def check_range(session: UploadSession, content_range: str | None, length: int) 
     if sent is None:
         raise invalid_content_range(400, "Content-Range is missing or malformed.")
     if sent.total != session.size:
-        message = f"The total {sent.total} is not the size declared, {session.size}."
+        message = f"The total {sent.total} is not the declared size {session.size}."
         raise invalid_content_range(400, message)
     if sent.length != length:
-        message = f"The range has {sent.length} bytes, the body {length}."
+        message = f"The range has {sent.length} bytes, its body {length}."
         raise invalid_content_range(400, message)
     return sent
 
 
 def is_repeated(session: UploadSession, sent: ByteRange, rules: Rules) -> bool:
-    """Whether the range begins with bytes that are received already and is to be ignored.
+    """Whether the range begins with bytes received before, and is to be ignored.
 
-    Raises 416 for a gap; 416 or 400 for a repeated range when the rules refuse those.
+    Raises 416 for a gap, and 416 or 400 for a repeated range when the rules refuse it.
     """
     if sent.start > session.received:
         message = f"The next byte expected is {session.received}, not {sent.start}."
@@ -117,5 +121,5 @@ def is_repeated(session: UploadSession, sent: ByteRange, rules: Rules) -> bool:
         return False
     if rules.repeated_range == "200":
         return True
-    message = f"The bytes up to {session.received} are received already."
+    message = f"The bytes up to {session.received} were received before."
     raise invalid_content_range(int(rules.repeated_range), message)
