@@ -57,9 +57,7 @@ def _arguments() -> argparse.Namespace:
     start = commands.add_parser("start", help="run the stack until Ctrl-C")
     start.add_argument("--graph-url", help="the root of another Graph than the emulator")
     start.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the Functions host")
-    drop = commands.add_parser(
-        "drop", help="upload a file and follow its transfer"
-    )
+    drop = commands.add_parser("drop", help="upload a file and follow its transfer")
     drop.add_argument("file", type=Path)
     drop.add_argument("--to", required=True, metavar="MAILBOX/messages/ID", help="or …/events/ID")
     commands.add_parser("demo", help="run the main job and compare the bytes")

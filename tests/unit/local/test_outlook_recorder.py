@@ -1,4 +1,4 @@
-"""What the referee keeps: every request, every byte, every secret; and how it starts and stops."""
+"""What the emulator records: requests, bytes, secrets; and how it starts and stops."""
 
 import hashlib
 import ssl
@@ -15,16 +15,16 @@ from tests.unit.local.outlook_client import MAILBOX, Client, Clock
 
 
 def test_record_has_what_was_sent(client: Client, message: str, clock: Clock) -> None:
-    """Method, path, query, headers, body's length, range, mailbox, item and answer."""
+    """Method, path, query, headers, body length, range, mailbox, item and response."""
     url = client.session(mutable(message), 9)
     clock.advance(5)
-    client.put(url, b"abc", 0, 9, X_Mark="seen")
+    client.put(url, b"abc", 0, 9, X_Mark="here")
     put = client.emulator.requests[-1]
     assert (put.index, put.kind, put.method) == (2, "range", "PUT")
     assert client.emulator.url + put.target == url
     assert put.path == put.target.partition("?")[0]
     assert "authtoken" not in put.path
-    assert put.headers["x-mark"] == "seen"
+    assert put.headers["x-mark"] == "here"
     assert put.range == ByteRange(0, 2, 9)
     assert (put.body_length, put.body) == (3, b"")
     assert (put.mailbox, put.item) == (MAILBOX, message)
@@ -32,8 +32,8 @@ def test_record_has_what_was_sent(client: Client, message: str, clock: Clock) ->
     assert (put.at, put.ended_at, put.concurrency) == (clock.now, clock.now, 1)
 
 
-def test_requests_are_kept_by_kind_and_order(client: Client, message: str, event: str) -> None:
-    """Each kind of request has its name; what the emulator does not know is `other`."""
+def test_requests_are_recorded_by_kind_and_order(client: Client, message: str, event: str) -> None:
+    """Each kind of request has its name; an unsupported request is `other`."""
     attached = client.small(message).json()["id"]
     url = f"{client.item_url(message)}/attachments"
     session = client.session(event, 6, "event")
@@ -57,21 +57,21 @@ def test_requests_are_kept_by_kind_and_order(client: Client, message: str, event
     assert [each.index for each in client.emulator.requests] == list(range(14))
 
 
-def test_body_of_a_graph_request_is_kept(client: Client, message: str) -> None:
-    """What a client declared can be looked up."""
+def test_body_of_a_graph_request_is_recorded(client: Client, message: str) -> None:
+    """It has what the client declared."""
     client.create(message, 9, name="flower")
     assert b'"name": "flower"' in client.emulator.requests[-1].body
 
 
-def test_referee_hashes_what_arrived(client: Client, message: str) -> None:
-    """The digest is of the bytes received, by either way."""
+def test_received_bytes_are_hashed(client: Client, message: str) -> None:
+    """The digest is that of the received bytes, after a session and after a POST."""
     client.upload(message, b"abcdef", 4)
     client.small(message, b"abcdef")
     digests = {each.sha256 for each in client.emulator.attachments(MAILBOX, message)}
     assert digests == {hashlib.sha256(b"abcdef").hexdigest()}
 
 
-def test_referee_knows_every_secret(client: Client, message: str) -> None:
+def test_every_secret_is_recorded(client: Client, message: str) -> None:
     """The identity header, each token and each upload URL's token, for leak tests."""
     url = client.session(message, 9)
     client.http.delete(url)
@@ -83,8 +83,8 @@ def test_referee_knows_every_secret(client: Client, message: str) -> None:
     ]
 
 
-def test_clear_forgets_requests_and_keeps_mailboxes(client: Client, message: str) -> None:
-    """Counting begins anew; items, attachments and tokens stay."""
+def test_clear_discards_requests_and_keeps_mailboxes(client: Client, message: str) -> None:
+    """The counts start again; items, attachments and tokens are kept."""
     client.small(message)
     client.emulator.clear()
     assert client.emulator.requests == []
@@ -93,8 +93,8 @@ def test_clear_forgets_requests_and_keeps_mailboxes(client: Client, message: str
     assert len(client.emulator.attachments(MAILBOX, message)) == 1
 
 
-def test_parallel_uploads_stay_apart(client: Client, emulator: OutlookEmulator) -> None:
-    """Uploads to several mailboxes at once each keep their own bytes."""
+def test_parallel_uploads_are_separate(client: Client, emulator: OutlookEmulator) -> None:
+    """Concurrent uploads to several mailboxes each get their own bytes."""
     contents = {f"user{number}@contoso.com": bytes([number]) * 300_000 for number in range(6)}
     items = {}
     for address in contents:
@@ -121,7 +121,7 @@ def test_parallel_uploads_stay_apart(client: Client, emulator: OutlookEmulator) 
 
 
 def test_restart_keeps_port_and_state(client: Client, message: str) -> None:
-    """A stopped emulator refuses connections; started again it goes on where it was."""
+    """A stopped emulator refuses connections; started again, it has the same state."""
     url = client.session(message, 6)
     client.put(url, b"abc", 0, 6)
     client.emulator.stop()
@@ -131,8 +131,8 @@ def test_restart_keeps_port_and_state(client: Client, message: str) -> None:
     assert client.put(url, b"def", 3, 6).status_code == 201
 
 
-def test_taken_port_is_told(emulator: OutlookEmulator) -> None:
-    """Two emulators cannot have one port."""
+def test_port_in_use_is_an_error(emulator: OutlookEmulator) -> None:
+    """Two emulators cannot use the same port."""
     port = int(emulator.url.rpartition(":")[2])
     with pytest.raises(OSError, match="address already in use"):
         OutlookEmulator(port=port).start()
