@@ -29,7 +29,6 @@ THREADS = "32"
 # Mailboxes of the emulator, each with one draft and one event to drop files for.
 MAILBOXES = ("reports@contoso.com", "scans@contoso.com")
 
-
 NOT_RUNNING = "The local stack is not running. Start it first: make start"
 
 
@@ -210,6 +209,7 @@ class Stack:
             "GRAPH_BASE_URL": graph,
             "TASKHUB_NAME": "local",
             "PYTHON_THREADPOOL_THREAD_COUNT": THREADS,
+            # The C library returns freed buffers of this size to the system, as in Azure.
             "MALLOC_MMAP_THRESHOLD_": "1048576",
         }
         if is_loopback_http(graph):

@@ -13,6 +13,7 @@ from infra.local.outlook.protocol.messages import Request, Response, json_respon
 
 API_VERSION = "2019-08-01"
 TOKEN_LIFETIME = timedelta(hours=24)
+# `docs/protocol.md`, "National clouds".
 GRAPH_RESOURCES = frozenset(
     f"https://{host}"
     for host in (

@@ -20,7 +20,7 @@ from infra.local.outlook.faults.schedule import (
 )
 from infra.local.outlook.handlers import graph, upload_session
 from infra.local.outlook.protocol.addresses import Address, parse_address
-from infra.local.outlook.protocol.errors import GraphError, throttled
+from infra.local.outlook.protocol.errors import GraphError, throttling_error
 from infra.local.outlook.protocol.messages import Request, Response
 from infra.local.outlook.recorder import RecordedRequest, Recorder
 from infra.local.outlook.state.throttle import Throttle
@@ -89,17 +89,18 @@ class Service:
             if record.range is None:
                 record.body = body
             # The bytes have been received, so they count even if the request fails.
-            refused = self._throttled(exchange, len(body))
-            response = misbehaviour.refusal or refused
+            throttled = self._throttled(exchange, len(body))
+            response = misbehaviour.refusal or throttled
             if response is None and misbehaviour.processes:
                 response = self._process(exchange, body)
                 record.served_status = response.status
             if response is None:
                 # Not processed: the connection breaks, perhaps in the middle of this response.
                 response = GraphError(503, "ServiceUnavailable", "").answer()
-            true = self._with_common_headers(exchange, response)
-            altered = misbehaviour.alteration(true) if misbehaviour.alteration else true
-            self._confirm(exchange, changed=altered != true)
+            unaltered = self._with_common_headers(exchange, response)
+            alter = misbehaviour.alteration
+            altered = alter(unaltered) if alter else unaltered
+            self._confirm(exchange, changed=altered != unaltered)
             record.answer_headers = altered.headers
             record.status = None if misbehaviour.breakage else altered.status
             return altered
@@ -123,8 +124,10 @@ class Service:
             return None
         retry_after = self.tenant.throttle.charge(exchange.mailbox, size)
         if self.tenant.throttle.over_concurrency(exchange.record.concurrency):
-            return throttled("MailboxConcurrency", _CONCURRENCY_RETRY_AFTER).answer()
-        return None if retry_after is None else throttled("IncomingBytes", retry_after).answer()
+            return throttling_error("MailboxConcurrency", _CONCURRENCY_RETRY_AFTER).answer()
+        return (
+            None if retry_after is None else throttling_error("IncomingBytes", retry_after).answer()
+        )
 
     def _process(self, exchange: Exchange, body: bytes) -> Response:
         request, address = replace(exchange.request, body=body), exchange.address

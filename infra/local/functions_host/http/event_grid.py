@@ -1,7 +1,7 @@
 """The webhook that Event Grid calls: ``/runtime/webhooks/eventgrid?functionName=…&code=…``.
 
 The responses are those of Azure's Event Grid extension. Event Grid retries a delivery that was not
-accepted; this host has nothing that does.
+accepted; here there is no Event Grid, so nothing retries.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ class EventGridWebhook:
             return web.Response(status=HTTPStatus.NOT_FOUND, text=f"cannot find function: '{name}'")
         if request.method == "OPTIONS":
             return _allow_origin(request)
-        return await self._answer(request, function)
+        return await self._receive(request, function)
 
-    async def _answer(self, request: web.Request, function: Function) -> web.Response:
+    async def _receive(self, request: web.Request, function: Function) -> web.Response:
         try:
             events = _events(await request.read())
         except ValueError as error:

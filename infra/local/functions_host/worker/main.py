@@ -72,7 +72,7 @@ class Worker:
         self._send(
             InvocationResult(
                 id=invocation["id"],
-                result=None if result is None else _to_wire(result),
+                result=None if result is None else _encode(result),
                 failure=_failure(response.result),
             )
         )
@@ -110,7 +110,7 @@ def _invocation_request(invocation: Invocation) -> Any:
         invocation_id=invocation["id"],
         function_id=invocation["function_id"],
         input_data=[
-            protos.ParameterBinding(name, _from_wire(value))
+            protos.ParameterBinding(name, _decode(value))
             for name, value in invocation["inputs"].items()
         ],
         trigger_metadata={},
@@ -120,7 +120,7 @@ def _invocation_request(invocation: Invocation) -> Any:
     return SimpleNamespace(request=SimpleNamespace(invocation_request=request))
 
 
-def _from_wire(value: Value) -> protos.TypedData:
+def _decode(value: Value) -> protos.TypedData:
     content = value["value"]
     if value["kind"] == "http":
         body = protos.TypedData(bytes=content.pop("body"))
@@ -130,7 +130,7 @@ def _from_wire(value: Value) -> protos.TypedData:
     return protos.TypedData(**{value["kind"]: content})
 
 
-def _to_wire(data: protos.TypedData) -> Value:
+def _encode(data: protos.TypedData) -> Value:
     if data.kind == "http":
         http: protos.RpcHttp = data.value
         content = {

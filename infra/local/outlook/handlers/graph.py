@@ -138,10 +138,10 @@ def _upload_target(request: GraphRequest, session_id: str) -> str:
     version = "beta" if request.address.version == "beta" else "v2.0"
     item_id = ids.format_id(request.item.id, immutable=request.immutable)
     owner = request.mailbox.directory_name
-    noun = _COLLECTIONS[request.item_kind].capitalize()
+    collection = _COLLECTIONS[request.item_kind].capitalize()
     token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IktmYUNI" + secrets.token_urlsafe(48)
     return (
-        f"/api/{version}/Users('{owner}')/{noun}('{quote(item_id, safe='=')}')"
+        f"/api/{version}/Users('{owner}')/{collection}('{quote(item_id, safe='=')}')"
         f"/AttachmentSessions('{session_id}')?authtoken={token}"
     )
 

@@ -54,7 +54,7 @@ def item_not_found() -> GraphError:
     return GraphError(404, "ErrorItemNotFound", message)
 
 
-def throttled(limit: str, retry_after: int) -> GraphError:
+def throttling_error(limit: str, retry_after: int) -> GraphError:
     """429: `limit` is its name in Exchange, `retry_after` is in whole seconds."""
     message = f"Application is over its {limit} limit."
     return GraphError(429, "ApplicationThrottled", message, {"Retry-After": str(retry_after)})
