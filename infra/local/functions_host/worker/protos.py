@@ -88,7 +88,7 @@ class InvocationResponse:
 class RpcHttp:
     """An HTTP request or response; the fields of the other stay empty.
 
-    ``cookies`` is always empty: functions of this host cannot set any.
+    ``cookies`` is always empty: in this host a function that sets a cookie fails.
     """
 
     headers: dict[str, str]
