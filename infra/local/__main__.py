@@ -69,7 +69,7 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
     with stack:
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
         console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
-        console.print("                asks for the functionKey in .local/stack.json")
+        console.print("                needs the functionKey of .local/stack.json")
         console.print(f"Graph           {stack.info.graph_url}", highlight=False)
         if stack.items:
             console.print("Drop a file for one of these items, in another terminal:")
