@@ -10,10 +10,10 @@ from azure.core.credentials import AccessToken, TokenCredential
 from multidict import CIMultiDict, CIMultiDictProxy
 from requests.adapters import BaseAdapter, HTTPAdapter
 
+from infra.local.outlook.protocol.messages import Request as Call
 from infra.local.outlook.rules import Rules
 from infra.local.outlook.service import Service
 from infra.local.outlook.tenant import Tenant
-from infra.local.outlook.wire import Call
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.settings import Settings

@@ -17,8 +17,8 @@ from typing import Any, Literal, cast
 import azure.durable_functions as df
 import grpc
 
-from infra.local.outlook.mailboxes import Attachment
 from infra.local.outlook.rules import Rules
+from infra.local.outlook.state.mailboxes import Attachment
 from shared.settings import Settings
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer

@@ -11,8 +11,8 @@ import requests
 
 from infra.local.drop import Dropped, drop, source_container
 from infra.local.outlook import Fault, Kind, Misbehaviour, OutlookEmulator, catalogue
-from infra.local.outlook.errors import GraphError
-from infra.local.outlook.wire import Answer
+from infra.local.outlook.protocol.errors import GraphError
+from infra.local.outlook.protocol.messages import Response as Answer
 from infra.local.stack import MAILBOXES, Stack, StackInfo
 from tests.faults.kills import until
 

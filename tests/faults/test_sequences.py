@@ -15,7 +15,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from infra.local.outlook import Fault, alterations, catalogue
-from infra.local.outlook.faults import Misbehaviour
+from infra.local.outlook.faults.schedule import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments

@@ -17,7 +17,7 @@ from typing import Literal, Self, get_args
 from azure.core.exceptions import ResourceNotFoundError
 
 from infra.local.outlook import Attachment, OutlookEmulator, RecordedRequest, UploadSession
-from infra.local.outlook.ids import canonical
+from infra.local.outlook.protocol.ids import canonical
 from shared.transfer.payloads import TransferStatus
 from tests.harness import Harness
 from tests.virtual_engine import VirtualEngine

@@ -1,4 +1,4 @@
-"""The small app of ``tests/data/host_app`` in the local Functions host, as the tests see it."""
+"""The small app of ``tests/data/host_app``, running in the local Functions host."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _DEADLINE_SECONDS = 90.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until something is observed; fail if it never is."""
+    """Wait until the condition holds; fail after a deadline."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
@@ -29,7 +29,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class HostApp:
-    """The running app: its host, its engine, its container, and what its functions noted."""
+    """The running app: its host, engine and container, and the notes of its functions."""
 
     host: FunctionsHost
     engine: TaskHubGrpcClient
@@ -42,7 +42,7 @@ class HostApp:
         return requests.request(method, f"{self.host.url}{path}", timeout=30, **options)
 
     def start(self, orchestrator: str, argument: object = None) -> str:
-        """Start an orchestration as its users would; its instance id."""
+        """Start an orchestration over HTTP, and return its instance id."""
         answer = self.call(
             "POST",
             f"/api/start/{orchestrator}",
@@ -53,7 +53,7 @@ class HostApp:
         return answer.text
 
     def end_of(self, instance_id: str) -> OrchestrationState:
-        """How an orchestration ended."""
+        """Wait for the end of an orchestration, and return its state."""
         state = self.engine.wait_for_orchestration_completion(
             instance_id, timeout=int(_DEADLINE_SECONDS)
         )
@@ -61,14 +61,14 @@ class HostApp:
         return state
 
     def noted(self, name: str) -> list[str]:
-        """The lines that functions left under this name."""
+        """The lines that functions wrote to the notes of this name."""
         path = self.notes / name
         return path.read_text("utf-8").splitlines() if path.exists() else []
 
 
 @contextmanager
 def running_host_app(connection_string: str, notes: Path) -> Iterator[HostApp]:
-    """Start the app, with one blob that was there before it."""
+    """Start the app, with one blob that existed before."""
     name = f"watched-{uuid4().hex[:12]}"
     settings = {"NOTES": str(notes), "WATCHED": name, "Storage": connection_string}
     pids: list[int] = []

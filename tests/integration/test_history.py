@@ -12,7 +12,7 @@ from durabletask.client import OrchestrationState
 from durabletask.task import OrchestrationContext
 from durabletask.worker import TaskHubGrpcWorker
 
-from infra.local.functions_host.durable_backend import DurableBackend
+from infra.local.functions_host.durable.backend import DurableBackend
 from shared.settings import Settings
 from shared.triggers.timer import history_functions
 

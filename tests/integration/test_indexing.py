@@ -10,7 +10,7 @@ import pytest
 # Indexing imports the app and keeps it in module state: a process of its own, as in Azure.
 INDEX = """
 import asyncio, json
-from infra.local.functions_host import worker
+from infra.local.functions_host.worker import main as worker
 from pathlib import Path
 index = asyncio.run(worker._index(Path.cwd()))
 print(json.dumps([index["failure"], index["functions"]]))
