@@ -8,13 +8,13 @@ import pytest
 
 from infra.local.azurite import Azurite
 from infra.local.outlook import OutlookEmulator, Rules
-from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
-from tests.telemetry import Telemetry, telemetry_of_this_process
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.virtual_engine import VirtualClock
+from tests.support.harness import AS_SHIPPED, MAILBOX, Harness, Product
+from tests.support.telemetry import Telemetry, telemetry_of_this_process
 
 MakeHarness = Callable[..., Harness]
 
-pytest_plugins = ["tests.figures"]
+pytest_plugins = ["tests.support.figures"]
 
 _containers = count()
 

@@ -9,8 +9,8 @@ from math import ceil
 
 from infra.local.outlook.rules import Rules
 from tests.benchmarks.measuring import Report, Target
-from tests.faults.hub import Hub
-from tests.harness import MAILBOX
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.app import Hub
 
 FILES, SIZE = 12, 40_000_000
 AT_MOST = 1.05

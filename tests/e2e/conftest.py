@@ -6,7 +6,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from infra.local.stack import Stack
-from tests.e2e.browser import BROWSER, DRIVER, chromium
+from tests.support.e2e.browser import BROWSER, DRIVER, chromium
 
 
 @pytest.fixture(scope="session")

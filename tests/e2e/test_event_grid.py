@@ -11,8 +11,8 @@ from azure.storage.blob import ContainerClient
 
 from infra.local.drop import source_container
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import until
 from tests.e2e.test_main_job import engine_is_content
+from tests.support.e2e.api import until
 
 MAILBOX = MAILBOXES[0]
 Event = dict[str, Any]

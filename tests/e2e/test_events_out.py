@@ -7,9 +7,9 @@ import pytest
 
 from infra.local.drop import drop, source_container
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import until
 from tests.e2e.test_main_job import ended, engine_is_content
-from tests.topic import Topic, running_topic
+from tests.support.e2e.api import until
+from tests.support.event_grid_topic import Topic, running_topic
 
 MAILBOX = MAILBOXES[0]
 

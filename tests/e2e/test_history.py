@@ -3,7 +3,7 @@
 import requests
 
 from infra.local.stack import Stack
-from tests.e2e.api import Api
+from tests.support.e2e.api import Api
 
 
 def test_the_nightly_purge_leaves_what_is_young(stack: Stack) -> None:

@@ -11,7 +11,7 @@ import requests
 
 from infra.local.outlook import catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import Api
+from tests.support.e2e.api import Api
 
 MAILBOX = MAILBOXES[0]
 KEYED = [

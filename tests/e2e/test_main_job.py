@@ -11,7 +11,7 @@ from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from infra.local.drop import drop, source_container
 from infra.local.outlook import Fault, catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import until
+from tests.support.e2e.api import until
 
 MAILBOX = MAILBOXES[0]
 

@@ -10,8 +10,8 @@ from selenium.webdriver import Chrome, Keys
 
 from infra.local.outlook import catalogue
 from infra.local.stack import Stack
-from tests.e2e.api import Api, until
-from tests.e2e.browser import Page
+from tests.support.e2e.api import Api, until
+from tests.support.e2e.browser import Page
 
 pytestmark = pytest.mark.timeout(300)
 

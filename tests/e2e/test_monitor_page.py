@@ -8,7 +8,7 @@ import requests
 
 from infra.local.stack import Stack
 from shared.triggers.http.monitor_page import ASSETS
-from tests.e2e.api import Api
+from tests.support.e2e.api import Api
 
 FOLDER = Path("shared/triggers/monitor")
 

@@ -17,8 +17,8 @@ from schemathesis.checks import (
 
 from infra.local.stack import MAILBOXES, Stack
 from shared.triggers.http.openapi import CALLS
-from tests.e2e.api import Api
-from tests.figures import Say
+from tests.support.e2e.api import Api
+from tests.support.figures import Say
 
 EXAMPLES = 60
 CHECKS = [

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.bench import Bench
+from tests.support.faults.testbed import Bench
 
 
 @pytest.fixture(scope="module")

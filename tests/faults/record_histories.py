@@ -19,9 +19,9 @@ from typing import Any
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from infra.local.outlook import Fault, catalogue
-from tests.faults.hub import Hub
-from tests.harness import MAILBOX
-from tests.virtual_engine import VERSION, VirtualEngine
+from tests.support.engine.virtual_engine import VERSION, VirtualEngine
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.app import Hub
 
 FOLDER = Path(__file__).parents[1] / "data" / "histories"
 R = 4_000

@@ -18,10 +18,10 @@ from itertools import count
 from multiprocessing import get_context
 
 from infra.local.azurite import Azurite
-from tests.faults import kills
-from tests.faults.bench import Bench
-from tests.faults.schedules import run_all
-from tests.faults.verdict import Tally
+from tests.support.faults import kills
+from tests.support.faults.referee import Tally
+from tests.support.faults.schedule import run_all
+from tests.support.faults.testbed import Bench
 
 FIRST_SEED = 1_000_000
 PROCESSES = 2

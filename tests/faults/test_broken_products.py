@@ -10,11 +10,11 @@ from shared.outlook.graph_response import GraphResponse, Lost
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activity_payloads import ActivityResult, FindAttachment, Job, UploadRanges
-from tests.faults.bench import Bench
-from tests.faults.schedules import TRANSIENT, draw, run
 from tests.faults.test_single_faults import SHAPES, single_fault
-from tests.faults.verdict import Figure
-from tests.harness import Product
+from tests.support.faults.referee import Figure
+from tests.support.faults.schedule import TRANSIENT, draw, run
+from tests.support.faults.testbed import Bench
+from tests.support.harness import Product
 
 # Those that have faults enough to be broken by.
 SEEDS = [seed for seed in range(1, 301) if draw(seed).faults_at_most > 1]

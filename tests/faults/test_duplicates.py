@@ -15,9 +15,9 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.workflow import orchestrator
-from tests.faults.hub import Finished, Hub
-from tests.figures import Say
-from tests.harness import MAILBOX
+from tests.support.figures import Say
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.app import Finished, Hub
 
 SEED = 20_261_122
 SHUFFLES, BATCH = 1_000, 250

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.faults import kills
-from tests.figures import Say
+from tests.support.faults import kills
+from tests.support.figures import Say
 
 SEED = 3
 COUNT = 25

@@ -34,11 +34,11 @@ from shared.storage.session_store import SessionNotes, SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import read_address
 from tests.conftest import MakeHarness
-from tests.faults.hostile import blob_names, upload_urls
-from tests.faults.hub import Hub
-from tests.figures import Say
-from tests.harness import MAILBOX, Harness
-from tests.telemetry import Telemetry
+from tests.support.faults.hostile_input import blob_names, upload_urls
+from tests.support.figures import Say
+from tests.support.harness import MAILBOX, Harness
+from tests.support.in_memory.app import Hub
+from tests.support.telemetry import Telemetry
 
 SEED = 7
 COUNT = 5_000

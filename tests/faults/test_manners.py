@@ -11,9 +11,9 @@ import pytest
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, RecordedRequest, catalogue
 from infra.local.outlook.rules import Rules
-from tests.faults.hub import SMALL_RULES, Hub
-from tests.figures import Say
-from tests.harness import MAILBOX
+from tests.support.figures import Say
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.app import SMALL_RULES, Hub
 
 SEED = 6
 R = 4_000

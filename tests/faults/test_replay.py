@@ -18,8 +18,14 @@ from google.protobuf import json_format  # type: ignore[import-untyped]
 
 from shared.transfer.workflow.orchestrator import attach_blob
 from tests.faults.record_histories import FOLDER, SCENARIOS
-from tests.figures import Say
-from tests.virtual_engine import VERSION, Activity, VirtualClock, VirtualEngine, VirtualEntities
+from tests.support.engine.virtual_engine import (
+    VERSION,
+    Activity,
+    VirtualClock,
+    VirtualEngine,
+    VirtualEntities,
+)
+from tests.support.figures import Say
 
 HISTORIES = sorted(FOLDER.rglob("*.json"))
 

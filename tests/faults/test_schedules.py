@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.bench import Bench
-from tests.faults.schedules import draw, run, run_all
-from tests.figures import AddUp
+from tests.support.faults.schedule import draw, run, run_all
+from tests.support.faults.testbed import Bench
+from tests.support.figures import AddUp
 
 FIRST_SEED = 1
 BATCHES, BATCH = 20, 25

@@ -20,10 +20,10 @@ from shared.outlook.graph_client import ListedAttachment
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
-from tests.faults.hub import SMALL_RULES, Hub
 from tests.faults.test_manners import early
-from tests.harness import MAILBOX
-from tests.virtual_engine import Activity, VirtualEngine
+from tests.support.engine.virtual_engine import Activity, VirtualEngine
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.app import SMALL_RULES, Hub
 
 R = 4_000
 SMALL, LARGE = 100, 2 * R + 1

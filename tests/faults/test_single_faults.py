@@ -28,8 +28,7 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnection
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, families
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.retry_policy import STORAGE_PATIENCE
-from tests.faults.bench import BLOB, Bench, Trial
-from tests.faults.faulty_storage import (
+from tests.support.faults.faulty_storage import (
     FAILURES,
     Failure,
     FaultyTransport,
@@ -38,10 +37,11 @@ from tests.faults.faulty_storage import (
     is_metadata_write,
     storage_over,
 )
-from tests.faults.schedules import HANG, PERMANENT, TRANSIENT
-from tests.faults.verdict import Finding, Tally, Transfer
-from tests.figures import AddUp
-from tests.harness import MAILBOX, Product
+from tests.support.faults.referee import Finding, Tally, Transfer
+from tests.support.faults.schedule import HANG, PERMANENT, TRANSIENT
+from tests.support.faults.testbed import BLOB, Bench, Trial
+from tests.support.figures import AddUp
+from tests.support.harness import MAILBOX, Product
 
 R = 1_000
 # Nothing here hangs for longer than it takes to notice.

@@ -27,13 +27,13 @@ from hypothesis.stateful import (
 
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.upload_url import UploadUrl
-from tests.faults.bench import Bench, DatedSource
 from tests.faults.test_broken_products import Impatient, Unreconciled
-from tests.faults.transfer_ways import FAULTS, WAYS, FaultOfKind, R, Way
-from tests.faults.transfer_world import ITEM, SURVIVED, World
-from tests.faults.verdict import Tally
-from tests.figures import AddUp
-from tests.harness import AS_SHIPPED, MAILBOX, Product
+from tests.support.faults.referee import Tally
+from tests.support.faults.testbed import Bench, DatedSource
+from tests.support.faults.transfer_model import ITEM, SURVIVED, World
+from tests.support.faults.variants import FAULTS, WAYS, FaultOfKind, R, Way
+from tests.support.figures import AddUp
+from tests.support.harness import AS_SHIPPED, MAILBOX, Product
 
 FIGURE = "figure 1: transfers as a state machine"
 FAULTS_AT_MOST, EVENTS_AT_MOST = 8, 6

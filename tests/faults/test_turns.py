@@ -13,10 +13,10 @@ from typing import Any
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
 from shared.transfer.workflow.stages import Stage
-from tests.faults.hub import Hub
-from tests.figures import Say
-from tests.harness import MAILBOX
-from tests.virtual_engine import Activity
+from tests.support.engine.virtual_engine import Activity
+from tests.support.figures import Say
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.app import Hub
 
 SEED = 6
 TRANSFERS, ITEMS, THREADS = 200, 20, 8

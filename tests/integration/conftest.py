@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.host_app import HostApp, running_host_app
+from tests.support.host_app import HostApp, running_host_app
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferStatus
-from tests.memory_storage import MemoryContainer
-from tests.topic import Topic, running_topic
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.virtual_engine import VirtualClock
+from tests.support.event_grid_topic import Topic, running_topic
+from tests.support.in_memory.storage import MemoryContainer
 
 TOKEN = "eyJ0eXAi-the-token"
 STATUS = TransferStatus(

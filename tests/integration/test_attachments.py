@@ -27,8 +27,8 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness, Product
 from tests.integration.test_transfer import content, put_for
+from tests.support.harness import MAILBOX, Harness, Product
 
 BLOB = "in/report.pdf"
 CALLS: list[tuple[str, Kind]] = [

@@ -5,8 +5,8 @@ import pytest
 from infra.local.outlook import Fault, catalogue
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX
 from tests.integration.test_transfer import R, content, put_for
+from tests.support.harness import MAILBOX
 
 SIZE = 4 * R + 1
 

@@ -13,8 +13,8 @@ from shared.transfer.service.start import Placed
 from shared.transfer.service.transfers import Transfer
 from shared.transfer.workflow.orchestrator import predecessor_done
 from tests.conftest import MakeHarness
-from tests.faults.hub import AlreadyExists
-from tests.harness import MAILBOX, Harness, StartingClient
+from tests.support.harness import MAILBOX, Harness, StartingClient
+from tests.support.in_memory.app import AlreadyExists
 
 
 class Knowing(StartingClient):

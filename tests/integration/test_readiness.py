@@ -13,7 +13,7 @@ from infra.local.outlook import Fault, catalogue
 from shared.storage.source_container import SourceContainer
 from shared.transfer.service.readiness import Check, Readiness
 from tests.conftest import MakeHarness
-from tests.harness import Harness
+from tests.support.harness import Harness
 
 
 def readiness(harness: Harness, **limits: float) -> Readiness:

@@ -11,10 +11,10 @@ from infra.local.outlook import OutlookEmulator
 from shared.settings import StorageConnection
 from shared.storage.accounts import blob_service
 from tests.conftest import MakeHarness
-from tests.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
-from tests.faults.storage_gate import StorageGate
-from tests.harness import MAILBOX, Harness, Product
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.virtual_engine import VirtualClock
+from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
+from tests.support.faults.storage_proxy import StorageGate
+from tests.support.harness import MAILBOX, Harness, Product
 
 R = 1_000_000
 

@@ -11,7 +11,7 @@ import pytest
 from shared.transfer.service.start import Started
 from shared.triggers.blob import blob_functions
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness
+from tests.support.harness import MAILBOX, Harness
 
 ADDRESS = {"mailbox": MAILBOX, "messageid": "M="}
 

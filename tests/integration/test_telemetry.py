@@ -12,9 +12,9 @@ from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.telemetry import name_transfers_in_the_log, trace_of
 from shared.transfer.activity_payloads import ActivityResult, CancelUploadSession, Job
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness, Product
-from tests.telemetry import Telemetry
-from tests.virtual_engine import VirtualEngine
+from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.harness import MAILBOX, Harness, Product
+from tests.support.telemetry import Telemetry
 
 R = 1_000_000
 ONLY_SESSIONS = Rules(maximum_post_bytes=2_000, minimum_session_bytes=1)

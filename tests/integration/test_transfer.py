@@ -14,8 +14,8 @@ from shared.errors import UnsupportedBlob
 from shared.storage.attachment_record import METADATA_BYTES
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness
-from tests.virtual_engine import VirtualEngine
+from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.harness import MAILBOX, Harness
 
 R = 1_000_000
 # A POST of more than a few lines is too large, so that small files go by sessions, too.

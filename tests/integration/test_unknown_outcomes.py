@@ -6,8 +6,8 @@ from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, catalogue
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX
 from tests.integration.test_transfer import ONLY_SESSIONS, R, content, put_for
+from tests.support.harness import MAILBOX
 
 SIZE = 4 * R + 1
 

@@ -7,7 +7,7 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from infra.local.outlook import Arrival, Fault, Kind, Misbehaviour, Rules
-from tests.faults.schedules import TRANSIENT
+from tests.support.faults.schedule import TRANSIENT
 
 R = 1_000
 KINDS: tuple[Kind | None, ...] = (

@@ -30,10 +30,15 @@ from shared.transfer.functions import transfer_functions
 from shared.transfer.service.start import Starter
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
-from tests.direct_outlook import direct_client, direct_service
-from tests.harness import MAILBOX
-from tests.memory_storage import MemoryContainer
-from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
+from tests.support.engine.virtual_engine import (
+    Activity,
+    VirtualClock,
+    VirtualEngine,
+    VirtualEntities,
+)
+from tests.support.harness import MAILBOX
+from tests.support.in_memory.outlook import direct_client, direct_service
+from tests.support.in_memory.storage import MemoryContainer
 
 Finished = Literal["refused", "replaced"]
 SMALL_RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000, page_size=100)

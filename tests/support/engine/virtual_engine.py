@@ -23,7 +23,7 @@ from durabletask.worker import _OrchestrationExecutor, _RuntimeOrchestrationCont
 
 EPOCH = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
-_HOST_JSON = json.loads((Path(__file__).parents[1] / "host.json").read_text())
+_HOST_JSON = json.loads((Path(__file__).parents[3] / "host.json").read_text())
 # The version that the Functions host gives to every instance that is started.
 VERSION: str = _HOST_JSON["extensions"]["durableTask"]["defaultVersion"]
 

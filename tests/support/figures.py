@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.verdict import Tally
+from tests.support.faults.referee import Tally
 
 type Say = Callable[[str], None]
 type AddUp = Callable[[str, Tally], None]

@@ -11,9 +11,9 @@ from azure.storage.blob import ContainerClient
 
 from infra.local.outlook import ItemKind, OutlookEmulator, Rules
 from shared.storage.source_container import SourceBlob, SourceContainer
-from tests.faults.verdict import Delivery, Finding, Referee, Transfer, listening
-from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
-from tests.virtual_engine import EPOCH, VirtualClock
+from tests.support.engine.virtual_engine import EPOCH, VirtualClock
+from tests.support.faults.referee import Delivery, Finding, Referee, Transfer, listening
+from tests.support.harness import AS_SHIPPED, MAILBOX, Harness, Product
 
 CONTAINER = "tried"
 BLOB = "in/report.pdf"

@@ -8,10 +8,10 @@ from datetime import timedelta
 from azure.storage.blob import ContentSettings
 
 from infra.local.outlook import Fault, OutlookEmulator
-from tests.faults.bench import BLOB, DatedSource, Trial
-from tests.faults.transfer_ways import NextRequests, Way
-from tests.faults.verdict import Finding, Transfer
-from tests.harness import MAILBOX, Harness
+from tests.support.faults.referee import Finding, Transfer
+from tests.support.faults.testbed import BLOB, DatedSource, Trial
+from tests.support.faults.variants import NextRequests, Way
+from tests.support.harness import MAILBOX, Harness
 
 ITEM = "AAkAMachine="
 FILE_NAME = "report.pdf"

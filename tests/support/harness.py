@@ -34,7 +34,12 @@ from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.start import Starter
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
-from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
+from tests.support.engine.virtual_engine import (
+    Activity,
+    VirtualClock,
+    VirtualEngine,
+    VirtualEntities,
+)
 
 MAILBOX = "reports@contoso.com"
 

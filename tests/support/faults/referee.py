@@ -19,8 +19,8 @@ from azure.core.exceptions import ResourceNotFoundError
 from infra.local.outlook import Attachment, OutlookEmulator, RecordedRequest, UploadSession
 from infra.local.outlook.ids import canonical
 from shared.transfer.payloads import TransferStatus
-from tests.harness import Harness
-from tests.virtual_engine import VirtualEngine
+from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.harness import Harness
 
 Figure = Literal[
     "lost",
