@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from tests.benchmarks import crowd, engine, memory, peer_clients, whole_path, window
-from tests.benchmarks.measuring import LATEST, Report, keep, machine, revision
+from tests.benchmarks.measurement import LATEST, Report, keep, machine, revision
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "a": engine.run,

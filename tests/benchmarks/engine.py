@@ -30,8 +30,7 @@ from shared.transfer.activity_payloads import Inspect, Job, UploadRanges
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.bare_loops import put_loop, read_loop, readable_url
-from tests.benchmarks.far_side import MAILBOX, FarSide
-from tests.benchmarks.measuring import (
+from tests.benchmarks.measurement import (
     MIB,
     SLICE,
     Measure,
@@ -41,6 +40,7 @@ from tests.benchmarks.measuring import (
     median_ratio,
     timed,
 )
+from tests.benchmarks.outlook_process import MAILBOX, FarSide
 
 SIZES = (32 * MIB, 150 * MIB)
 # Seconds a PUT, bytes a second.

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from infra.local.drop import drop, follow
 from infra.local.stack import Stack
-from tests.benchmarks.far_side import FarSide
-from tests.benchmarks.lifted import NO_WINDOW
-from tests.benchmarks.measuring import MIB, ROUNDS, SLICE, Report, Target
+from tests.benchmarks.measurement import MIB, ROUNDS, SLICE, Report, Target
+from tests.benchmarks.outlook_process import FarSide
+from tests.benchmarks.unlimited_stack import NO_WINDOW
 
 ALLOWED_MIB = 4 * SLICE / MIB
 # Bytes of each file, and how many at once.

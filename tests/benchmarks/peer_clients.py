@@ -18,8 +18,8 @@ import requests
 
 from infra.local.azurite import Azurite
 from tests.benchmarks.engine import SERVICES, Engine
-from tests.benchmarks.far_side import MAILBOX, FarSide
-from tests.benchmarks.measuring import MIB, Measure, Report, Target, in_rounds, median_ratio
+from tests.benchmarks.measurement import MIB, Measure, Report, Target, in_rounds, median_ratio
+from tests.benchmarks.outlook_process import MAILBOX, FarSide
 
 _ROOT = Path(__file__).parents[2]
 _DRIVERS = Path(__file__).parent / "peers"

@@ -20,7 +20,7 @@ from shared.outlook.graph_client import ListedAttachment
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
-from tests.faults.test_manners import early
+from tests.faults.test_outlook_protocol import early
 from tests.support.engine.virtual_engine import Activity, VirtualEngine
 from tests.support.harness import MAILBOX
 from tests.support.in_memory.app import SMALL_RULES, Hub

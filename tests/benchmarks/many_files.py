@@ -29,9 +29,9 @@ from infra.local.drop import source_container
 from infra.local.stack import Stack
 from shared.storage.source_container import SourceContainer
 from shared.transfer.transfer_id import instance_id
-from tests.benchmarks.far_side import FarSide
-from tests.benchmarks.lifted import lifted_stack
-from tests.benchmarks.measuring import ROUNDS, Report, Target
+from tests.benchmarks.measurement import ROUNDS, Report, Target
+from tests.benchmarks.outlook_process import FarSide
+from tests.benchmarks.unlimited_stack import lifted_stack
 
 SMALLEST, LARGEST, MAILBOXES = 100_000, 5_000_000, 100
 # Files, and how often so many are sent.

@@ -2,13 +2,13 @@
 
 On a virtual clock that moves only while everybody waits, so that nothing but the budget takes
 time: neither do PUTs, and there is one at a time. The emulator, at its own limits, is the referee.
-How many go at once is another test's (``tests/faults/test_turns.py``).
+How many go at once is another test's (``tests/faults/test_mailbox_locks.py``).
 """
 
 from math import ceil
 
 from infra.local.outlook.rules import Rules
-from tests.benchmarks.measuring import Report, Target
+from tests.benchmarks.measurement import Report, Target
 from tests.support.harness import MAILBOX
 from tests.support.in_memory.app import Hub
 

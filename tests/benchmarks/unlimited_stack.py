@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from infra.local.stack import Stack
-from tests.benchmarks.far_side import FarSide
+from tests.benchmarks.outlook_process import FarSide
 
 NO_WINDOW = {"MAILBOX_WINDOW_BYTES": str(10**12)}
 # Transfers begin when the benchmark says so, and not at the next look of the local host.

@@ -18,9 +18,9 @@ from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from infra.local.drop import source_container
 from infra.local.stack import Stack
 from tests.benchmarks.engine import SERVICES, Engine
-from tests.benchmarks.far_side import MAILBOX, FarSide
-from tests.benchmarks.lifted import lifted_stack
-from tests.benchmarks.measuring import MIB, Measure, Report, Target, in_rounds, median_ratio
+from tests.benchmarks.measurement import MIB, Measure, Report, Target, in_rounds, median_ratio
+from tests.benchmarks.outlook_process import MAILBOX, FarSide
+from tests.benchmarks.unlimited_stack import lifted_stack
 
 SIZE = 150 * MIB
 AT_MOST = 1.15

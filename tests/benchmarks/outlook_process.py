@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from infra.local.outlook import OutlookEmulator, Rules
-from tests.benchmarks.measuring import Measure
+from tests.benchmarks.measurement import Measure
 
 MAILBOX = "reports@contoso.com"
 # More than any benchmark sends.
