@@ -8,9 +8,10 @@ import pytest
 
 from infra.local.azurite import Azurite
 from infra.local.outlook import OutlookEmulator, Rules
-from tests.support.engine.virtual_engine import VirtualClock
-from tests.support.harness import AS_SHIPPED, MAILBOX, Harness, Product
+from tests.support.engine.clock import VirtualClock
+from tests.support.harness import AS_SHIPPED, Harness, Product
 from tests.support.telemetry import Telemetry, telemetry_of_this_process
+from tests.support.virtual_app import MAILBOX
 
 MakeHarness = Callable[..., Harness]
 

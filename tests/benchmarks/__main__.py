@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.benchmarks import crowd, engine, memory, peer_clients, whole_path, window
+from tests.benchmarks import end_to_end, engine, mailbox_window, many_files, memory, peer_clients
 from tests.benchmarks.measurement import LATEST, Report, keep, machine, revision
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "a": engine.run,
     "b": peer_clients.run,
-    "c": whole_path.run,
+    "c": end_to_end.run,
     "d": memory.run,
-    "e": crowd.run,
-    "f": window.run,
+    "e": many_files.run,
+    "f": mailbox_window.run,
 }
 
 

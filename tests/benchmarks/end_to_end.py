@@ -32,12 +32,12 @@ def run() -> Report:
     with ExitStack() as running:
         far = running.enter_context(FarSide())
         stack = running.enter_context(lifted_stack(far))
-        hub = TaskHubGrpcClient(host_address=stack.info.durable_address)
-        running.enter_context(closing(hub))
+        app = TaskHubGrpcClient(host_address=stack.info.durable_address)
+        running.enter_context(closing(app))
         engine = Engine(stack.info.blob_connection_string, far)
         blob = running.enter_context(engine).put(SIZE)
         source_container(stack.info).upload_blob(_BLOB, secrets.token_bytes(SIZE))
-        whole = partial(_whole, stack, far, hub)
+        whole = partial(_whole, stack, far, app)
         whole()
         measures: dict[str, Measure] = {}
         for name, (seconds, rate) in SERVICES.items():
@@ -46,7 +46,7 @@ def run() -> Report:
         return _report(in_rounds(measures))
 
 
-def _whole(stack: Stack, far: FarSide, hub: TaskHubGrpcClient) -> float:
+def _whole(stack: Stack, far: FarSide, app: TaskHubGrpcClient) -> float:
     item = far.add_item()
     began = time.perf_counter()
     started = requests.post(
@@ -56,7 +56,7 @@ def _whole(stack: Stack, far: FarSide, hub: TaskHubGrpcClient) -> float:
         timeout=60,
     )
     assert started.status_code == 202, started.text
-    ended = hub.wait_for_orchestration_completion(started.json()["id"], timeout=120)
+    ended = app.wait_for_orchestration_completion(started.json()["id"], timeout=120)
     seconds = time.perf_counter() - began
     assert ended is not None
     assert ended.runtime_status is OrchestrationStatus.COMPLETED, ended

@@ -9,8 +9,8 @@ from math import ceil
 
 from infra.local.outlook.rules import Rules
 from tests.benchmarks.measurement import Report, Target
-from tests.support.harness import MAILBOX
-from tests.support.in_memory.app import Hub
+from tests.support.in_memory.app import InMemoryApp
+from tests.support.virtual_app import MAILBOX
 
 FILES, SIZE = 12, 40_000_000
 AT_MOST = 1.05
@@ -18,23 +18,23 @@ AT_MOST = 1.05
 
 def run() -> Report:
     """Let all of them come to their ends."""
-    hub = Hub(rules=Rules())
-    began = hub.clock()
-    items = [hub.add_message() for _ in range(FILES)]
+    app = InMemoryApp(rules=Rules())
+    began = app.clock()
+    items = [app.add_message() for _ in range(FILES)]
     for number, item in enumerate(items):
         metadata = {"mailbox": MAILBOX, "messageid": item}
-        hub.blobs.put(f"{number}.bin", bytes(SIZE), None, metadata)
-        hub.deliver(f"{number}.bin")
-    hub.finish_in_time()
-    seconds = (hub.clock() - began).total_seconds()
-    attached = [each for item in items for each in hub.attachments(item)]
+        app.blobs.put(f"{number}.bin", bytes(SIZE), None, metadata)
+        app.deliver(f"{number}.bin")
+    app.finish_in_time()
+    seconds = (app.clock() - began).total_seconds()
+    attached = [each for item in items for each in app.attachments(item)]
     assert [each.content_bytes for each in attached] == [SIZE] * FILES
-    requests = hub.service.recorder.requests
+    requests = app.service.recorder.requests
     refused = sum(each.status == 429 for each in requests)
-    hub.close()
+    app.close()
     # The first window is empty; each further one has to be waited for.
-    windows = ceil(FILES * SIZE / hub.settings.mailbox_window_bytes)
-    ideal = float((windows - 1) * hub.settings.mailbox_window_seconds)
+    windows = ceil(FILES * SIZE / app.settings.mailbox_window_bytes)
+    ideal = float((windows - 1) * app.settings.mailbox_window_seconds)
     return Report(
         title=f"(f) {FILES} files of {SIZE // 10**6} MB to one mailbox, virtual seconds",
         columns=("ideal", "taken", "ratio", "requests", "refused"),

@@ -92,9 +92,9 @@ class Crowds:
         logged, processor = self._log.stat().st_size, self._processor()
         began = perf_counter()
         self._announce(ids)
-        with closing(TaskHubGrpcClient(host_address=self._stack.info.durable_address)) as hub:
+        with closing(TaskHubGrpcClient(host_address=self._stack.info.durable_address)) as app:
             for id_ in ids.values():
-                ended = hub.wait_for_orchestration_completion(id_, timeout=300)
+                ended = app.wait_for_orchestration_completion(id_, timeout=300)
                 assert ended is not None
                 assert '"attached"' in (ended.serialized_output or ""), ended
         seconds = perf_counter() - began

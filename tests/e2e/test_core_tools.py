@@ -19,7 +19,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
 from infra.local.outlook import OutlookEmulator
-from tests.support.e2e.api import until
+from tests.support.waiting import until
 
 FUNC = shutil.which("func")
 ROOT = Path(__file__).parents[2]

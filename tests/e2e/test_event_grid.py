@@ -11,8 +11,8 @@ from azure.storage.blob import ContainerClient
 
 from infra.local.drop import source_container
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.test_main_job import engine_is_content
-from tests.support.e2e.api import until
+from tests.support.e2e.checks import assert_no_orchestration_failed
+from tests.support.waiting import until
 
 MAILBOX = MAILBOXES[0]
 Event = dict[str, Any]
@@ -88,7 +88,7 @@ def test_an_order_claims_a_blob_without_an_address(stack: Stack, schema: Schema)
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert (attachment.name, attachment.content) == ("named.pdf", b"%PDF")
     assert record["attachmentid"] == attachment.id
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 @SCHEMAS
@@ -108,7 +108,7 @@ def test_a_created_blob_joins_what_its_trigger_started(stack: Stack, schema: Sch
     assert send(stack, event) == 202
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert record["attachmentid"] == attachment.id
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 @SCHEMAS

@@ -63,13 +63,13 @@ def test_an_order_attaches_a_blob_that_names_no_item(api: Api, item: str) -> Non
     blob = api.put("orders/plain.pdf", content)
     assert api.record(blob)["attachmentstatus"] == "unaddressed"
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item}
-    first = api.order(**order)
+    first = api.request_transfer(**order)
     assert (first.status_code, first.headers["Retry-After"]) == (202, "2")
     assert first.headers["Location"] == f"/api/transfers/{first.json()['id']}"
     attached = api.ended(first.json()["id"])
     assert (attached["state"], attached["size"]) == ("attached", len(content))
     assert attached["completedAt"] >= attached["createdAt"]
-    again = api.order(**order)
+    again = api.request_transfer(**order)
     assert (again.status_code, again.json()["attachmentId"]) == (200, attached["attachmentId"])
     assert contents(api.stack, item) == [content]
     assert api.record(blob)["attachmentid"] == attached["attachmentId"]
@@ -79,7 +79,9 @@ def test_the_order_names_the_file(api: Api, item: str) -> None:
     """Name, type and content id of the body come before the blob's own."""
     blob = api.put("orders/raw", b"picture", filename="other.png")
     order = {"fileName": "logo.png", "contentType": "image/png", "contentId": "logo"}
-    placed = api.order(blob=blob, mailbox=MAILBOX, messageId=item, isInline=True, **order)
+    placed = api.request_transfer(
+        blob=blob, mailbox=MAILBOX, messageId=item, isInline=True, **order
+    )
     assert api.ended(placed.json()["id"])["fileName"] == "logo.png"
     (attachment,) = api.stack.outlook.attachments(MAILBOX, item)
     assert (attachment.name, attachment.content_type) == ("logo.png", "image/png")
@@ -90,8 +92,8 @@ def test_force_attaches_again(api: Api, item: str) -> None:
     """And the record names the newest."""
     blob = api.put("orders/force.pdf", b"twice")
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item}
-    first = api.ended(api.order(**order).json()["id"])
-    second = api.ended(api.order(**order, force=True).json()["id"])
+    first = api.ended(api.request_transfer(**order).json()["id"])
+    second = api.ended(api.request_transfer(**order, force=True).json()["id"])
     assert second["state"] == "attached"
     assert second["attachmentId"] != first["attachmentId"]
     assert contents(api.stack, item) == [b"twice", b"twice"]
@@ -103,11 +105,11 @@ def test_the_same_idempotency_key_is_the_same_attempt(api: Api, item: str) -> No
     blob = api.put("orders/key.pdf", b"once")
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item, "force": True}
     key = {"Idempotency-Key": "order-1"}
-    ids = {api.order(**order, headers=key).json()["id"] for _ in range(3)}
+    ids = {api.request_transfer(**order, headers=key).json()["id"] for _ in range(3)}
     assert len(ids) == 1
     assert api.ended(ids.pop())["state"] == "attached"
     assert contents(api.stack, item) == [b"once"]
-    bad = api.order(**order, headers={"Idempotency-Key": "with blank"})
+    bad = api.request_transfer(**order, headers={"Idempotency-Key": "with blank"})
     assert (bad.status_code, code_of(bad)) == (400, "InvalidRequest")
 
 
@@ -117,7 +119,7 @@ def test_an_order_restarts_what_has_failed(api: Api, stack: Stack) -> None:
     blob = api.put("orders/restart.pdf", b"late", mailbox=MAILBOX, messageid=late)
     assert api.record(blob)["attachmenterror"].startswith("ItemNotFound")
     stack.outlook.add_item(MAILBOX, "message", item_id=late)
-    placed = api.order(blob=blob, mailbox=MAILBOX, messageId=late)
+    placed = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=late)
     assert placed.status_code == 202
     assert api.ended(placed.json()["id"])["state"] == "attached"
     assert api.record(blob)["attachmentstatus"] == "attached"
@@ -132,7 +134,7 @@ def test_several_blobs_are_attached_in_the_order_given(api: Api, item: str) -> N
         api.put(name, content)
     names = [*files]
     names.insert(1, "several/missing.bin")
-    placed = api.order(blobs=names, mailbox=MAILBOX, messageId=item)
+    placed = api.request_transfer(blobs=names, mailbox=MAILBOX, messageId=item)
     assert placed.status_code == 202
     items = placed.json()["items"]
     assert [each["blob"] for each in items] == names
@@ -140,7 +142,7 @@ def test_several_blobs_are_attached_in_the_order_given(api: Api, item: str) -> N
     ids = [each["id"] for each in items if "id" in each]
     assert [api.ended(id_)["state"] for id_ in ids] == ["attached"] * 3
     assert contents(api.stack, item) == list(files.values())
-    again = api.order(blobs=[*files], mailbox=MAILBOX, messageId=item)
+    again = api.request_transfer(blobs=[*files], mailbox=MAILBOX, messageId=item)
     assert [each["id"] for each in again.json()["items"]] == ids
     assert contents(api.stack, item) == list(files.values())
 
@@ -150,7 +152,9 @@ def test_one_that_fails_stops_none_of_the_others(api: Api, item: str) -> None:
     for name in ("halfway/1.bin", "halfway/2.bin"):
         api.put(name, os.urandom(3_200_000))
     api.next_fails("create", catalogue.too_large())
-    placed = api.order(blobs=["halfway/1.bin", "halfway/2.bin"], mailbox=MAILBOX, messageId=item)
+    placed = api.request_transfer(
+        blobs=["halfway/1.bin", "halfway/2.bin"], mailbox=MAILBOX, messageId=item
+    )
     states = [api.ended(each["id"])["state"] for each in placed.json()["items"]]
     assert sorted(states) == ["attached", "failed"]
     assert len(contents(api.stack, item)) == 1
@@ -161,7 +165,7 @@ def test_two_calls_to_one_item_never_write_at_once(api: Api, stack: Stack, item:
     for number in range(4):
         api.put(f"both/{number}.bin", os.urandom(3_200_000))
     calls = [[f"both/{n}.bin" for n in pair] for pair in ((0, 1), (2, 3))]
-    placed = [api.order(blobs=each, mailbox=MAILBOX, messageId=item) for each in calls]
+    placed = [api.request_transfer(blobs=each, mailbox=MAILBOX, messageId=item) for each in calls]
     for answer in placed:
         for each in answer.json()["items"]:
             assert api.ended(each["id"])["state"] == "attached"
@@ -175,7 +179,7 @@ def test_a_transfer_is_cancelled_and_its_session_deleted(api: Api, stack: Stack,
     """While it waits; again without harm; another one that is attached cannot be."""
     blob = api.put("cancel/long.bin", os.urandom(3_200_000))
     api.next_fails("range", catalogue.throttled("6"))
-    id_ = api.order(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
+    id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.reaches(id_, "waiting")
     for _ in range(2):
         assert api.call("DELETE", f"/transfers/{id_}").status_code == 202
@@ -185,7 +189,7 @@ def test_a_transfer_is_cancelled_and_its_session_deleted(api: Api, stack: Stack,
     assert not [each for each in stack.outlook.open_sessions() if each.item == item]
     assert contents(stack, item) == []
     stack.outlook.faults.clear()
-    again = api.order(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
+    again = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     assert api.ended(again)["state"] == "attached"
     over = api.call("DELETE", f"/transfers/{again}")
     assert (over.status_code, code_of(over)) == (409, "TransferOver")
@@ -194,7 +198,7 @@ def test_a_transfer_is_cancelled_and_its_session_deleted(api: Api, stack: Stack,
 def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
     """By time, state and mailbox; what does not fit is said."""
     blob = api.put("listed/a.pdf", b"listed")
-    id_ = api.order(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
+    id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.ended(id_)
     asked = {"status": "attached", "mailbox": MAILBOX.upper()}
     listed = api.call("GET", "/transfers", params=asked).json()
@@ -218,7 +222,7 @@ def test_an_attachment_is_looked_at_downloaded_and_removed(api: Api, item: str) 
     content = os.urandom(70_000)
     blob = api.put("after/räport.pdf", content)
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item}
-    id_ = api.order(**order).json()["id"]
+    id_ = api.request_transfer(**order).json()["id"]
     attached = api.ended(id_)
     path = f"/transfers/{id_}/attachment"
     assert api.call("GET", path).json()["id"] == attached["attachmentId"]
@@ -232,7 +236,7 @@ def test_an_attachment_is_looked_at_downloaded_and_removed(api: Api, item: str) 
     for method, of in (("DELETE", path), ("GET", path), ("GET", f"{path}/content")):
         gone = api.call(method, of)
         assert (gone.status_code, code_of(gone)) == (404, "AttachmentNotFound")
-    assert api.ended(api.order(**order).json()["id"])["state"] == "attached"
+    assert api.ended(api.request_transfer(**order).json()["id"])["state"] == "attached"
     assert contents(api.stack, item) == [content]
 
 
@@ -310,7 +314,7 @@ def test_what_is_no_json_is_refused(api: Api, body: bytes) -> None:
 )
 def test_hostile_blob_names_reach_nothing_else(api: Api, item: str, blob: str) -> None:
     """They are names in the container, and there is no such blob."""
-    answer = api.order(blob=blob, mailbox=MAILBOX, messageId=item)
+    answer = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item)
     assert (answer.status_code, code_of(answer)) == (404, "BlobNotFound")
 
 
@@ -318,7 +322,7 @@ def test_hostile_blob_names_reach_nothing_else(api: Api, item: str, blob: str) -
 def test_odd_item_ids_are_only_ids(api: Api, item_id: str) -> None:
     """They arrive at Graph as one segment, which finds no such item."""
     blob = api.put("odd/id.pdf", os.urandom(8))
-    placed = api.order(blob=blob, mailbox=MAILBOX, messageId=item_id)
+    placed = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item_id)
     assert placed.status_code == 202
     ended = api.ended(placed.json()["id"])
     assert (ended["state"], ended["error"]["code"]) == ("failed", "ItemNotFound")
@@ -328,5 +332,5 @@ def test_a_file_beyond_the_limit_is_refused_before_graph_is_asked(stack: Stack, 
     """413 by the blob's size alone."""
     blob = api.container.get_blob_client("big.bin")
     blob.upload_blob(b"", blob_type="PageBlob", length=512 * 400_000, overwrite=True)
-    answer = api.order(blob="big.bin", mailbox=MAILBOX, messageId="M")
+    answer = api.request_transfer(blob="big.bin", mailbox=MAILBOX, messageId="M")
     assert (answer.status_code, code_of(answer)) == (413, "AttachmentTooLarge")

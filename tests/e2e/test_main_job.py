@@ -5,33 +5,16 @@ import os
 import signal
 
 import pytest
-from azure.storage.blob import BlobType, ContainerClient
-from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
+from azure.storage.blob import BlobType
+from durabletask.client import TaskHubGrpcClient
 
 from infra.local.drop import drop, source_container
 from infra.local.outlook import Fault, catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.support.e2e.api import until
+from tests.support.e2e.checks import assert_no_orchestration_failed, record_of
+from tests.support.waiting import until
 
 MAILBOX = MAILBOXES[0]
-
-
-def ended(container: ContainerClient, name: str) -> dict[str, str]:
-    """The blob's metadata, once its transfer has left a record."""
-
-    def record() -> dict[str, str] | None:
-        metadata = container.get_blob_client(name).get_blob_properties().metadata
-        return dict(metadata) if "attachmentstatus" in metadata else None
-
-    return until(record)
-
-
-def engine_is_content(stack: Stack) -> None:
-    """No orchestration has failed at the engine's level: that would be a bug."""
-    client = TaskHubGrpcClient(host_address=stack.info.durable_address)
-    states = client.get_all_orchestration_states()
-    client.close()
-    assert not [s for s in states if s.runtime_status is OrchestrationStatus.FAILED]
 
 
 @pytest.mark.parametrize("kind", ["messages", "events"])
@@ -41,12 +24,12 @@ def test_a_dropped_file_becomes_an_attachment(stack: Stack, kind: str, size: int
     item = stack.outlook.add_item(MAILBOX, "message" if kind == "messages" else "event")
     content = os.urandom(size)
     dropped = drop(stack.info, content, "report.pdf", f"{MAILBOX}/{kind}/{item}", "application/pdf")
-    record = ended(source_container(stack.info), dropped.blob)
+    record = record_of(source_container(stack.info), dropped.blob)
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert attachment.content == content
     assert (record["attachmentstatus"], record["attachmentid"]) == ("attached", attachment.id)
     assert record["attachmenttransfer"] == dropped.transfer_id
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
@@ -58,7 +41,7 @@ def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
         for name, content in contents.items()
     ]
     for each in dropped:
-        record = ended(source_container(stack.info), each.blob)
+        record = record_of(source_container(stack.info), each.blob)
         assert record["attachmentstatus"] == "attached"
     attachments = stack.outlook.attachments(MAILBOX, item)
     assert {a.name: a.content for a in attachments} == contents
@@ -77,12 +60,12 @@ def test_a_killed_worker_attaches_once(stack: Stack) -> None:
     dropped = drop(stack.info, content, "big.bin", f"{MAILBOX}/messages/{item}", "text/plain")
     until(lambda: stack.outlook.faults.fired or None)
     os.kill(worker, signal.SIGKILL)
-    record = ended(source_container(stack.info), dropped.blob)
+    record = record_of(source_container(stack.info), dropped.blob)
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert attachment.content == content
     assert record["attachmentid"] == attachment.id
     assert stack.info.worker_pid != worker
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 BAD_BLOBS = [
@@ -111,11 +94,11 @@ def test_a_bad_blob_says_what_is_wrong(
     """Its own metadata tells the code and what to change; the engine saw no failure."""
     container = source_container(stack.info)
     container.upload_blob(name, b"x", metadata=metadata)
-    record = ended(container, name)
+    record = record_of(container, name)
     assert record["attachmentstatus"] == status
     assert record["attachmenterror"].startswith(f"{code}: ")
     assert metadata.items() <= record.items()
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 @pytest.mark.parametrize("kind", [BlobType.PAGEBLOB, BlobType.APPENDBLOB])
@@ -126,7 +109,7 @@ def test_other_kinds_of_blobs_are_refused(stack: Stack, kind: BlobType) -> None:
     container.upload_blob(
         name, b"x" * 512, blob_type=kind, metadata={"mailbox": MAILBOX, "messageid": "M"}
     )
-    record = ended(container, name)
+    record = record_of(container, name)
     assert record["attachmenterror"].startswith("UnsupportedBlob: ")
 
 
@@ -145,7 +128,7 @@ def test_hostile_file_names_arrive_safe(stack: Stack, file_name: str, arrives_as
     metadata = {"mailbox": MAILBOX, "messageid": item, "filename": file_name}
     container = source_container(stack.info)
     container.upload_blob(f"hostile/{arrives_as[:20]}", b"x", metadata=metadata)
-    assert ended(container, f"hostile/{arrives_as[:20]}")["attachmentstatus"] == "attached"
+    assert record_of(container, f"hostile/{arrives_as[:20]}")["attachmentstatus"] == "attached"
     assert [a.name for a in stack.outlook.attachments(MAILBOX, item)] == [arrives_as]
 
 

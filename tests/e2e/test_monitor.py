@@ -10,8 +10,9 @@ from selenium.webdriver import Chrome, Keys
 
 from infra.local.outlook import catalogue
 from infra.local.stack import Stack
-from tests.support.e2e.api import Api, until
+from tests.support.e2e.api import Api
 from tests.support.e2e.browser import Page
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

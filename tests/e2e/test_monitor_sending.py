@@ -9,8 +9,9 @@ from selenium.webdriver import Chrome
 
 from infra.local.outlook import catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.support.e2e.api import Api, until
+from tests.support.e2e.api import Api
 from tests.support.e2e.browser import Page
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -18,7 +18,7 @@ from schemathesis.checks import (
 from infra.local.stack import MAILBOXES, Stack
 from shared.triggers.http.openapi import CALLS
 from tests.support.e2e.api import Api
-from tests.support.figures import Say
+from tests.support.figures import ReportLine
 
 EXAMPLES = 60
 CHECKS = [
@@ -38,7 +38,7 @@ FUZZING = settings(
 
 
 @pytest.mark.timeout(240)
-def test_a_fuzzer_finds_nothing_wrong(stack: Stack, say: Say) -> None:
+def test_a_fuzzer_finds_nothing_wrong(stack: Stack, report_line: ReportLine) -> None:
     """Every operation, called with what its description allows: no 5xx, and answers as told."""
     api = Api(stack)
     schema = schemathesis.openapi.from_dict(api.call("GET", "/openapi.json").json())
@@ -56,7 +56,7 @@ def test_a_fuzzer_finds_nothing_wrong(stack: Stack, say: Say) -> None:
 
         fuzz()
     told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    say(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
+    report_line(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
     assert len(operations) == len(CALLS)
     assert statuses.total() >= 5 * EXAMPLES
     assert max(statuses) < 500
@@ -76,13 +76,15 @@ def test_good_orders_are_answered_as_described(stack: Stack) -> None:
         case.validate_response(answer, checks=CHECKS)
 
     id_ = ""
-    placed = api.order(**order)
+    placed = api.request_transfer(**order)
     conforms("POST", "/api/transfers", placed)
     id_ = placed.json()["id"]
     api.ended(id_)
-    conforms("POST", "/api/transfers", api.order(**order))
+    conforms("POST", "/api/transfers", api.request_transfer(**order))
     several = {name: value for name, value in order.items() if name != "blob"}
-    conforms("POST", "/api/transfers", api.order(blobs=[order["blob"], "nope"], **several))
+    conforms(
+        "POST", "/api/transfers", api.request_transfer(blobs=[order["blob"], "nope"], **several)
+    )
     conforms("GET", "/api/transfers", api.call("GET", "/transfers"))
     conforms("GET", "/api/transfers/{id}", api.call("GET", f"/transfers/{id_}"))
     conforms("DELETE", "/api/transfers/{id}", api.call("DELETE", f"/transfers/{id_}"))

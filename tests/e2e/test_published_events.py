@@ -7,9 +7,9 @@ import pytest
 
 from infra.local.drop import drop, source_container
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.test_main_job import ended, engine_is_content
-from tests.support.e2e.api import until
+from tests.support.e2e.checks import assert_no_orchestration_failed, record_of
 from tests.support.event_grid_topic import Topic, running_topic
+from tests.support.waiting import until
 
 MAILBOX = MAILBOXES[0]
 
@@ -71,6 +71,6 @@ def test_a_failing_topic_fails_no_transfer(telling_stack: Stack, topic: Topic) -
     to = f"{MAILBOX}/messages/{item}"
     dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
     told(topic, dropped.transfer_id)
-    record = ended(source_container(telling_stack.info), dropped.blob)
+    record = record_of(source_container(telling_stack.info), dropped.blob)
     assert record["attachmentstatus"] == "attached"
-    engine_is_content(telling_stack)
+    assert_no_orchestration_failed(telling_stack)

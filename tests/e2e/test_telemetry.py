@@ -9,8 +9,8 @@ import pytest
 
 from infra.local.drop import drop
 from infra.local.stack import MAILBOXES, Stack
-from tests.support.e2e.api import until
 from tests.support.event_grid_topic import Topic, running_topic
+from tests.support.waiting import until
 
 MAILBOX = MAILBOXES[0]
 # As the README gives them, but for the address; then what keeps the exporter on this machine.

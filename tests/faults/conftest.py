@@ -1,14 +1,14 @@
-"""What the fault suites share: a bench to try transfers on."""
+"""What the fault suites share: a testbed to try transfers on."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.faults.testbed import Bench
+from tests.support.faults.testbed import Testbed
 
 
 @pytest.fixture(scope="module")
-def bench(azurite: str) -> Iterator[Bench]:
-    """A bench for a module's transfers, one after the other."""
-    with Bench.open(azurite) as opened:
+def testbed(azurite: str) -> Iterator[Testbed]:
+    """A testbed for a module's transfers, one after the other."""
+    with Testbed.open(azurite) as opened:
         yield opened

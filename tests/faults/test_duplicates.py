@@ -15,37 +15,37 @@ from azure.core.exceptions import HttpResponseError
 
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.workflow import orchestrator
-from tests.support.figures import Say
-from tests.support.harness import MAILBOX
-from tests.support.in_memory.app import Finished, Hub
+from tests.support.figures import ReportLine
+from tests.support.in_memory.app import FinishedIds, InMemoryApp
+from tests.support.virtual_app import MAILBOX
 
 SEED = 20_261_122
 SHUFFLES, BATCH = 1_000, 250
 THREADS = 8
 R = 4_000
-BOTH: list[Finished] = ["refused", "replaced"]
+BOTH: list[FinishedIds] = ["refused", "replaced"]
 
 type Act = Callable[[], object]
 
 
 @contextmanager
 def running(
-    finished: Finished,
+    finished: FinishedIds,
     *,
     range_bytes: int = R,
     ranges_per_activity: int = 2,
     inspector: type[Inspector] = Inspector,
-) -> Iterator[Hub]:
-    hub = Hub(
+) -> Iterator[InMemoryApp]:
+    app = InMemoryApp(
         finished,
         inspector=inspector,
         range_bytes=range_bytes,
         ranges_per_activity=ranges_per_activity,
     )
     try:
-        yield hub
+        yield app
     finally:
-        hub.close()
+        app.close()
 
 
 def md5_of(content: bytes) -> bytes:
@@ -65,7 +65,7 @@ class Shuffle:
     they were overwritten before or while they went.
     """
 
-    hub: Hub
+    app: InMemoryApp
     draw: random.Random
     due: dict[str, list[bytes]] = field(default_factory=dict)
     may: dict[str, list[bytes]] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Shuffle:
             self.deliver_later(name)
             match self.draw.randrange(5):
                 case 0:
-                    self.acts += [partial(self.hub.blobs.annotate, name, seen="yes")] * 2
+                    self.acts += [partial(self.app.blobs.annotate, name, seen="yes")] * 2
                 case 1:
                     content = draw_content(self.draw)
                     md5 = md5_of(content) if self.draw.random() < 0.5 else None
@@ -96,28 +96,28 @@ class Shuffle:
 
     def put(self, name: str) -> str:
         """A blob of a message of its own, with or without an MD5."""
-        item, content = self.hub.add_message(), draw_content(self.draw)
+        item, content = self.app.add_message(), draw_content(self.draw)
         md5 = md5_of(content) if self.draw.random() < 0.5 else None
-        self.hub.blobs.put(name, content, md5, {"mailbox": MAILBOX, "messageid": item})
+        self.app.blobs.put(name, content, md5, {"mailbox": MAILBOX, "messageid": item})
         self.due[item], self.may[item] = [content], []
         return item
 
     def deliver_later(self, name: str) -> None:
-        self.acts += [lambda: self.hub.deliver(name)] * self.draw.randint(1, 10)
+        self.acts += [lambda: self.app.deliver(name)] * self.draw.randint(1, 10)
 
     def overwrite(
         self, name: str, content: bytes, md5: bytes | None, address: dict[str, str]
     ) -> None:
         """Another content a moment later, and its own event; the old one's events go on coming."""
-        self.hub.clock.advance(1)
-        self.hub.blobs.put(name, content, md5, address)
-        self.hub.deliver(name)
+        self.app.clock.advance(1)
+        self.app.blobs.put(name, content, md5, address)
+        self.app.deliver(name)
 
     def copy(self, name: str) -> None:
         """A copy is a blob of its own, whatever record of the other's it carries."""
-        self.hub.clock.advance(1)
-        self.hub.blobs.copy(name, f"{name}.copy")
-        self.hub.deliver(f"{name}.copy")
+        self.app.clock.advance(1)
+        self.app.blobs.copy(name, f"{name}.copy")
+        self.app.deliver(f"{name}.copy")
 
     def run(self) -> None:
         """Eight threads deliver, meddle and let the transfers go on, then all of it comes again."""
@@ -133,27 +133,27 @@ class Shuffle:
                     return
                 act()
                 for _ in range(draw.randrange(4)):
-                    self.hub.step(draw)
+                    self.app.step(draw)
 
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(work, seeds))
-        self.hub.finish()
+        self.app.finish()
         # A polling trigger fires for the record, too; an event may be a day late.
-        for name in self.hub.blobs.names():
-            self.hub.deliver(name)
-        self.hub.finish()
+        for name in self.app.blobs.names():
+            self.app.deliver(name)
+        self.app.finish()
 
     def fault(self) -> str | None:
         """What is wrong with what the messages hold now."""
         for item, due in self.due.items():
-            held = sorted(each.content for each in self.hub.attachments(item))
+            held = sorted(each.content for each in self.app.attachments(item))
             allowed = self.may[item]
             extra = [content for content in held if content not in due]
             if sorted(content for content in held if content in due) != sorted(due):
                 return f"{len(held)} attachments where {len(due)} are due"
             if len(extra) > len(set(extra)) or not set(extra) <= set(allowed):
                 return "an overwritten content twice, or one that nobody sent"
-        if names := self.hub.notes.names():
+        if names := self.app.notes.names():
             return f"notes are left: {names}"
         return None
 
@@ -161,8 +161,8 @@ class Shuffle:
 def run_shuffle(seed: int, inspector: type[Inspector] = Inspector) -> tuple[str | None, int]:
     """One shuffle with this seed: what is wrong after it, and how many deliveries it had."""
     draw = random.Random(seed)
-    with running(BOTH[seed % 2], inspector=inspector) as hub:
-        shuffle = Shuffle(hub, draw)
+    with running(BOTH[seed % 2], inspector=inspector) as app:
+        shuffle = Shuffle(app, draw)
         shuffle.plan()
         shuffle.run()
         return shuffle.fault(), len(shuffle.acts)
@@ -170,7 +170,7 @@ def run_shuffle(seed: int, inspector: type[Inspector] = Inspector) -> tuple[str 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("first", range(SEED, SEED + SHUFFLES, BATCH))
-def test_a_thousand_shuffles_attach_once(say: Say, first: int) -> None:
+def test_a_thousand_shuffles_attach_once(report_line: ReportLine, first: int) -> None:
     """Duplicates, overwrites, copies and other writers of metadata, from eight threads."""
     faults: dict[int, str] = {}
     delivered = 0
@@ -179,7 +179,7 @@ def test_a_thousand_shuffles_attach_once(say: Say, first: int) -> None:
         delivered += deliveries
         if fault:
             faults[seed] = fault
-    say(f"figure 5: shuffles {BATCH}, acts {delivered}, wrong {len(faults)} (seed {first})")
+    report_line(f"figure 5: shuffles {BATCH}, acts {delivered}, wrong {len(faults)} (seed {first})")
     assert not faults
 
 
@@ -197,89 +197,91 @@ def test_the_shuffles_find_a_broken_product_out() -> None:
 
 @pytest.mark.parametrize("finished", BOTH)
 @pytest.mark.parametrize("size", [100, 3 * R])
-def test_every_moment_of_a_transfer_takes_a_duplicate(finished: Finished, size: int) -> None:
+def test_every_moment_of_a_transfer_takes_a_duplicate(finished: FinishedIds, size: int) -> None:
     """Delivered after every single step, during the transfer and after it."""
     content = random.Random(size).randbytes(size)
-    with running(finished, ranges_per_activity=1) as hub:
-        item = hub.add_message()
-        hub.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
-        hub.deliver("a")
-        while hub.step(random.Random(0)):
-            hub.deliver("a") if not all(e.is_over for e in hub.engines.values()) else None
+    with running(finished, ranges_per_activity=1) as app:
+        item = app.add_message()
+        app.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
+        app.deliver("a")
+        while app.step(random.Random(0)):
+            app.deliver("a") if not all(e.is_over for e in app.engines.values()) else None
         for _ in range(3):
-            hub.deliver("a")
-            hub.finish()
-        assert [each.content for each in hub.attachments(item)] == [content]
+            app.deliver("a")
+            app.finish()
+        assert [each.content for each in app.attachments(item)] == [content]
 
 
 @pytest.mark.parametrize("finished", BOTH)
 @pytest.mark.parametrize("size", [100, 3 * R])
 @pytest.mark.parametrize("steps", range(7))
-def test_a_metadata_write_midway_does_not_double(finished: Finished, size: int, steps: int) -> None:
+def test_a_metadata_write_midway_does_not_double(
+    finished: FinishedIds, size: int, steps: int
+) -> None:
     """A content without MD5 whose ETag somebody changes, and whose event comes again."""
     content = random.Random(size).randbytes(size)
-    with running(finished, ranges_per_activity=1) as hub:
-        item = hub.add_message()
-        hub.blobs.put("a", content, None, {"mailbox": MAILBOX, "messageid": item})
-        hub.deliver("a")
+    with running(finished, ranges_per_activity=1) as app:
+        item = app.add_message()
+        app.blobs.put("a", content, None, {"mailbox": MAILBOX, "messageid": item})
+        app.deliver("a")
         for _ in range(steps):
-            hub.step(random.Random(0))
-        hub.blobs.annotate("a", seen="yes")
-        hub.deliver("a")
-        hub.finish()
-        assert [each.content for each in hub.attachments(item)] == [content]
-        assert hub.blobs.blob("a").metadata["seen"] == "yes"
+            app.step(random.Random(0))
+        app.blobs.annotate("a", seen="yes")
+        app.deliver("a")
+        app.finish()
+        assert [each.content for each in app.attachments(item)] == [content]
+        assert app.blobs.blob("a").metadata["seen"] == "yes"
 
 
 @pytest.mark.parametrize("finished", BOTH)
 @pytest.mark.parametrize("size", [100, 3 * R])
-def test_a_copy_with_a_record_goes_on_its_own(finished: Finished, size: int) -> None:
+def test_a_copy_with_a_record_goes_on_its_own(finished: FinishedIds, size: int) -> None:
     """The record that a copy carries along is the original's: the copy is attached, too."""
     content = random.Random(size).randbytes(size)
-    with running(finished) as hub:
-        item = hub.add_message()
-        hub.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
-        hub.deliver("a")
-        hub.finish()
-        hub.blobs.copy("a", "b")
+    with running(finished) as app:
+        item = app.add_message()
+        app.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
+        app.deliver("a")
+        app.finish()
+        app.blobs.copy("a", "b")
         for name in "abab":
-            hub.deliver(name)
-            hub.finish()
-        assert [each.content for each in hub.attachments(item)] == [content, content]
-        assert {each.name for each in hub.attachments(item)} == {"a", "b"}
+            app.deliver(name)
+            app.finish()
+        assert [each.content for each in app.attachments(item)] == [content, content]
+        assert {each.name for each in app.attachments(item)} == {"a", "b"}
 
 
 class Writer:
     """Somebody else who writes metadata between the product's read and its write."""
 
-    def __init__(self, hub: Hub, times: int) -> None:
-        self.hub, self.times = hub, times
-        self._write = hub.blobs.set_metadata
+    def __init__(self, app: InMemoryApp, times: int) -> None:
+        self.app, self.times = app, times
+        self._write = app.blobs.set_metadata
 
     def set_metadata(self, name: str, metadata: dict[str, str], etag: str) -> None:
         if self.times:
             self.times -= 1
-            self.hub.blobs.annotate(name, seen=str(self.times))
+            self.app.blobs.annotate(name, seen=str(self.times))
         self._write(name, metadata, etag)
 
 
 @pytest.mark.parametrize("finished", BOTH)
 @pytest.mark.parametrize("times", [1, 4, 12])
 def test_another_writer_between_read_and_write_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch, finished: Finished, times: int
+    monkeypatch: pytest.MonkeyPatch, finished: FinishedIds, times: int
 ) -> None:
     """Both the other's key and the record are there at the end."""
-    with running(finished) as hub:
-        item = hub.add_message()
-        hub.blobs.put("a", b"hello", None, {"mailbox": MAILBOX, "messageid": item})
-        monkeypatch.setattr(hub.blobs, "set_metadata", Writer(hub, times).set_metadata)
-        hub.deliver("a")
-        hub.finish()
-        hub.deliver("a")
-        hub.finish()
-        metadata = hub.blobs.blob("a").metadata
+    with running(finished) as app:
+        item = app.add_message()
+        app.blobs.put("a", b"hello", None, {"mailbox": MAILBOX, "messageid": item})
+        monkeypatch.setattr(app.blobs, "set_metadata", Writer(app, times).set_metadata)
+        app.deliver("a")
+        app.finish()
+        app.deliver("a")
+        app.finish()
+        metadata = app.blobs.blob("a").metadata
         assert (metadata["seen"], metadata["attachmentstatus"]) == ("0", "attached")
-        assert len(hub.attachments(item)) == 1
+        assert len(app.attachments(item)) == 1
 
 
 @pytest.mark.parametrize("size", [100, 3 * R, 3_000_001])
@@ -295,18 +297,18 @@ def test_a_record_that_could_not_be_written_does_not_double(
         raise error
 
     content = random.Random(size).randbytes(size)
-    with running("replaced", range_bytes=1_000_000) as hub:
-        item = hub.add_message()
-        hub.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
+    with running("replaced", range_bytes=1_000_000) as app:
+        item = app.add_message()
+        app.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
         with monkeypatch.context() as held:
-            held.setattr(hub.blobs, "set_metadata", leased)
+            held.setattr(app.blobs, "set_metadata", leased)
             held.setattr(orchestrator, "STORAGE_PATIENCE", timedelta(minutes=10))
-            hub.deliver("a")
-            hub.finish()
-        hub.deliver("a")
-        hub.finish()
-        assert [each.content for each in hub.attachments(item)] == [content]
-        assert hub.blobs.blob("a").metadata["attachmentstatus"] == "attached"
+            app.deliver("a")
+            app.finish()
+        app.deliver("a")
+        app.finish()
+        assert [each.content for each in app.attachments(item)] == [content]
+        assert app.blobs.blob("a").metadata["attachmentstatus"] == "attached"
 
 
 @pytest.mark.parametrize("room", [0, 30, 100, 200, 250, 300, 350, 400])
@@ -314,17 +316,17 @@ def test_a_record_that_could_not_be_written_does_not_double(
 def test_a_record_without_room_does_not_double(size: int, room: int) -> None:
     """The user's own metadata leave ``room`` bytes of the 8,192, and the event comes again."""
     content = random.Random(size).randbytes(size)
-    with running("replaced", range_bytes=1_000_000) as hub:
-        item = hub.add_message()
+    with running("replaced", range_bytes=1_000_000) as app:
+        item = app.add_message()
         own = {"mailbox": MAILBOX, "messageid": item}
         used = sum(len(key) + len(value) for key, value in own.items())
         own["notes"] = "x" * (8_192 - used - len("notes") - room)
-        hub.blobs.put("a", content, md5_of(content), own)
+        app.blobs.put("a", content, md5_of(content), own)
         for _ in range(3):
-            hub.deliver("a")
-            hub.finish()
-        assert [each.content for each in hub.attachments(item)] == [content]
-        assert own.items() <= hub.blobs.blob("a").metadata.items()
+            app.deliver("a")
+            app.finish()
+        assert [each.content for each in app.attachments(item)] == [content]
+        assert own.items() <= app.blobs.blob("a").metadata.items()
 
 
 # Read to its end and not yet recorded: without an MD5 nothing tells this overwrite from a metadata
@@ -350,19 +352,19 @@ def test_an_overwrite_within_the_same_second_is_not_lost(size: int, steps: int) 
     """
     draw = random.Random(size)
     contents = [draw.randbytes(size), draw.randbytes(size)]
-    with running("replaced", ranges_per_activity=1) as hub:
-        item = hub.add_message()
+    with running("replaced", ranges_per_activity=1) as app:
+        item = app.add_message()
         address = {"mailbox": MAILBOX, "messageid": item}
-        hub.blobs.put("a", contents[0], None, address)
-        hub.deliver("a")
+        app.blobs.put("a", contents[0], None, address)
+        app.deliver("a")
         for _ in range(steps):
-            hub.step(random.Random(0))
-        hub.blobs.put("a", contents[1], None, address)
-        hub.deliver("a")
-        hub.finish()
-        hub.deliver("a")
-        hub.finish()
-        held = [each.content for each in hub.attachments(item)]
+            app.step(random.Random(0))
+        app.blobs.put("a", contents[1], None, address)
+        app.deliver("a")
+        app.finish()
+        app.deliver("a")
+        app.finish()
+        held = [each.content for each in app.attachments(item)]
         if (size, steps) in MAYBE_READ_AHEAD:
             assert held in ([contents[0]], [contents[1]])
         else:

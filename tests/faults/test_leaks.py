@@ -34,11 +34,13 @@ from shared.storage.session_store import SessionNotes, SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import read_address
 from tests.conftest import MakeHarness
-from tests.support.faults.hostile_input import blob_names, upload_urls
-from tests.support.figures import Say
-from tests.support.harness import MAILBOX, Harness
-from tests.support.in_memory.app import Hub
+from tests.support.faults.hostile_blob_names import blob_names
+from tests.support.faults.hostile_urls import upload_urls
+from tests.support.figures import ReportLine
+from tests.support.harness import Harness
+from tests.support.in_memory.app import InMemoryApp
 from tests.support.telemetry import Telemetry
+from tests.support.virtual_app import MAILBOX
 
 SEED = 7
 COUNT = 5_000
@@ -138,9 +140,9 @@ def shown_by(harness: Harness) -> str:
     """All that Durable, the blobs and the session store keep once transfers are over."""
     blobs = list(harness.container.list_blobs(include=["metadata"]))
     metadata = [str(each.metadata) for each in blobs]
-    outputs = [f"{each.output} {each.failed}" for each in harness.engines]
+    outputs = [f"{each.output} {each.failed}" for each in harness.started]
     assert harness.notes() == []
-    return "\n".join([harness.kept, *metadata, *outputs])
+    return "\n".join([harness.durable_state, *metadata, *outputs])
 
 
 @pytest.mark.parametrize("misbehaviour", BREAKAGES, ids=lambda each: str(each.name))
@@ -264,7 +266,9 @@ def checked(client: GraphClient, text: str) -> UploadUrl | None:
     return None
 
 
-def test_no_hostile_upload_url_gets_a_connection(connections: Connections, say: Say) -> None:
+def test_no_hostile_upload_url_gets_a_connection(
+    connections: Connections, report_line: ReportLine
+) -> None:
     """5,000 of them: refused without showing the token, or a host of the list on port 443."""
     endpoint = graph_endpoint(Settings.model_validate({}))
     client = client_of(endpoint)
@@ -284,7 +288,7 @@ def test_no_hostile_upload_url_gets_a_connection(connections: Connections, say: 
         if each[0] not in CLOUDS["global"].upload_hosts or each[1] != 443
     }
     sent = len(connections.looked_up)
-    say(
+    report_line(
         f"figure 7: upload URLs {COUNT}, refused {refused}, to hosts of the list {sent}, "
         f"to other hosts {len(elsewhere)} (seed {SEED})"
     )
@@ -311,25 +315,25 @@ def test_a_loopback_graph_lets_urls_go_no_further(connections: Connections) -> N
 
 def test_a_transfer_with_a_hostile_url_fails_clearly(connections: Connections) -> None:
     """The whole way: said as UploadHostNotAllowed in the record, without the token or a request."""
-    hub = Hub(rules=RULES, range_bytes=R, transfer_deadline_minutes=1)
+    app = InMemoryApp(rules=RULES, range_bytes=R, transfer_deadline_minutes=1)
     draw = random.Random(SEED + 2)
     refused = 0
     for number, text in enumerate(upload_urls(draw, 120, CANARY)):
-        item = hub.add_message()
-        hub.service.faults.clear()
+        item = app.add_message()
+        app.service.faults.clear()
         fault = Fault(misbehaviour=catalogue.upload_url(text), kind="create", times=None)
-        hub.service.faults.add(fault)
+        app.service.faults.add(fault)
         metadata = {"mailbox": MAILBOX, "messageid": item}
-        hub.blobs.put(f"{number}", bytes(SIZE), None, metadata)
-        engine = hub.engines[hub.deliver(f"{number}")]
-        hub.finish()
+        app.blobs.put(f"{number}", bytes(SIZE), None, metadata)
+        engine = app.engines[app.deliver(f"{number}")]
+        app.finish()
         assert engine.failed is None, text
         assert CANARY not in f"{engine.history} {engine.statuses} {engine.output}"
-        record = hub.blobs.blob(f"{number}").metadata
+        record = app.blobs.blob(f"{number}").metadata
         assert CANARY not in str(record)
         assert record["attachmentstatus"] == "failed"
         refused += record["attachmenterror"].startswith("UploadHostNotAllowed")
-    hub.close()
+    app.close()
     assert refused > 80
     abroad = {host for host, _ in connections.looked_up if not is_loopback(host)}
     assert abroad <= CLOUDS["global"].upload_hosts
@@ -340,7 +344,9 @@ ITEM_PATH = re.compile(
 )
 
 
-def test_no_blob_name_leaves_its_item_at_graph(connections: Connections, say: Say) -> None:
+def test_no_blob_name_leaves_its_item_at_graph(
+    connections: Connections, report_line: ReportLine
+) -> None:
     """5,000 of them: refused, or one mailbox, one item and nothing beside, as it is on the wire."""
     asked = 0
     outside: dict[str, str] = {}
@@ -367,7 +373,7 @@ def test_no_blob_name_leaves_its_item_at_graph(connections: Connections, say: Sa
                 outside[name] = target
             emulator.clear()
         client.close()
-    say(
+    report_line(
         f"figure 7: blob names {COUNT}, addressed {asked}, "
         f"outside of their item {len(outside)} (seed {SEED})"
     )
@@ -392,7 +398,7 @@ def storage_paths() -> Iterator[tuple[str, list[str]]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """ReportLine nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -411,7 +417,7 @@ def storage_paths() -> Iterator[tuple[str, list[str]]]:
 def test_no_blob_name_leaves_its_container(
     storage_paths: tuple[str, list[str]],
     connections: Connections,
-    say: Say,
+    report_line: ReportLine,
 ) -> None:
     """5,000 of them: refused, or asked for under their own name in the watched container."""
     text, paths = storage_paths
@@ -427,7 +433,9 @@ def test_no_blob_name_leaves_its_container(
                 asked += 1
                 if not path.startswith("/a/source/") or unquote(path) != f"/a/source/{name}":
                     outside[name] = path
-    say(f"figure 7: blob names {COUNT}, asked for {asked}, elsewhere {len(outside)} (seed {SEED})")
+    report_line(
+        f"figure 7: blob names {COUNT}, asked for {asked}, elsewhere {len(outside)} (seed {SEED})"
+    )
     assert not connections.abroad
     assert asked > COUNT / 4
     assert not outside

@@ -14,9 +14,9 @@ from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
 from shared.transfer.workflow.stages import Stage
 from tests.support.engine.virtual_engine import Activity
-from tests.support.figures import Say
-from tests.support.harness import MAILBOX
-from tests.support.in_memory.app import Hub
+from tests.support.figures import ReportLine
+from tests.support.in_memory.app import InMemoryApp
+from tests.support.virtual_app import MAILBOX
 
 SEED = 6
 TRANSFERS, ITEMS, THREADS = 200, 20, 8
@@ -61,7 +61,7 @@ def crowd(
     *faults: Fault, transfers: int = TRANSFERS, at_once: int = 4, window: int = WINDOW
 ) -> Iterator["Crowd"]:
     """That many transfers to some items of one mailbox, about to begin."""
-    hub = Hub(
+    app = InMemoryApp(
         rules=RULES,
         range_bytes=R,
         ranges_per_activity=2,
@@ -69,30 +69,30 @@ def crowd(
         mailbox_window_bytes=window,
     )
     try:
-        hub.service.faults.add(*faults)
-        yield Crowd(hub, transfers)
+        app.service.faults.add(*faults)
+        yield Crowd(app, transfers)
     finally:
-        hub.close()
+        app.close()
 
 
 class Crowd:
     """Transfers of one mailbox, driven from several threads."""
 
-    def __init__(self, hub: Hub, transfers: int) -> None:
-        self.hub = hub
+    def __init__(self, app: InMemoryApp, transfers: int) -> None:
+        self.app = app
         self.watch = Watch()
         for stage in Stage:
-            hub.wrap(stage.value, self.watch.watched)
-        self.due: dict[str, list[bytes]] = {hub.add_message(): [] for _ in range(ITEMS)}
+            app.wrap(stage.value, self.watch.watched)
+        self.due: dict[str, list[bytes]] = {app.add_message(): [] for _ in range(ITEMS)}
         draw = random.Random(SEED)
         for number in range(transfers):
             item = draw.choice(list(self.due))
             content = draw.randbytes(draw.choice([100, R, 2 * R, 5 * R]))
             self.due[item].append(content)
             metadata = {"mailbox": MAILBOX, "messageid": item}
-            hub.blobs.put(f"{number}.bin", content, None, metadata)
-            hub.clock.advance(0.001)
-            hub.deliver(f"{number}.bin")
+            app.blobs.put(f"{number}.bin", content, None, metadata)
+            app.clock.advance(0.001)
+            app.deliver(f"{number}.bin")
 
     def run(self) -> None:
         """Let all of them come to their ends."""
@@ -103,8 +103,8 @@ class Crowd:
             draw = random.Random(seed)
             while not over.is_set():
                 # None can go on before another thread's step is done.
-                engines = self.hub.engines.values()
-                if not self.hub.step(draw) and all(each.is_over for each in engines):
+                engines = self.app.engines.values()
+                if not self.app.step(draw) and all(each.is_over for each in engines):
                     over.set()
                 over.wait(0.0001)
 
@@ -114,23 +114,23 @@ class Crowd:
     @property
     def refused(self) -> int:
         """Requests that Outlook refused as too many or too much."""
-        return sum(each.status == 429 for each in self.hub.service.recorder.requests)
+        return sum(each.status == 429 for each in self.app.service.recorder.requests)
 
     @property
     def lost_or_doubled(self) -> int:
         """Items that do not hold exactly what they should."""
-        held = {item: [each.content for each in self.hub.attachments(item)] for item in self.due}
+        held = {item: [each.content for each in self.app.attachments(item)] for item in self.due}
         return sum(sorted(held[item]) != sorted(due) for item, due in self.due.items())
 
 
-def test_a_mailbox_is_never_sent_more_than_it_takes(say: Say) -> None:
+def test_a_mailbox_is_never_sent_more_than_it_takes(report_line: ReportLine) -> None:
     """200 transfers from 8 threads: at most 4 at once, one writer an item, nothing refused."""
     with crowd() as all_of_them:
-        began = all_of_them.hub.clock()
+        began = all_of_them.app.clock()
         all_of_them.run()
-        minutes = (all_of_them.hub.clock() - began).total_seconds() / 60
+        minutes = (all_of_them.app.clock() - began).total_seconds() / 60
         watch = all_of_them.watch
-        say(
+        report_line(
             f"figure 6: {TRANSFERS} transfers to one mailbox: most at once "
             f"{watch.most_at_once}, writers of an item {watch.most_writers}, refused "
             f"{all_of_them.refused}, {minutes:.0f} virtual minutes (seed {SEED})"
@@ -157,8 +157,8 @@ def test_a_throttled_mailbox_is_left_alone_by_everybody() -> None:
     """One transfer is told to wait: none of the others sends anything before that is over."""
     throttled = Fault(misbehaviour=catalogue.throttled("90"), kind="range")
     with crowd(throttled, transfers=20) as all_of_them:
-        all_of_them.hub.finish()
-        requests = all_of_them.hub.service.recorder.requests
+        all_of_them.app.finish()
+        requests = all_of_them.app.service.recorder.requests
         (told,) = [each for each in requests if each.status == 429]
         rest = told.at + timedelta(seconds=90)
         meanwhile = [each for each in requests if each.index > told.index and each.at < rest]
@@ -172,9 +172,9 @@ def test_the_oldest_transfer_comes_to_its_end_first() -> None:
     """Files end one after the other and not all at the last moment."""
     with crowd(transfers=40) as all_of_them:
         ended: list[str] = []
-        engines = all_of_them.hub.engines
+        engines = all_of_them.app.engines
         draw = random.Random(SEED)
-        while all_of_them.hub.step(draw):
+        while all_of_them.app.step(draw):
             ended += [id_ for id_, each in engines.items() if each.is_over and id_ not in ended]
         places = {id_: place for place, id_ in enumerate(engines)}
         first, last = ended[:20], ended[20:]

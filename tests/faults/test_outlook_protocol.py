@@ -1,19 +1,18 @@
-"""What Outlook asks for is done: waits are kept to the fraction, ranges come one by one."""
+"""Requests follow Outlook's rules: exact waits after Retry-After, one range at a time."""
 
 import random
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 
 import pytest
 
-from infra.local.outlook import Fault, Kind, Misbehaviour, RecordedRequest, catalogue
+from infra.local.outlook import Fault, Kind, Misbehaviour, catalogue
 from infra.local.outlook.rules import Rules
-from tests.support.figures import Say
-from tests.support.harness import MAILBOX
-from tests.support.in_memory.app import SMALL_RULES, Hub
+from tests.support.faults.retry_after import early_requests, retry_at
+from tests.support.figures import ReportLine
+from tests.support.in_memory.app import SMALL_RULES, InMemoryApp
+from tests.support.virtual_app import MAILBOX
 
 SEED = 6
 R = 4_000
@@ -22,7 +21,7 @@ SKEWS = [timedelta(minutes=minutes) for minutes in (-5, 0, 5)]
 SECONDS = ["0", "1", "30", "3599", "0.5", "2.128", "59.999"]
 DATES = [1, 90, 3_599]
 
-# What leads to a request of the kind, when an undisturbed transfer makes none.
+# What causes a request of this kind where a transfer without faults sends none.
 BEFORE: dict[Kind, list[tuple[Kind, Misbehaviour]]] = {
     "session_state": [("range", catalogue.failed_after_acceptance(502))],
     "cancel": [("range", catalogue.session_gone(404))],
@@ -37,11 +36,11 @@ KINDS: list[Kind] = [
 @contextmanager
 def transferring(
     faults: list[Fault], skew: timedelta, rules: Rules = SMALL_RULES
-) -> Iterator[tuple[Hub, str]]:
-    """A finished transfer that met these faults, and its message."""
-    # Every wait that is asked for fits in here.
+) -> Iterator[tuple[InMemoryApp, str]]:
+    """A finished transfer that had these faults, and its message."""
+    # Longer than all waits together.
     minutes = 10_000
-    hub = Hub(
+    app = InMemoryApp(
         rules=rules,
         skew=skew,
         range_bytes=R,
@@ -49,41 +48,18 @@ def transferring(
         transfer_deadline_minutes=minutes,
     )
     try:
-        # Not on a whole second: dates have no fractions.
-        hub.clock.advance(0.75)
-        hub.service.faults.add(*faults)
-        item = hub.add_message()
+        # Not on a whole second: HTTP dates have no fractions.
+        app.clock.advance(0.75)
+        app.service.faults.add(*faults)
+        item = app.add_message()
         content = random.Random(0).randbytes(SIZE)
-        hub.blobs.put("a.bin", content, None, {"mailbox": MAILBOX, "messageid": item})
-        hub.deliver("a.bin")
-        hub.finish()
-        assert [each.content for each in hub.attachments(item)] == [content]
-        yield hub, item
+        app.blobs.put("a.bin", content, None, {"mailbox": MAILBOX, "messageid": item})
+        app.deliver("a.bin")
+        app.finish()
+        assert [each.content for each in app.attachments(item)] == [content]
+        yield app, item
     finally:
-        hub.close()
-
-
-def free_at(request: RecordedRequest) -> datetime | None:
-    """When the next request may come, by the server's clock; None if nothing was said."""
-    value = request.answer_headers.get("Retry-After")
-    if value is None:
-        return None
-    if re.fullmatch(r"[0-9.]+", value):
-        return request.at + timedelta(seconds=float(value))
-    return parsedate_to_datetime(value)
-
-
-def early(requests: list[RecordedRequest]) -> list[str]:
-    """The requests that came before an earlier answer's Retry-After was over."""
-    found = []
-    for index, request in enumerate(requests):
-        if (free := free_at(request)) is not None:
-            found += [
-                f"{later.kind} {free - later.at} early after {request.kind} {request.status}"
-                for later in requests[index + 1 :]
-                if later.at < free - timedelta(microseconds=1)
-            ]
-    return found
+        app.close()
 
 
 def misbehaviours() -> list[Misbehaviour]:
@@ -98,22 +74,22 @@ def misbehaviours() -> list[Misbehaviour]:
 @pytest.mark.parametrize("skew", SKEWS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_request_comes_before_retry_after_is_over(kind: Kind, skew: timedelta) -> None:
-    """In seconds, fractions and dates, whatever our clock says, by Outlook's own record."""
+    """In seconds, fractions and dates, however the clocks differ, by the emulator's record."""
     before = [Fault(misbehaviour=each, kind=of) for of, each in BEFORE.get(kind, [])]
     for misbehaviour in misbehaviours():
         fault = Fault(misbehaviour=misbehaviour, kind=kind)
-        with transferring([*before, fault], skew) as (hub, _):
-            assert not hub.service.faults.unfired, misbehaviour.name
-            assert not early(hub.service.recorder.requests), misbehaviour.name
+        with transferring([*before, fault], skew) as (app, _):
+            assert not app.service.faults.unfired, misbehaviour.name
+            assert not early_requests(app.service.recorder.requests), misbehaviour.name
 
 
 @pytest.mark.parametrize("skew", SKEWS, ids=str)
-def test_several_waits_in_a_row_are_all_kept(skew: timedelta, say: Say) -> None:
-    """A seeded third of all requests is throttled, each time for another while."""
+def test_several_waits_in_a_row_are_all_respected(skew: timedelta, report_line: ReportLine) -> None:
+    """A seeded third of all requests is throttled, each for a different time."""
     draw = random.Random(SEED)
     kinds: list[Kind] = ["list", "create", "range", "last_range", "cancel"]
     waited = 0
-    too_soon: list[str] = []
+    early: list[str] = []
     for _ in range(40):
         faults = [
             Fault(misbehaviour=draw.choice(misbehaviours()), kind=kind, occurrence=occurrence)
@@ -121,35 +97,35 @@ def test_several_waits_in_a_row_are_all_kept(skew: timedelta, say: Say) -> None:
             for occurrence in range(1, 8)
             if draw.random() < 0.33
         ]
-        with transferring(faults, skew) as (hub, _):
-            requests = hub.service.recorder.requests
-            too_soon += early(requests)
-            waited += sum(free_at(each) is not None for each in requests)
+        with transferring(faults, skew) as (app, _):
+            requests = app.service.recorder.requests
+            early += early_requests(requests)
+            waited += sum(retry_at(each) is not None for each in requests)
     minutes = skew / timedelta(minutes=1)
-    say(
+    report_line(
         f"figure 6: clock off by {minutes:+.0f} min, waits {waited}, "
-        f"early {len(too_soon)} (seed {SEED})"
+        f"early {len(early)} (seed {SEED})"
     )
-    assert not too_soon
+    assert not early
     assert waited > 100
 
 
-def test_the_judge_sees_an_early_request() -> None:
-    """A wait that is cut short by a moment turns this suite red."""
+def test_an_early_request_is_detected() -> None:
+    """A request before the end of a wait is reported."""
     fault = Fault(misbehaviour=catalogue.throttled("30"), kind="range")
-    with transferring([fault], timedelta()) as (hub, _):
-        requests = hub.service.recorder.requests
-        assert not early(requests)
+    with transferring([fault], timedelta()) as (app, _):
+        requests = app.service.recorder.requests
+        assert not early_requests(requests)
         requests[-1].at -= timedelta(days=1)
-        assert early(requests)
+        assert early_requests(requests)
 
 
 @pytest.mark.parametrize("kind", ["range", "last_range", "create", "list", None])
-def test_ranges_come_one_by_one_and_without_a_token(kind: Kind | None) -> None:
-    """No request overlaps another; the token and Prefer go to Graph alone, on every request."""
+def test_ranges_are_sent_one_by_one_and_without_a_token(kind: Kind | None) -> None:
+    """No request overlaps another; token and Prefer go to Graph only, with every request."""
     lost = Fault(misbehaviour=catalogue.failed_after_acceptance(502), kind=kind or "other")
-    with transferring([lost], timedelta()) as (hub, item):
-        requests = hub.service.recorder.requests
+    with transferring([lost], timedelta()) as (app, item):
+        requests = app.service.recorder.requests
         assert {each.item for each in requests} == {item}
     uploads = [each for each in requests if each.path.startswith("/api/")]
     graph = [each for each in requests if each not in uploads]
@@ -163,17 +139,17 @@ def test_ranges_come_one_by_one_and_without_a_token(kind: Kind | None) -> None:
 
 @pytest.mark.parametrize("size", [4_000_000, 4_000_001, 12_345_678])
 def test_no_range_is_above_four_million_bytes(size: int) -> None:
-    """At the largest RANGE_BYTES there may be, and with a server that tells odd ranges."""
-    hub = Hub(range_bytes=4_000_000)
+    """With the largest RANGE_BYTES, and a server that keeps a part of a range."""
+    app = InMemoryApp(range_bytes=4_000_000)
     try:
-        hub.service.faults.add(Fault(misbehaviour=catalogue.kept_in_part(0.3), kind="range"))
-        item = hub.add_message()
-        hub.blobs.put("a", bytes(size), None, {"mailbox": MAILBOX, "messageid": item})
-        hub.deliver("a")
-        hub.finish()
-        assert [each.content_bytes for each in hub.attachments(item)] == [size]
-        puts = [each for each in hub.service.recorder.requests if each.method == "PUT"]
+        app.service.faults.add(Fault(misbehaviour=catalogue.kept_in_part(0.3), kind="range"))
+        item = app.add_message()
+        app.blobs.put("a", bytes(size), None, {"mailbox": MAILBOX, "messageid": item})
+        app.deliver("a")
+        app.finish()
+        assert [each.content_bytes for each in app.attachments(item)] == [size]
+        puts = [each for each in app.service.recorder.requests if each.method == "PUT"]
         assert max(each.body_length for each in puts) <= 4_000_000
         assert all(each.range is not None and each.range.total == size for each in puts)
     finally:
-        hub.close()
+        app.close()

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.faults.schedule import draw, run, run_all
-from tests.support.faults.testbed import Bench
-from tests.support.figures import AddUp
+from tests.support.faults.schedule import draw
+from tests.support.faults.schedule_run import run, run_all
+from tests.support.faults.testbed import Testbed
+from tests.support.figures import AddTally
 
 FIRST_SEED = 1
 BATCHES, BATCH = 20, 25
@@ -14,13 +15,13 @@ FIGURE = f"figure 1: schedules from seed {FIRST_SEED}"
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_no_schedule_does_harm(bench: Bench, add_up: AddUp, batch: int) -> None:
+def test_no_schedule_does_harm(testbed: Testbed, add_tally: AddTally, batch: int) -> None:
     """Zero in every column; a red seed is printed with what is wrong."""
     first = FIRST_SEED + batch * BATCH
-    tally = run_all(bench, range(first, first + BATCH))
-    add_up(FIGURE, tally)
+    tally = run_all(testbed, range(first, first + BATCH))
+    add_tally(FIGURE, tally)
     assert tally.tried == BATCH
-    assert not tally.red, tally.account()
+    assert not tally.failures, tally.report()
 
 
 # Each has shown a bug of its own, in a soak.
@@ -50,10 +51,10 @@ ONCE_RED = (
 
 
 @pytest.mark.parametrize("seed", ONCE_RED)
-def test_a_schedule_that_once_did_harm_does_none(bench: Bench, seed: int) -> None:
+def test_a_schedule_that_once_did_harm_does_none(testbed: Testbed, seed: int) -> None:
     """The bug it has shown stays mended."""
     # As it was drawn then.
-    outcome = run(bench, replace(draw(seed), between=()))
+    outcome = run(testbed, replace(draw(seed), between=()))
     assert not outcome.findings, str(outcome)
 
 
@@ -65,9 +66,9 @@ def test_what_overwrites_a_single_byte_is_another() -> None:
 
 
 @pytest.mark.parametrize("seed", [2, 30, 164])
-def test_a_seed_gives_the_same_run_again(bench: Bench, seed: int) -> None:
+def test_a_seed_gives_the_same_run_again(testbed: Testbed, seed: int) -> None:
     """The same requests at the same times, met by the same faults; the same end."""
-    first, again = (run(bench, draw(seed)) for _ in range(2))
+    first, again = (run(testbed, draw(seed)) for _ in range(2))
     assert first.trace == again.trace
     assert [fault.misbehaviour.name for fault in first.fired] == [
         fault.misbehaviour.name for fault in again.fired

@@ -20,10 +20,10 @@ from shared.outlook.graph_client import ListedAttachment
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
-from tests.faults.test_outlook_protocol import early
 from tests.support.engine.virtual_engine import Activity, VirtualEngine
-from tests.support.harness import MAILBOX
-from tests.support.in_memory.app import SMALL_RULES, Hub
+from tests.support.faults.retry_after import early_requests
+from tests.support.in_memory.app import SMALL_RULES, InMemoryApp
+from tests.support.virtual_app import MAILBOX
 
 R = 4_000
 SMALL, LARGE = 100, 2 * R + 1
@@ -34,7 +34,7 @@ FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 class Case:
     """One transfer of one blob to one item, driven step by step."""
 
-    hub: Hub
+    app: InMemoryApp
     item: str
     engine: VirtualEngine
 
@@ -60,17 +60,17 @@ class Case:
 
             return twice
 
-        self.hub.wrap(activity, wrap)
+        self.app.wrap(activity, wrap)
 
     @property
     def held(self) -> int:
         """How often the item holds the file."""
-        return len(self.hub.attachments(self.item))
+        return len(self.app.attachments(self.item))
 
     @property
     def metadata(self) -> dict[str, str]:
         """The blob's metadata."""
-        return dict(self.hub.blobs.blob("a").metadata)
+        return dict(self.app.blobs.blob("a").metadata)
 
     @property
     def end(self) -> dict[str, Any]:
@@ -96,11 +96,11 @@ def md5_of(size: int) -> bytes:
 def case(size: int, *, md5: bool = False, skew: float = 0.0, **settings: Any) -> Case:
     rules = settings.pop("rules", SMALL_RULES)
     values = {"range_bytes": R, "ranges_per_activity": 4} | settings
-    hub = Hub(rules=rules, skew=timedelta(minutes=skew), **values)
-    item = hub.add_message()
+    app = InMemoryApp(rules=rules, skew=timedelta(minutes=skew), **values)
+    item = app.add_message()
     address = {"mailbox": MAILBOX, "messageid": item}
-    hub.blobs.put("a", content_of(size), md5_of(size) if md5 else None, address)
-    return Case(hub, item, hub.engines[hub.deliver("a")])
+    app.blobs.put("a", content_of(size), md5_of(size) if md5 else None, address)
+    return Case(app, item, app.engines[app.deliver("a")])
 
 
 @contextmanager
@@ -122,8 +122,8 @@ def away(owner: object, method: str) -> Iterator[None]:
 def test_metadata_written_between_two_deliveries_attaches_once() -> None:
     """Killed after the 201, and no MD5 proves that the blob is still the same."""
     tried = case(LARGE)
-    tried.deliver_twice("upload_ranges", lambda: tried.hub.blobs.annotate("a", seen="yes"))
-    tried.hub.finish()
+    tried.deliver_twice("upload_ranges", lambda: tried.app.blobs.annotate("a", seen="yes"))
+    tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -131,7 +131,7 @@ def test_metadata_written_between_two_deliveries_attaches_once() -> None:
 def test_a_delivery_that_is_thought_dead_and_still_sends_attaches_once() -> None:
     """The second one's range is taken, then the first sends the last one and dies unheard."""
     tried = case(3 * R, rules=replace(SMALL_RULES, repeated_range="200"))
-    real_put, runs = tried.hub.graph.put_range, {"puts": 0}
+    real_put, runs = tried.app.graph.put_range, {"puts": 0}
 
     def wrap(run: Activity) -> Activity:
         def upload(payload: dict[str, Any]) -> dict[str, Any]:
@@ -142,13 +142,13 @@ def test_a_delivery_that_is_thought_dead_and_still_sends_attaches_once() -> None
                     run(payload)
                 return answer
 
-            tried.hub.graph.put_range = put  # type: ignore[method-assign, assignment]
+            tried.app.graph.put_range = put  # type: ignore[method-assign, assignment]
             return run(payload)
 
         return upload
 
-    tried.hub.wrap("upload_ranges", wrap)
-    tried.hub.finish()
+    tried.app.wrap("upload_ranges", wrap)
+    tried.app.finish()
     assert runs["puts"] >= 4
     assert tried.held == 1
     assert tried.end["state"] == "attached"
@@ -158,12 +158,12 @@ def test_cancelled_after_a_second_delivery_was_throttled_tells_the_truth() -> No
     """The first delivery had attached the file."""
     tried = case(LARGE)
     throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="range", occurrence=3)
-    tried.deliver_twice("upload_ranges", lambda: tried.hub.service.faults.add(throttled))
+    tried.deliver_twice("upload_ranges", lambda: tried.app.service.faults.add(throttled))
     tried.to("upload_ranges")
     tried.engine.advance()
     tried.engine.raise_event(CANCEL)
-    tried.hub.finish()
-    assert not tried.hub.service.faults.unfired
+    tried.app.finish()
+    assert not tried.app.service.faults.unfired
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -173,21 +173,21 @@ def test_a_post_whose_second_delivery_knew_nothing_is_told_truly(how: str) -> No
     """Its notes could not be read; then it is cancelled, or its time is over."""
     tried = case(SMALL, transfer_deadline_minutes=1)
     tried.to("attach_small_file")
-    run = tried.hub._activities["attach_small_file"]
+    run = tried.app.activities["attach_small_file"]
 
     def twice(payload: dict[str, Any]) -> dict[str, Any]:
         run(payload)
-        with away(tried.hub.notes, "download_blob"):
+        with away(tried.app.notes, "download_blob"):
             step: dict[str, Any] = run(payload)
             return step
 
-    tried.hub._activities["attach_small_file"] = twice
+    tried.app.activities["attach_small_file"] = twice
     tried.engine.advance()
     if how == "cancelled":
         tried.engine.raise_event(CANCEL)
     else:
-        tried.hub.clock.advance(120)
-    tried.hub.finish()
+        tried.app.clock.advance(120)
+    tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -196,10 +196,10 @@ def test_a_post_that_was_never_sent_is_cancelled_for_certain() -> None:
     """The store was away at the only delivery: without notes nothing has gone out."""
     tried = case(SMALL)
     tried.to("attach_small_file")
-    with away(tried.hub.notes, "download_blob"):
+    with away(tried.app.notes, "download_blob"):
         tried.engine.advance()
     tried.engine.raise_event(CANCEL)
-    tried.hub.finish()
+    tried.app.finish()
     assert tried.held == 0
     assert tried.end["state"] == "cancelled"
 
@@ -212,18 +212,18 @@ def test_metadata_written_several_times_in_a_row_does_no_harm(size: int, times: 
     tried.to("attach_small_file" if size == SMALL else "create_upload_session")
     if size == LARGE:
         tried.engine.advance()
-    tried.hub.blobs.annotate("a", seen="0")
-    real, looks = tried.hub.source.look, iter(range(1, times))
+    tried.app.blobs.annotate("a", seen="0")
+    real, looks = tried.app.source.look, iter(range(1, times))
 
     def look(name: str) -> Any:
         seen = real(name)
         for number in looks:
-            tried.hub.blobs.annotate("a", seen=str(number))
+            tried.app.blobs.annotate("a", seen=str(number))
             break
         return seen
 
-    tried.hub.source.look = look  # type: ignore[method-assign]
-    tried.hub.finish()
+    tried.app.source.look = look  # type: ignore[method-assign]
+    tried.app.finish()
     assert next(looks, None) is None
     assert tried.held == 1
     assert tried.end["state"] == "attached"
@@ -233,16 +233,16 @@ def test_bytes_sent_before_the_blob_was_overwritten_count() -> None:
     """The mailbox has had them: its budget must know."""
     tried = case(10 * R, ranges_per_activity=8)
     tried.to("upload_ranges")
-    real_put = tried.hub.graph.put_range
+    real_put = tried.app.graph.put_range
     puts: list[int] = []
     steps: list[dict[str, Any]] = []
 
     def put(*arguments: Any) -> Any:
         puts.append(len(arguments[-1]))
         if len(puts) == 3:
-            tried.hub.clock.advance(2)
+            tried.app.clock.advance(2)
             address = {"mailbox": MAILBOX, "messageid": tried.item}
-            tried.hub.blobs.put("a", bytes(10 * R), None, address)
+            tried.app.blobs.put("a", bytes(10 * R), None, address)
         return real_put(*arguments)
 
     def wrap(run: Activity) -> Activity:
@@ -252,9 +252,9 @@ def test_bytes_sent_before_the_blob_was_overwritten_count() -> None:
 
         return upload
 
-    tried.hub.graph.put_range = put  # type: ignore[method-assign, assignment]
-    tried.hub.wrap("upload_ranges", wrap)
-    tried.hub.finish()
+    tried.app.graph.put_range = put  # type: ignore[method-assign, assignment]
+    tried.app.wrap("upload_ranges", wrap)
+    tried.app.finish()
     assert tried.end["state"] == "superseded"
     assert steps[0]["outcome"] == "superseded"
     assert steps[0]["sent"] == sum(puts) > 0
@@ -263,16 +263,16 @@ def test_bytes_sent_before_the_blob_was_overwritten_count() -> None:
 def test_a_cleanup_that_fails_does_not_hide_why_it_failed() -> None:
     """The blob is gone and the session store away when the refusal is to be recorded."""
     tried = case(LARGE)
-    tried.hub.service.faults.add(
+    tried.app.service.faults.add(
         Fault(misbehaviour=catalogue.too_large(413), kind="range", times=None)
     )
     tried.to("record_attachment")
-    tried.hub.blobs.delete_blob("a")
-    with away(tried.hub.notes, "delete_blob"):
+    tried.app.blobs.delete_blob("a")
+    with away(tried.app.notes, "delete_blob"):
         tried.engine.advance()
-    tried.hub.finish()
+    tried.app.finish()
     assert tried.code == "MailboxLimitExceeded"
-    assert not tried.hub.notes.names()
+    assert not tried.app.notes.names()
 
 
 def test_overwritten_within_the_second_before_its_record_leaves_no_notes() -> None:
@@ -280,13 +280,13 @@ def test_overwritten_within_the_second_before_its_record_leaves_no_notes() -> No
     tried = case(LARGE, md5=True)
     tried.to("record_attachment")
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("a", bytes(LARGE), None, address)
-    tried.hub.finish()
+    tried.app.blobs.put("a", bytes(LARGE), None, address)
+    tried.app.finish()
     assert tried.end["state"] == "attached"
-    assert not tried.hub.notes.names()
-    tried.hub.deliver("a")
-    tried.hub.finish()
-    held = [each.content for each in tried.hub.attachments(tried.item)]
+    assert not tried.app.notes.names()
+    tried.app.deliver("a")
+    tried.app.finish()
+    held = [each.content for each in tried.app.attachments(tried.item)]
     assert held == [content_of(LARGE), bytes(LARGE)]
 
 
@@ -294,12 +294,12 @@ def test_a_turn_that_cannot_be_given_back_does_not_unmake_the_end() -> None:
     """The entity fails, and another transfer waits for the turn: attached is attached."""
     tried = case(LARGE, ranges_per_activity=1)
     tried.to("upload_ranges")
-    tried.hub.clock.advance(1)
-    tried.hub.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
-    other = tried.hub.engines[tried.hub.deliver("b")]
+    tried.app.clock.advance(1)
+    tried.app.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
+    other = tried.app.engines[tried.app.deliver("b")]
     while not any(status["state"] == "waiting" for status in other.statuses):
         other.advance()
-    real = tried.hub.entities.operate
+    real = tried.app.entities.operate
     broken: list[str] = []
 
     def operate(target: str, operation: str, input_: str) -> Any:
@@ -310,8 +310,8 @@ def test_a_turn_that_cannot_be_given_back_does_not_unmake_the_end() -> None:
             result.failure.failureDetails.errorType = "Broken"
         return result
 
-    tried.hub.entities.operate = operate  # type: ignore[method-assign]
-    tried.hub.finish()
+    tried.app.entities.operate = operate  # type: ignore[method-assign]
+    tried.app.finish()
     assert broken
     assert tried.metadata["attachmentstatus"] == "attached"
     assert tried.held == 2
@@ -322,21 +322,21 @@ def test_a_transfer_does_not_outlive_its_deadline_waiting_for_its_turn() -> None
     tried = case(12 * R, ranges_per_activity=1)
     tried.to("upload_ranges")
     tried.engine.advance()
-    began = tried.hub.clock.now
-    tried.hub.clock.advance(1)
-    address = {"mailbox": MAILBOX, "messageid": tried.hub.add_message()}
-    tried.hub.blobs.put("b", bytes(100), None, address)
-    other = tried.hub.engines[tried.hub.deliver("b")]
+    began = tried.app.clock.now
+    tried.app.clock.advance(1)
+    address = {"mailbox": MAILBOX, "messageid": tried.app.add_message()}
+    tried.app.blobs.put("b", bytes(100), None, address)
+    other = tried.app.engines[tried.app.deliver("b")]
     while other.next_activity != "attach_small_file":
         other.advance()
     ten_hours = Fault(misbehaviour=catalogue.throttled("36000"), kind="list", occurrence=3)
-    tried.hub.service.faults.add(ten_hours)
+    tried.app.service.faults.add(ten_hours)
     other.advance()
-    assert not tried.hub.service.faults.unfired
+    assert not tried.app.service.faults.unfired
     while not tried.engine.is_over:
         tried.engine.advance()
-    limit = timedelta(minutes=tried.hub.settings.transfer_deadline_minutes + 1)
-    assert tried.hub.clock.now - began <= limit
+    limit = timedelta(minutes=tried.app.settings.transfer_deadline_minutes + 1)
+    assert tried.app.clock.now - began <= limit
     assert tried.code == "DeadlineExceeded"
 
 
@@ -344,24 +344,24 @@ def test_a_transfer_does_not_outlive_its_deadline_waiting_for_its_turn() -> None
 def test_an_absurd_retry_after_closes_no_mailbox_for_years(skew: float) -> None:
     """A date in the year 9999: the transfer ends, and the next one has its turn in a day."""
     tried = case(LARGE, skew=skew, ranges_per_activity=1)
-    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.throttled(FAR), kind="range"))
-    tried.hub.finish()
+    tried.app.service.faults.add(Fault(misbehaviour=catalogue.throttled(FAR), kind="range"))
+    tried.app.finish()
     assert tried.code == "DeadlineExceeded"
-    tried.hub.clock.advance(90_000)
+    tried.app.clock.advance(90_000)
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("b", bytes(100), None, address)
-    other = tried.hub.deliver("b")
-    tried.hub.finish()
-    assert tried.hub.engines[other].output is not None
+    tried.app.blobs.put("b", bytes(100), None, address)
+    other = tried.app.deliver("b")
+    tried.app.finish()
+    assert tried.app.engines[other].output is not None
     assert tried.held == 1
 
 
 def test_an_attachment_that_is_gone_is_not_taken_for_ours() -> None:
     """At the last look a rival's file is listed, and removed before its bytes are read."""
     tried = case(LARGE)
-    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
+    tried.app.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
     tried.to("cancel_upload_session")
-    real = tried.hub.graph.list_attachments
+    real = tried.app.graph.list_attachments
     last: list[bool] = []
 
     def wrap(run: Activity) -> Activity:
@@ -377,9 +377,9 @@ def test_an_attachment_that_is_gone_is_not_taken_for_ours() -> None:
             found = [*found, ListedAttachment("AAkAGone=", "a", LARGE)]
         return answer, found
 
-    tried.hub.wrap("find_attachment", wrap)
-    tried.hub.graph.list_attachments = listed  # type: ignore[method-assign]
-    tried.hub.finish()
+    tried.app.wrap("find_attachment", wrap)
+    tried.app.graph.list_attachments = listed  # type: ignore[method-assign]
+    tried.app.finish()
     assert any(last)
     assert tried.end.get("attachmentId") != "AAkAGone="
 
@@ -392,14 +392,14 @@ def test_a_draft_that_is_deleted_midway_ends_clearly(size: int, steps: int) -> N
     tried = case(size, ranges_per_activity=1)
     for _ in range(steps):
         tried.engine.advance()
-    began = tried.hub.clock.now
-    with tried.hub.service.lock:
-        del tried.hub.service.tenant.mailboxes.find(MAILBOX).items[tried.item]
-    tried.hub.finish()
+    began = tried.app.clock.now
+    with tried.app.service.lock:
+        del tried.app.service.tenant.mailboxes.find(MAILBOX).items[tried.item]
+    tried.app.finish()
     assert tried.code == "ItemNotFound"
     assert tried.metadata["attachmentstatus"] == "failed"
-    assert not tried.hub.notes.names()
-    assert tried.hub.clock.now - began < timedelta(minutes=10)
+    assert not tried.app.notes.names()
+    assert tried.app.clock.now - began < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("kind", ["range", "create"])
@@ -408,16 +408,16 @@ def test_no_request_is_early_after_a_refusal_that_asks_for_a_rest(kind: str) -> 
     tried = case(LARGE)
     if kind == "range":
         refusal = catalogue.refused(404, "ErrorItemNotFound", headers={"Retry-After": "30"})
-        tried.hub.service.faults.add(Fault(misbehaviour=refusal, kind="range"))
+        tried.app.service.faults.add(Fault(misbehaviour=refusal, kind="range"))
     else:
         tried.to("create_upload_session")
         throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="cancel")
-        tried.hub.service.faults.add(throttled)
-        with away(tried.hub.notes, "upload_blob"):
+        tried.app.service.faults.add(throttled)
+        with away(tried.app.notes, "upload_blob"):
             tried.engine.advance()
-    tried.hub.finish()
-    assert not tried.hub.service.faults.unfired
-    assert not early(tried.hub.service.recorder.requests)
+    tried.app.finish()
+    assert not tried.app.service.faults.unfired
+    assert not early_requests(tried.app.service.recorder.requests)
     assert tried.held == 1
 
 
@@ -429,8 +429,8 @@ def test_a_listing_of_nonsense_is_asked_for_again() -> None:
         kinds=frozenset({"list"}),
         alteration=alterations.json_changed(lambda body: body | {"value": [None, 3]}),
     )
-    tried.hub.service.faults.add(Fault(misbehaviour=odd, kind="list"))
-    tried.hub.finish()
+    tried.app.service.faults.add(Fault(misbehaviour=odd, kind="list"))
+    tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -446,15 +446,15 @@ def test_a_blob_whose_md5_comes_or_goes_is_neither_lost_in_silence_nor_doubled(
     if step == "upload":
         step = "attach_small_file" if size == SMALL else "upload_ranges"
     tried.to(step)
-    tried.hub.blobs.set_md5("a", None if had else md5_of(size))
-    tried.hub.finish()
+    tried.app.blobs.set_md5("a", None if had else md5_of(size))
+    tried.app.finish()
     if not tried.held:
         assert tried.metadata["attachmentstatus"] == "failed"
         assert tried.code == "UnsupportedBlob"
-    again = tried.hub.deliver("a")
-    tried.hub.finish()
+    again = tried.app.deliver("a")
+    tried.app.finish()
     assert tried.held == 1
-    output = tried.hub.engines[again].output
+    output = tried.app.engines[again].output
     assert output is not None
     assert output["state"] == "attached"
     assert tried.metadata["attachmentstatus"] == "attached"
@@ -463,10 +463,10 @@ def test_a_blob_whose_md5_comes_or_goes_is_neither_lost_in_silence_nor_doubled(
 def test_a_session_that_cannot_be_deleted_does_not_hold_up_the_next() -> None:
     """Refused for good: it expires, and the file goes up all the same."""
     tried = case(LARGE)
-    faults = tried.hub.service.faults
+    faults = tried.app.service.faults
     faults.add(Fault(misbehaviour=catalogue.refused(404, "ErrorItemNotFound"), kind="range"))
     faults.add(Fault(misbehaviour=catalogue.refused(403, "Forbidden"), kind="cancel", times=None))
-    tried.hub.finish()
+    tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -475,17 +475,17 @@ def test_notes_that_cannot_be_read_at_the_second_delivery_attach_once() -> None:
     """The last of several activities had attached the file when its worker was killed."""
     tried = case(3 * R, ranges_per_activity=1)
     away_for = ExitStack()
-    real = tried.hub.notes.download_blob
+    real = tried.app.notes.download_blob
     tried.deliver_twice(
         "upload_ranges",
-        lambda: away_for.enter_context(away(tried.hub.notes, "download_blob")),
+        lambda: away_for.enter_context(away(tried.app.notes, "download_blob")),
         number=3,
     )
     while tried.engine.performed.count("upload_ranges") != 3:
         tried.engine.advance()
     away_for.close()
-    assert tried.hub.notes.download_blob == real
-    tried.hub.finish()
+    assert tried.app.notes.download_blob == real
+    tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -494,19 +494,19 @@ def test_notes_that_cannot_be_read_at_the_second_delivery_attach_once() -> None:
 def test_a_second_attempt_delivered_twice_tells_the_truth(how: str) -> None:
     """The first had to be looked for, the second attached the file; then the blob changed."""
     tried = case(LARGE, md5=True)
-    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
+    tried.app.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
 
     def change() -> None:
         if how == "deleted":
-            tried.hub.blobs.delete_blob("a")
+            tried.app.blobs.delete_blob("a")
         else:
-            tried.hub.blobs.set_md5("a", None)
+            tried.app.blobs.set_md5("a", None)
 
     tried.deliver_twice("upload_ranges", change, number=2)
-    tried.hub.finish()
+    tried.app.finish()
     if how != "deleted":
-        tried.hub.deliver("a")
-        tried.hub.finish()
+        tried.app.deliver("a")
+        tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "attached"
 
@@ -516,10 +516,10 @@ def test_overwritten_within_the_second_after_it_was_attached_is_not_lost() -> No
     tried = case(SMALL, md5=True)
     tried.to("record_attachment")
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("a", bytes(SMALL), None, address)
-    tried.hub.finish()
-    tried.hub.deliver("a")
-    tried.hub.finish()
+    tried.app.blobs.put("a", bytes(SMALL), None, address)
+    tried.app.finish()
+    tried.app.deliver("a")
+    tried.app.finish()
     assert tried.held == 2
 
 
@@ -527,11 +527,11 @@ def test_overwritten_midway_without_md5_is_superseded() -> None:
     """Its new content has a transfer of its own, whose file is of the same name and size."""
     tried = case(LARGE)
     tried.to("upload_ranges")
-    tried.hub.clock.advance(2)
+    tried.app.clock.advance(2)
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("a", bytes(LARGE), None, address)
-    tried.hub.deliver("a")
-    tried.hub.finish()
+    tried.app.blobs.put("a", bytes(LARGE), None, address)
+    tried.app.deliver("a")
+    tried.app.finish()
     assert tried.held == 1
     assert tried.end["state"] == "superseded"
 
@@ -540,9 +540,9 @@ def test_a_removal_is_recorded_after_the_md5_was_cleared() -> None:
     """The record was written under both fingerprints."""
     tried = case(SMALL, md5=True)
     tried.to("record_attachment")
-    tried.hub.blobs.set_md5("a", None)
-    tried.hub.finish()
-    attachments = Attachments(tried.hub.settings, tried.hub.source, tried.hub.graph)
+    tried.app.blobs.set_md5("a", None)
+    tried.app.finish()
+    attachments = Attachments(tried.app.settings, tried.app.source, tried.app.graph)
     attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.end))
     assert tried.held == 0
     assert tried.metadata["attachmentstatus"] == "cancelled"
@@ -553,9 +553,9 @@ def test_throttled_past_the_deadline_after_a_first_delivery_is_not_called_late()
     """The file is attached, and nobody may ask any more: that it cannot be known is the truth."""
     tried = case(LARGE)
     throttled = Fault(misbehaviour=catalogue.throttled("36000"), kind="range", occurrence=3)
-    tried.deliver_twice("upload_ranges", lambda: tried.hub.service.faults.add(throttled))
-    tried.hub.finish()
-    assert not tried.hub.service.faults.unfired
+    tried.deliver_twice("upload_ranges", lambda: tried.app.service.faults.add(throttled))
+    tried.app.finish()
+    assert not tried.app.service.faults.unfired
     assert tried.held == 1
     assert tried.code == "OutcomeUnknown"
 
@@ -564,34 +564,34 @@ def test_cancelled_while_an_activity_is_told_to_rest_ends_at_once() -> None:
     """Not after a rest that nothing is to follow."""
     tried = case(10 * R, ranges_per_activity=1)
     throttled = Fault(misbehaviour=catalogue.throttled("2000"), kind="range")
-    tried.hub.service.faults.add(throttled)
+    tried.app.service.faults.add(throttled)
     tried.to("upload_ranges")
-    run = tried.hub._activities["upload_ranges"]
+    run = tried.app.activities["upload_ranges"]
 
     def cancelled(payload: dict[str, Any]) -> dict[str, Any]:
         step: dict[str, Any] = run(payload)
         tried.engine.raise_event(CANCEL)
         return step
 
-    tried.hub._activities["upload_ranges"] = cancelled
-    began = tried.hub.clock.now
-    tried.hub.finish()
+    tried.app.activities["upload_ranges"] = cancelled
+    began = tried.app.clock.now
+    tried.app.finish()
     assert tried.end["state"] == "cancelled"
-    assert tried.hub.clock.now - began < timedelta(seconds=1_000)
+    assert tried.app.clock.now - began < timedelta(seconds=1_000)
 
 
 def test_a_throttled_mailbox_rests_even_if_outlook_does_not_say_how_long() -> None:
     """Another transfer to it waits, too, instead of being refused in its turn."""
     tried = case(SMALL)
     throttled = Fault(misbehaviour=catalogue.throttled(), kind="small_post")
-    tried.hub.service.faults.add(throttled)
+    tried.app.service.faults.add(throttled)
     tried.to("attach_small_file")
-    address = {"mailbox": MAILBOX, "messageid": tried.hub.add_message()}
-    tried.hub.blobs.put("b", b"other", None, address)
-    other = tried.hub.engines[tried.hub.deliver("b")]
+    address = {"mailbox": MAILBOX, "messageid": tried.app.add_message()}
+    tried.app.blobs.put("b", b"other", None, address)
+    other = tried.app.engines[tried.app.deliver("b")]
     tried.engine.advance()
-    began = tried.hub.clock.now
+    began = tried.app.clock.now
     other.run()
-    assert tried.hub.clock.now - began >= timedelta(seconds=5)
-    tried.hub.finish()
+    assert tried.app.clock.now - began >= timedelta(seconds=5)
+    tried.app.finish()
     assert tried.held == 1

@@ -14,7 +14,7 @@ from infra.local.outlook import Fault, Kind, Misbehaviour, OutlookEmulator, cata
 from infra.local.outlook.errors import GraphError
 from infra.local.outlook.wire import Answer
 from infra.local.stack import MAILBOXES, Stack, StackInfo
-from tests.support.faults.kills import until
+from tests.support.waiting import until
 
 R = 1_000_000
 SMALL, LARGE = 900, 3_200_000

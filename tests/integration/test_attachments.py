@@ -27,8 +27,9 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from tests.conftest import MakeHarness
-from tests.integration.test_transfer import content, put_for
-from tests.support.harness import MAILBOX, Harness, Product
+from tests.support.files import content_of, put_for_new_item
+from tests.support.harness import Harness, Product
+from tests.support.virtual_app import MAILBOX
 
 BLOB = "in/report.pdf"
 CALLS: list[tuple[str, Kind]] = [
@@ -72,9 +73,9 @@ def attach(
     harness: Harness, data: bytes = b"hello", kind: ItemKind = "message", **metadata: str
 ) -> Attached:
     """Attach a blob, and forget the requests of it."""
-    item = put_for(harness, kind, data, **metadata)
+    item = put_for_new_item(harness, kind, data, **metadata)
     id_, payload = harness.start(BLOB)
-    status = TransferStatus.from_json(harness.engine(id_, payload).run())
+    status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     assert status.state == "attached"
     harness.emulator.clear()
     calls = Attachments(harness.settings, harness.source, harness.graph)
@@ -101,16 +102,16 @@ def test_an_attachment_is_described(make_harness: MakeHarness, kind: ItemKind) -
 @pytest.mark.parametrize("size", [0, 1, 200_000, 3_300_000])
 def test_the_bytes_come_back_as_they_are(make_harness: MakeHarness, size: int) -> None:
     """Up to the very limit, with type and name."""
-    done = attach(make_harness(max_download_bytes=3_300_000), content(size))
+    done = attach(make_harness(max_download_bytes=3_300_000), content_of(size))
     found = done.attachments.content(done.status)
-    assert found.data == content(size)
+    assert found.data == content_of(size)
     assert (found.content_type, found.file_name) == ("application/pdf", "report.pdf")
 
 
 @pytest.mark.parametrize(("size", "read"), [(100_001, 1), (300_000, 0)])
 def test_a_large_attachment_is_refused(make_harness: MakeHarness, size: int, read: int) -> None:
     """Unread if its size is known or plain from Graph's, at the bound of its bytes otherwise."""
-    done = attach(make_harness(max_download_bytes=100_000), content(size))
+    done = attach(make_harness(max_download_bytes=100_000), content_of(size))
     with pytest.raises(DownloadTooLarge, match="Open it in Outlook"):
         done.attachments.content(done.status)
     assert done.asked("raw_content") == 0
@@ -221,7 +222,7 @@ def test_half_an_answer_is_none(
     make_harness: MakeHarness, name: str, kind: Kind, misbehaviour: Misbehaviour
 ) -> None:
     """Nothing is handed on as if it were whole."""
-    done = attach(make_harness(), content(100_000))
+    done = attach(make_harness(), content_of(100_000))
     done.harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind))
     with pytest.raises(GraphUnavailable):
         done.call(name)
@@ -287,7 +288,7 @@ def test_triggers_stay_quiet_about_what_was_removed(make_harness: MakeHarness) -
     assert done.harness.transfer(BLOB).state == "cancelled"
     assert done.held == []
     id_, payload = done.harness.start(BLOB)
-    again = done.harness.engine(id_, payload | {"ordered": True}).run()
+    again = done.harness.start_engine(id_, payload | {"ordered": True}).run()
     assert (again["state"], [again["attachmentId"]]) == ("attached", done.held)
     assert done.harness.metadata(BLOB)["attachmentid"] == done.held[0]
 
@@ -367,7 +368,7 @@ def deleted(done: Attached) -> None:
 
 def attached_again(done: Attached) -> None:
     id_, payload = done.harness.start(BLOB)
-    forced = done.harness.engine(f"{id_[:16]}-again", payload | {"force": True})
+    forced = done.harness.start_engine(f"{id_[:16]}-again", payload | {"force": True})
     assert forced.run()["state"] == "attached"
 
 

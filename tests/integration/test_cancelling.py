@@ -5,8 +5,8 @@ import pytest
 from infra.local.outlook import Fault, catalogue
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.integration.test_transfer import R, content, put_for
-from tests.support.harness import MAILBOX
+from tests.support.files import R, content_of, put_for_new_item
+from tests.support.virtual_app import MAILBOX
 
 SIZE = 4 * R + 1
 
@@ -19,7 +19,7 @@ def test_a_transfer_can_be_cancelled_at_every_step(
 ) -> None:
     """The session is deleted and the record says it; too late, and the file stays attached."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    item = put_for(harness, "message", content(size))
+    item = put_for_new_item(harness, "message", content_of(size))
     engine = harness.begin("in/report.pdf")
     for _ in range(after):
         engine.advance()
@@ -37,7 +37,7 @@ def test_a_transfer_can_be_cancelled_at_every_step(
 def test_a_long_wait_is_cut_short(make_harness: MakeHarness) -> None:
     """Nobody waits for Retry-After to cancel."""
     harness = make_harness(range_bytes=R)
-    put_for(harness, "message", content(SIZE))
+    put_for_new_item(harness, "message", content_of(SIZE))
     throttled = catalogue.throttled("3000")
     harness.emulator.faults.add(Fault(misbehaviour=throttled, kind="list"))
     engine = harness.begin("in/report.pdf")
@@ -53,7 +53,7 @@ def test_an_unknown_outcome_is_settled_before_it_is_called_cancelled(
 ) -> None:
     """What Outlook committed all the same is told as attached."""
     harness = make_harness(range_bytes=R)
-    item = put_for(harness, "message", content(SIZE))
+    item = put_for_new_item(harness, "message", content_of(SIZE))
     late = Fault(misbehaviour=catalogue.commits_late(30), kind="last_range")
     harness.emulator.faults.add(late)
     engine = harness.begin("in/report.pdf")
@@ -69,7 +69,7 @@ def test_a_session_is_deleted_after_the_rest_that_was_asked_for(
 ) -> None:
     """Cancelled while Outlook wants no requests: none goes out, and too long a rest ends it."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    put_for(harness, "message", content(SIZE))
+    put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled(asked), kind="range"))
     engine = harness.begin("in/report.pdf")
     engine.run_until("upload_ranges")

@@ -18,7 +18,7 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferStatus
-from tests.support.engine.virtual_engine import VirtualClock
+from tests.support.engine.clock import VirtualClock
 from tests.support.event_grid_topic import Topic, running_topic
 from tests.support.in_memory.storage import MemoryContainer
 

@@ -11,10 +11,11 @@ from infra.local.outlook import OutlookEmulator
 from shared.settings import StorageConnection
 from shared.storage.accounts import blob_service
 from tests.conftest import MakeHarness
-from tests.support.engine.virtual_engine import VirtualClock
+from tests.support.engine.clock import VirtualClock
 from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
-from tests.support.faults.storage_proxy import StorageGate
-from tests.support.harness import MAILBOX, Harness, Product
+from tests.support.faults.storage_proxy import StorageProxy
+from tests.support.harness import Harness, Product
+from tests.support.virtual_app import MAILBOX
 
 R = 1_000_000
 
@@ -95,7 +96,7 @@ def test_connections_are_kept_between_activities(azurite: str) -> None:
     """Ten activities, one connection to Outlook; to storage a second one for reading ahead."""
     port = int(urlsplit(azurite.partition("BlobEndpoint=")[2]).netloc.rpartition(":")[2])
     clock = VirtualClock()
-    with OutlookEmulator(clock=clock) as emulator, StorageGate(port) as gate:
+    with OutlookEmulator(clock=clock) as emulator, StorageProxy(port) as gate:
         emulator.add_mailbox(MAILBOX)
         product = Product(
             storage=lambda text: blob_service(

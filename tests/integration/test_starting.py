@@ -11,7 +11,8 @@ import pytest
 from shared.transfer.service.start import Started
 from shared.triggers.blob import blob_functions
 from tests.conftest import MakeHarness
-from tests.support.harness import MAILBOX, Harness
+from tests.support.harness import Harness
+from tests.support.virtual_app import MAILBOX
 
 ADDRESS = {"mailbox": MAILBOX, "messageid": "M="}
 

@@ -13,8 +13,9 @@ from shared.transfer.activities.telemetry import name_transfers_in_the_log, trac
 from shared.transfer.activity_payloads import ActivityResult, CancelUploadSession, Job
 from tests.conftest import MakeHarness
 from tests.support.engine.virtual_engine import VirtualEngine
-from tests.support.harness import MAILBOX, Harness, Product
+from tests.support.harness import Harness, Product
 from tests.support.telemetry import Telemetry
+from tests.support.virtual_app import MAILBOX
 
 R = 1_000_000
 ONLY_SESSIONS = Rules(maximum_post_bytes=2_000, minimum_session_bytes=1)
@@ -164,8 +165,8 @@ def test_a_duplicate_of_what_is_attached_counts_no_second_end(
     """It ends at the record."""
     harness = make_harness()
     id_, payload = begin(harness, "a", 10).instance_id, harness.start("a")[1]
-    harness.engine(id_, payload).run()
-    harness.engine(id_, payload).run()
+    harness.start_engine(id_, payload).run()
+    harness.start_engine(id_, payload).run()
     assert outcomes(telemetry) == {("attached", ""): 1}
 
 

@@ -1,7 +1,6 @@
 """Whole transfers on a virtual clock, between a real Azurite and the strict emulator."""
 
 import gzip
-import hashlib
 import json
 from collections.abc import Callable
 from urllib.parse import unquote
@@ -9,29 +8,15 @@ from urllib.parse import unquote
 import pytest
 from azure.storage.blob import ContentSettings
 
-from infra.local.outlook import ItemKind, Rules
+from infra.local.outlook import ItemKind
 from shared.errors import UnsupportedBlob
 from shared.storage.attachment_record import METADATA_BYTES
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
 from tests.support.engine.virtual_engine import VirtualEngine
-from tests.support.harness import MAILBOX, Harness
-
-R = 1_000_000
-# A POST of more than a few lines is too large, so that small files go by sessions, too.
-ONLY_SESSIONS = Rules(maximum_post_bytes=2_000, minimum_session_bytes=1)
-
-
-def content(size: int) -> bytes:
-    block = hashlib.sha256(str(size).encode()).digest()
-    return (block * (size // len(block) + 1))[:size]
-
-
-def put_for(harness: Harness, kind: ItemKind, data: bytes, **metadata: str) -> str:
-    """A blob for a new item; the item's id."""
-    item = harness.emulator.add_item(MAILBOX, kind)
-    harness.put("in/report.pdf", data, **{"mailbox": MAILBOX, f"{kind}id": item, **metadata})
-    return item
+from tests.support.files import ONLY_SESSIONS, R, content_of, put_for_new_item
+from tests.support.harness import Harness
+from tests.support.virtual_app import MAILBOX
 
 
 @pytest.mark.parametrize("kind", ["message", "event"])
@@ -39,10 +24,10 @@ def put_for(harness: Harness, kind: ItemKind, data: bytes, **metadata: str) -> s
 def test_a_file_arrives_byte_for_byte(make_harness: MakeHarness, kind: ItemKind, size: int) -> None:
     """Around the boundary of 3 MB and beyond, for messages and events."""
     harness = make_harness(range_bytes=R, ranges_per_activity=2)
-    item = put_for(harness, kind, content(size))
+    item = put_for_new_item(harness, kind, content_of(size))
     status = harness.transfer("in/report.pdf")
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(size)
+    assert attachment.content == content_of(size)
     assert (attachment.name, attachment.content_type) == ("report.pdf", "application/pdf")
     assert (status.state, status.attachment_id) == ("attached", attachment.id)
     assert status.bytes_sent == status.size == size
@@ -53,10 +38,10 @@ def test_a_file_arrives_byte_for_byte(make_harness: MakeHarness, kind: ItemKind,
 def test_ranges_fit_every_size(make_harness: MakeHarness, size: int) -> None:
     """Each PUT but the last is a full range, in order, without a token."""
     harness = make_harness(ONLY_SESSIONS, range_bytes=R, ranges_per_activity=1)
-    item = put_for(harness, "message", content(size))
+    item = put_for_new_item(harness, "message", content_of(size))
     assert harness.transfer("in/report.pdf").state == "attached"
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(size)
+    assert attachment.content == content_of(size)
     puts = [r for r in harness.emulator.requests if r.method == "PUT"]
     assert [r.body_length for r in puts[:-1]] == [R] * (len(puts) - 1)
     assert len(puts) == -(-size // R)
@@ -66,9 +51,9 @@ def test_ranges_fit_every_size(make_harness: MakeHarness, size: int) -> None:
 def test_the_record_is_written_beside_the_users_keys(make_harness: MakeHarness) -> None:
     """Id, item, status, source, transfer and time; mailbox and owner as they were."""
     harness = make_harness()
-    item = put_for(harness, "message", b"hello", owner="me")
+    item = put_for_new_item(harness, "message", b"hello", owner="me")
     id_, payload = harness.start("in/report.pdf")
-    status = TransferStatus.from_json(harness.engine(id_, payload).run())
+    status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     metadata = harness.metadata("in/report.pdf")
     assert metadata.pop("attachedat").endswith("Z")
     assert metadata == {
@@ -87,7 +72,9 @@ def test_an_inline_picture_carries_its_content_id(make_harness: MakeHarness) -> 
     """Both ways of attaching make it inline."""
     for size in (5, 3_200_000):
         harness = make_harness()
-        item = put_for(harness, "message", content(size), contentid="logo", filename="l.png")
+        item = put_for_new_item(
+            harness, "message", content_of(size), contentid="logo", filename="l.png"
+        )
         harness.transfer("in/report.pdf")
         (attachment,) = harness.emulator.attachments(MAILBOX, item)
         assert (attachment.is_inline, attachment.content_id) == (True, "logo")
@@ -97,7 +84,7 @@ def test_an_inline_picture_carries_its_content_id(make_harness: MakeHarness) -> 
 def test_an_empty_file_is_sent(make_harness: MakeHarness) -> None:
     """What Outlook says of it is recorded."""
     harness = make_harness()
-    item = put_for(harness, "message", b"")
+    item = put_for_new_item(harness, "message", b"")
     status = harness.transfer("in/report.pdf")
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
     assert attachment.content == b""
@@ -107,9 +94,9 @@ def test_an_empty_file_is_sent(make_harness: MakeHarness) -> None:
 def test_no_secret_is_in_the_history(make_harness: MakeHarness) -> None:
     """Inputs, statuses and metadata hold neither upload URL nor token; the store is empty again."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    put_for(harness, "message", content(3_200_000))
+    put_for_new_item(harness, "message", content_of(3_200_000))
     harness.transfer("in/report.pdf")
-    kept = harness.kept + json.dumps(harness.metadata("in/report.pdf"))
+    kept = harness.durable_state + json.dumps(harness.metadata("in/report.pdf"))
     assert len(harness.emulator.secrets()) >= 3
     assert not [secret for secret in harness.emulator.secrets() if secret in kept]
     assert "authtoken" not in kept
@@ -119,13 +106,13 @@ def test_no_secret_is_in_the_history(make_harness: MakeHarness) -> None:
 def test_a_duplicate_after_the_end_does_nothing(make_harness: MakeHarness) -> None:
     """The metadata write of the record gives the same id, and the record ends it at once."""
     harness = make_harness()
-    item = put_for(harness, "message", b"hello")
+    item = put_for_new_item(harness, "message", b"hello")
     first, payload = harness.start("in/report.pdf")
-    done = TransferStatus.from_json(harness.engine(first, payload).run())
+    done = TransferStatus.from_json(harness.start_engine(first, payload).run())
     requests = len(harness.emulator.requests)
     again, payload = harness.start("in/report.pdf")
     assert again == first
-    ended = TransferStatus.from_json(harness.engine(again, payload).run())
+    ended = TransferStatus.from_json(harness.start_engine(again, payload).run())
     assert ended == done.model_copy(update={"bytes_sent": 0, "recorded": True})
     assert len(harness.emulator.requests) == requests
     assert len(harness.emulator.attachments(MAILBOX, item)) == 1
@@ -134,7 +121,7 @@ def test_a_duplicate_after_the_end_does_nothing(make_harness: MakeHarness) -> No
 def test_a_copied_blob_is_a_blob_of_its_own(make_harness: MakeHarness) -> None:
     """The other blob's record that came along is no proof; both attachments exist."""
     harness = make_harness()
-    item = put_for(harness, "message", b"hello")
+    item = put_for_new_item(harness, "message", b"hello")
     harness.transfer("in/report.pdf")
     harness.put("in/copy.pdf", b"hello", **harness.metadata("in/report.pdf"))
     assert harness.transfer("in/copy.pdf").state == "attached"
@@ -144,7 +131,7 @@ def test_a_copied_blob_is_a_blob_of_its_own(make_harness: MakeHarness) -> None:
 def test_an_overwritten_blob_is_attached_anew(make_harness: MakeHarness) -> None:
     """New content, new transfer."""
     harness = make_harness()
-    item = put_for(harness, "message", b"old")
+    item = put_for_new_item(harness, "message", b"old")
     harness.transfer("in/report.pdf")
     harness.put("in/report.pdf", b"new one", mailbox=MAILBOX, messageid=item)
     assert harness.transfer("in/report.pdf").state == "attached"
@@ -168,11 +155,13 @@ def status_of(engine: VirtualEngine) -> TransferStatus:
 def test_a_blob_overwritten_midway_is_superseded(make_harness: MakeHarness) -> None:
     """The session is deleted, nothing is attached, and the new content's record is not touched."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    item = put_for(harness, "message", content(4_000_000))
+    item = put_for_new_item(harness, "message", content_of(4_000_000))
     engine = interrupted(
         harness,
         "in/report.pdf",
-        lambda: harness.put("in/report.pdf", content(4_000_001), mailbox=MAILBOX, messageid=item),
+        lambda: harness.put(
+            "in/report.pdf", content_of(4_000_001), mailbox=MAILBOX, messageid=item
+        ),
     )
     assert status_of(engine).state == "superseded"
     assert not harness.emulator.attachments(MAILBOX, item)
@@ -184,7 +173,7 @@ def test_a_blob_overwritten_midway_is_superseded(make_harness: MakeHarness) -> N
 def test_a_blob_deleted_midway_ends_the_transfer(make_harness: MakeHarness) -> None:
     """The session is deleted; there is no blob for a record, and that is no bug."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    item = put_for(harness, "message", content(4_000_000))
+    item = put_for_new_item(harness, "message", content_of(4_000_000))
     engine = interrupted(
         harness,
         "in/report.pdf",
@@ -202,7 +191,7 @@ def test_metadata_written_midway_by_someone_else_changes_nothing(
 ) -> None:
     """The ETag is another, the content proven the same: it goes on, and keeps the new key."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    item = put_for(harness, "message", content(4_000_000))
+    item = put_for_new_item(harness, "message", content_of(4_000_000))
     blob = harness.container.get_blob_client("in/report.pdf")
     engine = interrupted(
         harness,
@@ -211,7 +200,7 @@ def test_metadata_written_midway_by_someone_else_changes_nothing(
     )
     assert status_of(engine).state == "attached"
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(4_000_000)
+    assert attachment.content == content_of(4_000_000)
     assert harness.metadata("in/report.pdf")["seen"] == "yes"
     assert engine.performed.count("create_upload_session") == 1
 
@@ -221,7 +210,7 @@ def test_content_without_md5_starts_over_when_its_etag_changes(make_harness: Mak
     harness = make_harness(range_bytes=R // 2, ranges_per_activity=1)
     item = harness.emulator.add_item(MAILBOX, "message")
     blob = harness.container.get_blob_client("blocks.bin")
-    blob.stage_block("MDAx", content(4_000_000))
+    blob.stage_block("MDAx", content_of(4_000_000))
     metadata = {"mailbox": MAILBOX, "messageid": item}
     blob.commit_block_list(["MDAx"], metadata=metadata)  # type: ignore[list-item]  # ids will do
     blob.set_http_headers(ContentSettings(content_type="application/pdf"))
@@ -232,7 +221,7 @@ def test_content_without_md5_starts_over_when_its_etag_changes(make_harness: Mak
     )
     assert status_of(engine).state == "attached"
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(4_000_000)
+    assert attachment.content == content_of(4_000_000)
     assert engine.performed.count("create_upload_session") == 2
 
 
@@ -241,7 +230,7 @@ def test_an_encoded_blob_is_sent_as_it_is_stored(make_harness: MakeHarness, size
     """A blob with Content-Encoding is not unpacked on its way."""
     harness = make_harness(range_bytes=R)
     item = harness.emulator.add_item(MAILBOX, "message")
-    packed = gzip.compress(content(size), 0)
+    packed = gzip.compress(content_of(size), 0)
     harness.container.upload_blob(
         "report.gz",
         packed,
@@ -256,7 +245,7 @@ def test_an_encoded_blob_is_sent_as_it_is_stored(make_harness: MakeHarness, size
 def test_a_bug_in_an_activity_is_recorded_and_shown(make_harness: MakeHarness) -> None:
     """The blob says so, the session is gone, and the engine shows the instance as failed."""
     harness = make_harness(range_bytes=R)
-    put_for(harness, "message", content(4_000_000))
+    put_for_new_item(harness, "message", content_of(4_000_000))
 
     def bug(_: object) -> dict[str, object]:
         raise ZeroDivisionError
@@ -284,7 +273,7 @@ def test_a_full_metadata_does_not_attach_twice(make_harness: MakeHarness, room: 
     harness.put("x", b"hello", **own)
     first = harness.begin("x")
     assert first.run()["state"] == "attached"
-    harness.engine(*harness.start("x")).run()
+    harness.start_engine(*harness.start("x")).run()
     assert len(harness.emulator.attachments(MAILBOX, item)) == 1
 
 

@@ -13,11 +13,12 @@ from shared.transfer.service.start import Placed
 from shared.transfer.service.transfers import Transfer
 from shared.transfer.workflow.orchestrator import predecessor_done
 from tests.conftest import MakeHarness
-from tests.support.harness import MAILBOX, Harness, StartingClient
+from tests.support.harness import Harness, RecordingClient
 from tests.support.in_memory.app import AlreadyExists
+from tests.support.virtual_app import MAILBOX
 
 
-class Knowing(StartingClient):
+class Knowing(RecordingClient):
     """A client whose task hub knows no transfer yet, but has those ``taken`` by faster calls."""
 
     def __init__(self, *taken: str) -> None:
@@ -175,7 +176,7 @@ def test_one_that_follows_begins_when_it_is_told_or_after_a_day(
     item = harness.emulator.add_item(MAILBOX, "message")
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
     id_, payload = harness.start("a")
-    engine = harness.engine(id_, payload | {"follows": "first"})
+    engine = harness.start_engine(id_, payload | {"follows": "first"})
     assert engine.next_activity is None
     engine.raise_event(predecessor_done("another"))
     assert engine.next_activity is None
@@ -191,7 +192,7 @@ def test_one_that_follows_can_be_cancelled_while_it_waits(make_harness: MakeHarn
     item = harness.emulator.add_item(MAILBOX, "message")
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
     id_, payload = harness.start("a")
-    engine = harness.engine(id_, payload | {"follows": "first"})
+    engine = harness.start_engine(id_, payload | {"follows": "first"})
     engine.raise_event("cancel")
     assert engine.run()["state"] == "cancelled"
     assert harness.metadata("a")["attachmentstatus"] == "cancelled"
@@ -207,8 +208,8 @@ def test_whatever_its_end_the_next_is_told(make_harness: MakeHarness, end: str) 
     harness.put("b", b"y", mailbox=MAILBOX, messageid=harness.emulator.add_item(MAILBOX, "event"))
     second_id, second = harness.start("b")
     first_id, first = harness.start("a")
-    following = harness.engine(second_id, second | {"follows": first_id})
-    leading = harness.engine(first_id, first | {"next": [second_id]})
+    following = harness.start_engine(second_id, second | {"follows": first_id})
+    leading = harness.start_engine(first_id, first | {"next": [second_id]})
     if end == "cancelled":
         leading.raise_event("cancel")
     assert leading.run()["state"] == end
@@ -223,9 +224,9 @@ def test_a_cancelled_one_lets_none_overtake_those_before_it(make_harness: MakeHa
         item = harness.emulator.add_item(MAILBOX, "message")
         harness.put(name, b"x", mailbox=MAILBOX, messageid=item)
     (a, first), (b, second), (c, third) = (harness.start(name) for name in ("a", "b", "c"))
-    last = harness.engine(c, third | {"follows": b})
-    middle = harness.engine(b, second | {"follows": a, "next": [c]})
-    leading = harness.engine(a, first | {"next": [b]})
+    last = harness.start_engine(c, third | {"follows": b})
+    middle = harness.start_engine(b, second | {"follows": a, "next": [c]})
+    leading = harness.start_engine(a, first | {"next": [b]})
     middle.raise_event("cancel")
     while middle.is_active:
         middle.advance()

@@ -1,6 +1,6 @@
-"""The figures that tests come to: kept in their reports, and printed at the end of the run.
+"""Figures that tests measure, printed at the end of the run.
 
-In the reports, since tests may run in several processes, whose own output nobody sees.
+They travel in the tests' reports, since tests may run in several processes.
 """
 
 from collections import defaultdict
@@ -8,27 +8,27 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.faults.referee import Tally
+from tests.support.faults.findings import Tally
 
-type Say = Callable[[str], None]
-type AddUp = Callable[[str, Tally], None]
+type ReportLine = Callable[[str], None]
+type AddTally = Callable[[str, Tally], None]
 
-_SAID, _COUNTED = "figure", "tally"
-
-
-@pytest.fixture
-def say(record_property: Callable[[str, object], None]) -> Say:
-    """Takes a line that is printed at the end."""
-    return lambda line: record_property(_SAID, line)
+_LINE, _TALLY = "figure", "tally"
 
 
 @pytest.fixture
-def add_up(record_property: Callable[[str, object], None]) -> AddUp:
-    """Takes a tally that is printed at the end, added up with all others of the same name."""
-    return lambda name, tally: record_property(_COUNTED, (name, tally.figures()))
+def report_line(record_property: Callable[[str, object], None]) -> ReportLine:
+    """Prints a line at the end of the run."""
+    return lambda line: record_property(_LINE, line)
 
 
-def _told(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, object]]:
+@pytest.fixture
+def add_tally(record_property: Callable[[str, object], None]) -> AddTally:
+    """Prints a tally at the end of the run, summed with all others of the same name."""
+    return lambda name, tally: record_property(_TALLY, (name, tally.figures()))
+
+
+def _reported(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, object]]:
     for reports in reporter.stats.values():
         for report in reports:
             if isinstance(report, pytest.TestReport) and report.when == "call":
@@ -37,18 +37,18 @@ def _told(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, object]]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures."""
-    said: list[str] = []
+    lines: list[str] = []
     tallies: defaultdict[str, Tally] = defaultdict(Tally)
-    for key, value in _told(terminalreporter):
-        if key == _SAID:
-            said.append(str(value))
-        elif key == _COUNTED and isinstance(value, list | tuple):
+    for key, value in _reported(terminalreporter):
+        if key == _LINE:
+            lines.append(str(value))
+        elif key == _TALLY and isinstance(value, list | tuple):
             name, figures = value
             tallies[name].merge(Tally.of(figures))
-    if not (said or tallies):
+    if not (lines or tallies):
         return
     terminalreporter.section("figures")
-    for line in sorted(said):
+    for line in sorted(lines):
         terminalreporter.write_line(line)
     for name, tally in sorted(tallies.items()):
         terminalreporter.write_line(f"{name}\n{tally.table()}")

@@ -1,7 +1,7 @@
-"""A transfer on a virtual clock: the real orchestrator and activities, driven step by step.
+"""Single transfers on a virtual clock, between a real Azurite and the Outlook emulator.
 
-Real parts on both sides: blobs in Azurite, the strict emulator as Outlook, and Durable's own engine
-between them. Hours pass in no time, and every run is the same.
+The real orchestrator and activities run step by step on Durable's own engine. Blobs and HTTP
+requests are real; waits take no time.
 """
 
 import asyncio
@@ -22,30 +22,20 @@ from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
-from shared.settings import Settings
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
-from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.activities.record_attachment import Recorder
-from shared.transfer.functions import transfer_functions
 from shared.transfer.payloads import TransferStatus
-from shared.transfer.service.start import Starter
-from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
-from tests.support.engine.virtual_engine import (
-    Activity,
-    VirtualClock,
-    VirtualEngine,
-    VirtualEntities,
-)
+from tests.support.engine.clock import VirtualClock
+from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.virtual_app import VirtualApp, settings_for
 
-MAILBOX = "reports@contoso.com"
+CONTENT_TYPE = "application/pdf"
 
 
 class EmulatorCredential:
-    """A token of the emulator's identity endpoint, asked for once, without the environment."""
+    """The emulator's token, requested once; needs no environment variables."""
 
     def __init__(self, emulator: OutlookEmulator) -> None:
         self._emulator = emulator
@@ -58,25 +48,25 @@ class EmulatorCredential:
         """
         if self._token is None:
             try:
-                self._token = self._ask(scopes[0].removesuffix("/.default"))
+                self._token = self._request(scopes[0].removesuffix("/.default"))
             except (requests.RequestException, ValueError, KeyError):
                 raise ClientAuthenticationError("The identity endpoint gave no token.") from None
         return self._token
 
-    def _ask(self, resource: str) -> AccessToken:
-        answer = requests.get(
+    def _request(self, resource: str) -> AccessToken:
+        response = requests.get(
             self._emulator.identity_endpoint,
             params={"api-version": "2019-08-01", "resource": resource},
             headers={"X-IDENTITY-HEADER": self._emulator.identity_header},
             timeout=5,
         )
-        answer.raise_for_status()
-        token = answer.json()
+        response.raise_for_status()
+        token = response.json()
         return AccessToken(token["access_token"], int(token["expires_on"]))
 
 
-class StartingClient:
-    """The one call of Durable's client that a door makes; keeps what it was asked to start."""
+class RecordingClient:
+    """The call of Durable's client that triggers make; records the instances to start."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, dict[str, Any]]] = []
@@ -91,9 +81,9 @@ class StartingClient:
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """The parts of the app that a test may put others in place of.
+    """The parts of the app that a test may replace.
 
-    ``timeouts``, in seconds, are those of the calls to Graph.
+    ``timeouts`` are the connect and read timeouts of calls to Graph, in seconds.
     """
 
     storage: Callable[[str], BlobServiceClient] = BlobServiceClient.from_connection_string
@@ -107,8 +97,8 @@ class Product:
 AS_SHIPPED = Product()
 
 
-class Harness:
-    """One app over one container, which is made if need be, and one emulator."""
+class Harness(VirtualApp):
+    """One app over a container, which is created if it is missing, and an emulator."""
 
     def __init__(
         self,
@@ -120,50 +110,62 @@ class Harness:
         /,
         **settings: object,
     ) -> None:
-        self.clock = clock
         self.emulator = emulator
-        self.engines: list[VirtualEngine] = []
-        self.running: dict[str, VirtualEngine] = {}
-        self.settings = Settings.model_validate(
-            {"graph_base_url": emulator.url, "allowed_mailboxes": "*", **settings}
-        )
         self._service = product.storage(connection_string)
         self.container = self._service.get_container_client(container)
         with suppress(ResourceExistsError):
             self.container.create_container()
         self.sessions = self._service.get_container_client(f"{container}-sessions")
-        self.source = product.source(self.container)
-        self.graph = product.graph(
-            graph_endpoint(self.settings),
+        values = settings_for(emulator.url, **settings)
+        graph = product.graph(
+            graph_endpoint(values),
             lambda: cast("TokenCredential", EmulatorCredential(emulator)),
             timeouts=product.timeouts,
         )
-        self.starter = Starter(self.settings, self.source)
-        store = product.store(self.sessions)
-        self.entities = VirtualEntities(lock_entities(self.settings, clock))
-        self.activities = _by_name(
-            transfer_functions(
-                Inspector(self.settings, self.source),
-                product.attacher(self.settings, self.source, store, self.graph),
-                Recorder(self.source, store),
-                Announcer(self.settings, self.source, _no_credential),
-            )
+        super().__init__(
+            values,
+            clock,
+            product.source(self.container),
+            product.store(self.sessions),
+            graph,
+            attacher=product.attacher,
         )
 
     def close(self) -> None:
         """Close the connections."""
-        self.graph.close()
+        super().close()
         self._service.close()
 
     def put(self, name: str, content: bytes, **metadata: str) -> None:
-        """Put a blob in; ``metadata`` may name its item."""
-        settings = ContentSettings(content_type="application/pdf")
+        """Upload a blob; ``metadata`` may name its item."""
         self.container.upload_blob(
-            name, content, overwrite=True, metadata=metadata, content_settings=settings
+            name,
+            content,
+            overwrite=True,
+            metadata=metadata,
+            content_settings=ContentSettings(content_type=CONTENT_TYPE),
         )
 
+    def put_without_md5(self, name: str, content: bytes, **metadata: str) -> None:
+        """Upload a blob in blocks, as clients upload large ones: it has no MD5."""
+        blob = self.container.get_blob_client(name)
+        blob.stage_block("MDAx", content)
+        ids: list[Any] = ["MDAx"]
+        settings = ContentSettings(content_type=CONTENT_TYPE)
+        blob.commit_block_list(ids, metadata=metadata, content_settings=settings)
+
+    def add_metadata(self, name: str, **metadata: str) -> None:
+        """Write metadata as another client does; the keys that are there stay."""
+        blob = self.container.get_blob_client(name)
+        blob.set_blob_metadata(self.metadata(name) | metadata)
+
+    def clear_md5(self, name: str) -> None:
+        """Write the blob's properties as another client does, without an MD5 among them."""
+        blob = self.container.get_blob_client(name)
+        blob.set_http_headers(ContentSettings(content_type=CONTENT_TYPE))
+
     def notes(self) -> list[str]:
-        """The transfers that the session store still knows."""
+        """The ids of the transfers that have notes in the session store."""
         return list(self.sessions.list_blob_names()) if self.sessions.exists() else []
 
     def metadata(self, name: str) -> dict[str, str]:
@@ -171,45 +173,29 @@ class Harness:
         return dict(self.container.get_blob_client(name).get_blob_properties().metadata)
 
     def start(self, name: str) -> tuple[str, dict[str, Any]]:
-        """What the door starts for this blob: instance id and input."""
-        client = StartingClient()
+        """What the blob trigger starts for this blob: instance id and input."""
+        client = RecordingClient()
         asyncio.run(self.starter.from_blob(cast("df.DurableFunctionsClient", client), name))
         return client.started[0]
 
     def begin(self, name: str) -> VirtualEngine:
-        """The transfer that a blob asks for, about to do its first activity."""
-        return self.engine(*self.start(name))
-
-    def engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
-        """An orchestration with this id and input."""
-        parts = (self.activities, self.entities, self.running)
-        engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
-        self.running[instance_id] = engine
-        self.engines.append(engine)
-        return engine
+        """The transfer of a blob, about to run its first activity."""
+        return self.start_engine(*self.start(name))
 
     def transfer(self, name: str) -> TransferStatus:
-        """Start and run what a blob asks for, to its end."""
+        """Run the transfer of a blob to its end."""
         return TransferStatus.from_json(self.begin(name).run())
 
-    def attach_as_someone_else(self, item: OutlookItem, file: OutlookFile, content: bytes) -> None:
-        """Attach a file to the item past the app, in one range."""
+    def attach_as_another_client(
+        self, item: OutlookItem, file: OutlookFile, content: bytes
+    ) -> None:
+        """Attach a file to the item without the app, in one range."""
         created = self.graph.create_upload_session(item, file)
         url = self.graph.upload_url(created.body["uploadUrl"])
-        whole = ByteRange(0, file.size)
-        assert self.graph.put_range(url, whole, file.size, content).status == 201
+        all_bytes = ByteRange(0, file.size)
+        assert self.graph.put_range(url, all_bytes, file.size, content).status == 201
 
     @property
-    def kept(self) -> str:
-        """All that Durable keeps of the transfers so far, as text."""
-        return "".join(str(engine.history) + str(engine.statuses) for engine in self.engines)
-
-
-def _by_name(blueprint: df.Blueprint) -> dict[str, Activity]:
-    app = df.DFApp()
-    app.register_functions(blueprint)
-    return {str(f.get_function_name()): f.get_user_function() for f in app.get_functions()}
-
-
-def _no_credential() -> Any:
-    raise AssertionError("no topic is set")
+    def durable_state(self) -> str:
+        """All histories and custom statuses so far, as text."""
+        return "".join(str(engine.history) + str(engine.statuses) for engine in self.started)

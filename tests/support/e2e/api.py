@@ -1,7 +1,5 @@
-"""A client of the stack's HTTP API, and blobs for it."""
+"""A client of the stack's HTTP API, which also uploads blobs and sets faults."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -10,22 +8,13 @@ from azure.storage.blob import ContainerClient
 from infra.local.drop import source_container
 from infra.local.outlook import Fault, Kind, Misbehaviour
 from infra.local.stack import Stack
+from tests.support.waiting import until
 
-_DEADLINE_SECONDS = 60.0
 OVER = frozenset({"attached", "failed", "cancelled", "superseded"})
 
 
-def until[T](observe: Callable[[], T | None], *, seconds: float = _DEADLINE_SECONDS) -> T:
-    """Wait until something is there; fail if it never is."""
-    deadline = time.monotonic() + seconds
-    while (seen := observe()) is None:
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
-    return seen
-
-
 class Api:
-    """Calls with the stack's key, unless told otherwise."""
+    """Calls the API with the stack's key, unless the headers say otherwise."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -38,17 +27,17 @@ class Api:
         headers = self.key | options.pop("headers", {})
         return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
 
-    def order(self, **body: Any) -> requests.Response:
-        """Ask for a transfer."""
+    def request_transfer(self, **body: Any) -> requests.Response:
+        """Request a transfer."""
         headers = body.pop("headers", {})
         return self.call("POST", "/transfers", json=body, headers=headers)
 
     def next_fails(self, kind: Kind, misbehaviour: Misbehaviour) -> None:
-        """Let the next request of this kind meet the misbehaviour."""
+        """Apply the misbehaviour to the next request of this kind."""
         self._fail(kind, misbehaviour, after=0, times=1)
 
     def hold(self, kind: Kind, misbehaviour: Misbehaviour, *, after: int = 0) -> None:
-        """Let so many more requests of this kind through, and none until other faults are said."""
+        """Apply it to all requests of this kind after the next ``after``; clears other faults."""
         self.stack.outlook.faults.clear()
         self._fail(kind, misbehaviour, after=after, times=None)
 
@@ -61,24 +50,24 @@ class Api:
         outlook.faults.add(fault)
 
     def put(self, name: str, content: bytes, **metadata: str) -> str:
-        """Put a blob in, and wait until the blob door has seen it; its name."""
+        """Upload a blob, and wait until its transfer has written a record; its name."""
         self.container.upload_blob(name, content, overwrite=True, metadata=metadata)
         until(lambda: self.record(name).get("attachmentstatus"))
         return name
 
     def record(self, name: str) -> dict[str, str]:
-        """What the blob's metadata say."""
+        """The blob's metadata."""
         return dict(self.container.get_blob_client(name).get_blob_properties().metadata)
 
     def transfer(self, id_: str) -> dict[str, Any]:
-        """A transfer as it stands."""
-        answer = self.call("GET", f"/transfers/{id_}")
-        assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json()
+        """A transfer as it is now."""
+        response = self.call("GET", f"/transfers/{id_}")
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
         return body
 
     def ended(self, id_: str) -> dict[str, Any]:
-        """A transfer, once it has come to its end."""
+        """A transfer, once it has ended."""
 
         def over() -> dict[str, Any] | None:
             found = self.transfer(id_)

@@ -12,7 +12,8 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.remote.webelement import WebElement
 
 from infra.local.stack import APP_FOLDER
-from tests.support.e2e.api import Api, until
+from tests.support.e2e.api import Api
+from tests.support.waiting import until
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

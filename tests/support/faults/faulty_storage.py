@@ -1,4 +1,4 @@
-"""Azure Storage on a bad day: a transport in front of Azurite that fails what it is told to."""
+"""A transport to Azurite that makes chosen requests fail."""
 
 import io
 from collections.abc import Callable
@@ -14,30 +14,31 @@ from azure.storage.blob import BlobServiceClient
 
 type Failure = Literal["503", "503 though done", "no connection", "answer lost"]
 FAILURES: tuple[Failure, ...] = ("503", "503 though done", "no connection", "answer lost")
-type Concerns = Callable[[HttpRequest], bool]
+type AppliesTo = Callable[[HttpRequest], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which requests fail, and how: of those it ``concerns``, ``times`` from number ``first`` on.
+    """Which requests fail, and how.
 
-    ``times`` is None for ever.
+    Of the requests that it ``applies_to``, ``times`` fail from number ``first`` on; all of them
+    if ``times`` is None.
     """
 
     how: Failure
     first: int = 0
     times: int | None = 1
-    concerns: Concerns = lambda _: True
+    applies_to: AppliesTo = lambda _: True
 
-    def meets(self, number: int) -> bool:
-        """Whether the request of that number, from 0 on, fails."""
+    def fails(self, number: int) -> bool:
+        """Whether the request with this number, counted from 0, fails."""
         return number >= self.first and (self.times is None or number < self.first + self.times)
 
 
 class FaultyTransport(RequestsTransport):  # type: ignore[misc]  # exported without its type
-    """Sends to the storage account unless the plan says otherwise.
+    """Sends requests to the storage account, unless its plan makes them fail.
 
-    ``seen`` counts the requests that the plan concerns, ``failed`` those that failed; ``before``
+    ``seen`` counts the requests that the plan applies to, ``failed`` those that failed. ``before``
     is called with every request before it is sent.
     """
 
@@ -47,23 +48,23 @@ class FaultyTransport(RequestsTransport):  # type: ignore[misc]  # exported with
         self.before: Callable[[HttpRequest], object] = lambda _: None
         self._plan: Plan | None = None
 
-    def follow(self, plan: Plan) -> None:
-        """Fail by this plan from now on."""
+    def fail_by(self, plan: Plan) -> None:
+        """Follow this plan from now on."""
         self.seen = 0
         self._plan = plan
 
-    def heal(self) -> None:
-        """Fail no more."""
+    def recover(self) -> None:
+        """Make no more requests fail."""
         self._plan = None
 
     def send(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Send, fail, or both."""
+        """Send the request, make it fail, or both."""
         self.before(request)
         plan = self._plan
-        if plan is None or not plan.concerns(request):
+        if plan is None or not plan.applies_to(request):
             return super().send(request, **kwargs)
         number, self.seen = self.seen, self.seen + 1
-        if not plan.meets(number):
+        if not plan.fails(number):
             return super().send(request, **kwargs)
         self.failed += 1
         return self._fail(plan.how, request, **kwargs)
@@ -74,21 +75,21 @@ class FaultyTransport(RequestsTransport):  # type: ignore[misc]  # exported with
         if how in {"503 though done", "answer lost"}:
             super().send(request, **kwargs)
         if how == "answer lost":
-            raise ServiceResponseError("The connection was closed without an answer.")
+            raise ServiceResponseError("The connection was closed without an response.")
         return _server_busy(request)
 
 
 def _server_busy(request: HttpRequest) -> Any:
-    answer = requests.Response()
-    answer.status_code, answer.reason = 503, "The server is busy."
-    answer.headers["x-ms-error-code"] = "ServerBusy"
-    answer.raw = urllib3.HTTPResponse(io.BytesIO(b""), status=503, preload_content=False)
+    response = requests.Response()
+    response.status_code, response.reason = 503, "The server is busy."
+    response.headers["x-ms-error-code"] = "ServerBusy"
+    response.raw = urllib3.HTTPResponse(io.BytesIO(b""), status=503, preload_content=False)
     untyped: Any = RestRequestsTransportResponse
-    return untyped(request=request, internal_response=answer)
+    return untyped(request=request, internal_response=response)
 
 
 def storage_over(transport: FaultyTransport) -> Callable[[str], BlobServiceClient]:
-    """Makes clients over this transport that try once: the SDK's retries would only hide it."""
+    """Makes clients over this transport without retries, which would hide its failures."""
 
     def storage(connection_string: str) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(

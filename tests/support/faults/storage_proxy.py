@@ -1,4 +1,4 @@
-"""A proxy in front of Azurite that can hold one request of a kind: unsent, or its answer."""
+"""A proxy in front of Azurite that can hold a request, or the response to it."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ type Side = Literal["request", "answer"]
 
 
 class Hold:
-    """One request to be held: the first whose head matches; ``reached`` is set when it is."""
+    """A request to be held, the first whose head matches; ``reached`` is set when it is held."""
 
     def __init__(self, matches: Matches, side: Side) -> None:
         self.matches = matches
@@ -23,10 +23,10 @@ class Hold:
         self.released = threading.Event()
 
 
-class StorageGate:
-    """Forwards connections on a free loopback port to another port, between ``with`` and its end.
+class StorageProxy:
+    """Forwards connections on a free loopback port to another port; a context manager.
 
-    A connection is held until :meth:`open`, and then dropped with what it held. ``accepted``
+    A connection is held until :meth:`open`, and then closed with what it held. ``accepted``
     counts the connections.
     """
 
@@ -54,14 +54,14 @@ class StorageGate:
         self._running.close()
 
     def hold(self, matches: Matches, side: Side) -> Hold:
-        """Hold the next request whose head matches, or the answer to it."""
+        """Hold the next request whose head matches, or the response to it."""
         hold = Hold(matches, side)
         with self._lock:
             self._holds.append(hold)
         return hold
 
     def open(self) -> None:
-        """Let everything pass."""
+        """Hold nothing from now on."""
         with self._lock:
             holds, self._holds = self._holds, []
         for hold in holds:
@@ -75,27 +75,29 @@ class StorageGate:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        # Set while an answer may pass.
-        free = threading.Event()
-        free.set()
+        # Set while responses are forwarded.
+        forwarding = threading.Event()
+        forwarding.set()
         target = ("127.0.0.1", self._target)
         with suppress(OSError), client, socket.create_connection(target) as server:
-            back = threading.Thread(target=_answers, args=(server, client, free), daemon=True)
+            back = threading.Thread(
+                target=_forward_responses, args=(server, client, forwarding), daemon=True
+            )
             back.start()
             while data := client.recv(_CHUNK):
-                hold = self._met(data)
+                hold = self._matching(data)
                 if hold is None:
                     server.sendall(data)
                     continue
                 if hold.side == "answer":
-                    free.clear()
+                    forwarding.clear()
                     server.sendall(data)
                 hold.reached.set()
                 hold.released.wait()
-                # Its client is gone by now: what was held back is dropped.
+                # The client is gone by now: what was held is not forwarded.
                 return
 
-    def _met(self, data: bytes) -> Hold | None:
+    def _matching(self, data: bytes) -> Hold | None:
         with self._lock:
             for hold in self._holds:
                 if not hold.reached.is_set() and hold.matches(data):
@@ -103,9 +105,11 @@ class StorageGate:
         return None
 
 
-def _answers(server: socket.socket, client: socket.socket, free: threading.Event) -> None:
+def _forward_responses(
+    server: socket.socket, client: socket.socket, forwarding: threading.Event
+) -> None:
     with suppress(OSError):
         while data := server.recv(_CHUNK):
-            free.wait()
+            forwarding.wait()
             client.sendall(data)
         client.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""What the transfer machine draws from: blobs, ways of the service, and faults by name."""
+"""What the stateful test draws from: variants of blob, service and app, and faults by name."""
 
 import random
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from infra.local.outlook import Arrival, Fault, Kind, Misbehaviour, Rules
-from tests.support.faults.schedule import TRANSIENT
+from tests.support.faults.fault_sets import TRANSIENT
 
 R = 1_000
 KINDS: tuple[Kind | None, ...] = (
     *(None, "last_range", "range", "create", "small_post", "list"),
     *("session_state", "cancel", "raw_content", "token"),
 )
-# What a printed example shows of a fault: the kind of the request, or None for any that it makes
-# sense for, and the misbehaviour's own name.
+# A fault as a printed example shows it: the kind of the request, or None for every kind that it
+# applies to, and the name of the misbehaviour.
 type FaultOfKind = tuple[Kind | None, str]
 BY_NAME: dict[FaultOfKind, Misbehaviour] = {
     (kind, each.name): each for kind in KINDS for each in TRANSIENT if kind in {None, *each.kinds}
@@ -23,8 +23,8 @@ BY_NAME: dict[FaultOfKind, Misbehaviour] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """A blob, and one of the ways in which the service and the app may behave.
+class Variant:
+    """A blob, and how the service and the app behave.
 
     ``by_session``: a POST of more than a few bytes is refused. ``interruptions``: how often the
     blob may be overwritten or deleted, or its transfer cancelled.
@@ -56,20 +56,20 @@ class Way:
         )
 
     def content(self, version: int) -> bytes:
-        """The blob's content, or what it is overwritten with for the nth time."""
-        # Without an MD5 and a time of its own, only its size tells new content from old.
+        """The blob's content; version 1 and up are those that it is overwritten with."""
+        # Without an MD5 and a new creation time, only the size tells new content from old.
         grows = not self.size or not (self.has_md5 or self.overwrite_moves_creation)
         size = self.size + version if grows else self.size
         return (bytes([version]) + random.Random(version).randbytes(size))[:size]
 
-    def of_someone_else(self, version: int, longer: int) -> bytes:
-        """A file to be told from every content by its bytes: of that one's size, or longer."""
+    def foreign_content(self, version: int, longer: int) -> bytes:
+        """Content that the blob never has, as long as that version or longer."""
         other = bytes(255 - each for each in self.content(version))
         return other + b"x" * longer or b"x"
 
 
-WAYS = st.builds(
-    Way,
+VARIANTS = st.builds(
+    Variant,
     size=st.sampled_from((2 * R + 1, 3 * R, R + 1, R, 1, 0)),
     by_session=st.sampled_from((True, True, False)),
     has_md5=st.sampled_from((True, True, False)),
@@ -88,19 +88,19 @@ FAULTS = st.sampled_from((*(None,) * 20, *KINDS)).flatmap(
 )
 
 
-class NextRequests:
-    """Faults that each wait for the next request of their kind; ``fired`` are those that did."""
+class PendingFaults:
+    """Faults that each wait for the next request of their kind; ``fired`` had an effect."""
 
     def __init__(self) -> None:
         self.fired: list[Fault] = []
         self._waiting: list[FaultOfKind] = []
 
     def add(self, fault: FaultOfKind) -> None:
-        """One more, behind those that wait already."""
+        """Add a fault at the end of the queue."""
         self._waiting.append(fault)
 
     def choose(self, arrival: Arrival) -> Fault | None:
-        """The fault that has waited longest for such a request."""
+        """The fault that has waited longest for a request of this kind."""
         for fault in self._waiting:
             misbehaviour = BY_NAME[fault]
             if fault[0] in {None, arrival.kind} and arrival.kind in misbehaviour.kinds:
@@ -109,5 +109,5 @@ class NextRequests:
         return None
 
     def confirm(self, fault: Fault) -> None:
-        """Note that a fault really fired."""
+        """Record a fault that had an effect."""
         self.fired.append(fault)

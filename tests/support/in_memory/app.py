@@ -1,8 +1,8 @@
-"""Many transfers at once on the virtual engine, behind a task hub of either kind.
+"""Many transfers at once on a virtual clock, with storage, Outlook and task hub in this process.
 
-The in-memory backend refuses an id that has finished; the Functions host replaces it without a
-word. Both refuse an id that runs. Storage and Outlook are in this process, so that a thousand
-runs take a minute.
+The task hub behaves as one of two real ones: Durable's in-memory backend refuses the id of an
+instance that has finished, the Functions host replaces the instance. Both refuse an id that runs.
+A thousand transfers take a minute.
 """
 
 import asyncio
@@ -19,28 +19,16 @@ import grpc
 
 from infra.local.outlook.mailboxes import Attachment
 from infra.local.outlook.rules import Rules
-from shared.settings import Settings
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.announce_end import Announcer
-from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.activities.record_attachment import Recorder
-from shared.transfer.functions import transfer_functions
-from shared.transfer.service.start import Starter
-from shared.transfer.workflow.mailbox_budget import lock_entities
-from shared.transfer.workflow.orchestrator import attach_blob
-from tests.support.engine.virtual_engine import (
-    Activity,
-    VirtualClock,
-    VirtualEngine,
-    VirtualEntities,
-)
-from tests.support.harness import MAILBOX
-from tests.support.in_memory.outlook import direct_client, direct_service
+from tests.support.engine.clock import VirtualClock
+from tests.support.engine.virtual_engine import Activity
+from tests.support.in_memory.outlook import URL, direct_client, direct_service
 from tests.support.in_memory.storage import MemoryContainer
+from tests.support.virtual_app import MAILBOX, VirtualApp, settings_for
 
-Finished = Literal["refused", "replaced"]
+type FinishedIds = Literal["refused", "replaced"]
 SMALL_RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000, page_size=100)
 
 
@@ -51,54 +39,44 @@ class AlreadyExists(grpc.RpcError):
         return grpc.StatusCode.ALREADY_EXISTS
 
 
-class Hub:
-    """One app with its task hub, storage and Outlook, all in this process.
+class InMemoryApp(VirtualApp):
+    """One app with a task hub, storage and Outlook of its own.
 
-    Its ``schedule_new_orchestration`` is the one call that a door makes of Durable's client.
-    ``skew`` is how far Outlook's clock is ahead of ours.
+    It takes the place of Durable's client: triggers call its ``schedule_new_orchestration``.
+    ``skew`` is how far Outlook's clock is ahead of the app's.
     """
 
     def __init__(
         self,
-        finished: Finished = "replaced",
+        finished: FinishedIds = "replaced",
         *,
         rules: Rules = SMALL_RULES,
         skew: timedelta = timedelta(),
         inspector: type[Inspector] = Inspector,
         **settings: float | str,
     ) -> None:
-        self.clock = VirtualClock()
+        clock = VirtualClock()
         self.finished = finished
-        self.service = direct_service(lambda: self.clock() + skew, rules)
+        self.service = direct_service(lambda: clock() + skew, rules)
         self.service.tenant.mailboxes.add(MAILBOX)
-        self.blobs = MemoryContainer("source", self.clock)
-        self.notes = MemoryContainer("sessions", self.clock)
-        values = {"graph_base_url": "http://127.0.0.1:9", "allowed_mailboxes": "*", **settings}
-        self.settings = Settings.model_validate(values)
-        self.source = SourceContainer(self.blobs.as_client())
-        self.starter = Starter(self.settings, self.source)
-        store = SessionStore(self.notes.as_client())
-        self.graph = direct_client(self.service, self.settings)
-        blueprint = transfer_functions(
-            inspector(self.settings, self.source),
-            Attacher(self.settings, self.source, store, self.graph),
-            Recorder(self.source, store),
-            Announcer(self.settings, self.source, _no_credential),
+        self.blobs = MemoryContainer("source", clock)
+        self.notes = MemoryContainer("sessions", clock)
+        values = settings_for(URL, **settings)
+        super().__init__(
+            values,
+            clock,
+            SourceContainer(self.blobs.as_client()),
+            SessionStore(self.notes.as_client()),
+            direct_client(self.service, values),
+            inspector=inspector,
         )
-        app = df.DFApp()
-        app.register_functions(blueprint)
-        self._activities = {
-            str(f.get_function_name()): f.get_user_function() for f in app.get_functions()
-        }
-        self.entities = VirtualEntities(lock_entities(self.settings, self.clock))
-        self.engines: dict[str, VirtualEngine] = {}
         self.starts: Counter[str] = Counter()
         self._busy: set[str] = set()
         self._lock = threading.Lock()
 
     def wrap(self, activity: str, wrap: Callable[[Activity], Activity]) -> None:
-        """Put something around an activity."""
-        self._activities[activity] = wrap(self._activities[activity])
+        """Wrap an activity."""
+        self.activities[activity] = wrap(self.activities[activity])
 
     def add_message(self) -> str:
         """A new draft; its id."""
@@ -106,12 +84,12 @@ class Hub:
             return self.service.tenant.mailboxes.find(MAILBOX).create("message", "").id
 
     def attachments(self, item: str) -> list[Attachment]:
-        """What the draft really holds."""
+        """The attachments that the draft has."""
         with self.service.lock:
             return list(self.service.tenant.mailboxes.find(MAILBOX).items[item].attachments)
 
     def deliver(self, name: str) -> str:
-        """The blob door, for one delivery of an event; the transfer's id."""
+        """Deliver the event of a blob once, as to the blob trigger; the transfer's id."""
         client = cast("df.DurableFunctionsClient", self)
         return asyncio.run(self.starter.from_blob(client, name)).id
 
@@ -119,7 +97,7 @@ class Hub:
         self,
         _orchestrator: str,
         *,
-        input: dict[str, Any],  # noqa: A002 (the engine's own name)
+        input: dict[str, Any],  # noqa: A002 (the SDK's own name)
         instance_id: str,
     ) -> str:
         payload = json.loads(json.dumps(input))
@@ -128,21 +106,19 @@ class Hub:
             if known is not None and (self.finished == "refused" or not known.is_over):
                 raise AlreadyExists
             self.starts[instance_id] += 1
-            parts = (self._activities, self.entities, self.engines)
-            engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
-            self.engines[instance_id] = engine
+            self.start_engine(instance_id, payload)
         return instance_id
 
     def step(self, draw: random.Random) -> bool:
-        """Let one running transfer go on by one activity or timer; False when none can.
+        """Advance one running transfer by one activity or timer; False when none can advance.
 
-        A transfer that is stepped by another thread at this moment is left alone.
+        A transfer that another thread is advancing is not chosen.
         """
         with self._lock:
             waiting = [k for k, e in self.engines.items() if not e.is_over and k not in self._busy]
             if not waiting:
                 return False
-            # A timer moves the clock for everyone: only when nothing else is to be done.
+            # A timer moves the clock of all transfers, so it fires only when none has other work.
             active = [k for k in waiting if self.engines[k].is_active]
             if not active and self._busy:
                 return False
@@ -157,21 +133,13 @@ class Hub:
         return True
 
     def finish(self) -> None:
-        """Let every transfer come to its end."""
+        """Run every transfer to its end."""
         draw = random.Random(0)
         while self.step(draw):
             pass
 
     def finish_in_time(self) -> None:
-        """Let every transfer come to its end, with timers firing in the order of their times."""
+        """Run every transfer to its end; timers fire in the order of their times."""
         while running := [each for each in self.engines.values() if not each.is_over]:
             active = next((each for each in running if each.is_active), None)
             (active or min(running, key=lambda each: each.next_timer)).advance()
-
-    def close(self) -> None:
-        """Close the client."""
-        self.graph.close()
-
-
-def _no_credential() -> Any:
-    raise AssertionError("no topic is set")
