@@ -1,8 +1,8 @@
-"""A container in memory, for tests that need thousands of blobs: as Azure and Azurite behave.
+"""A container in memory, for tests that need thousands of blobs.
 
-Set Blob Metadata changes the ETag alone; an overwrite changes the creation time, which has whole
-seconds, and clears the metadata; a conditional call is refused with 412; a copy carries the
-metadata along.
+It behaves as Azure and Azurite do: Set Blob Metadata changes only the ETag; an overwrite changes
+the creation time, which has whole seconds, and clears the metadata; a call whose condition is not
+met is refused; a copy has the metadata of the original.
 """
 
 import threading
@@ -34,7 +34,7 @@ class MemoryBlob:
 
 
 class MemoryContainer:
-    """The calls of ``ContainerClient`` that the product makes, on a dictionary."""
+    """The calls of ``ContainerClient`` that the app makes, on a dictionary."""
 
     def __init__(self, name: str, clock: Callable[[], datetime]) -> None:
         self.account_name = "memory"
@@ -45,28 +45,28 @@ class MemoryContainer:
         self._etags = count(1)
 
     def as_client(self) -> ContainerClient:
-        """This container where the product expects the SDK's client."""
+        """This container, typed as the SDK's client."""
         return cast("ContainerClient", self)
 
-    # --- what tests do to it ---
+    # --- calls of the tests ---
 
     def put(
         self, name: str, content: bytes, md5: bytes | None, metadata: Mapping[str, str]
     ) -> None:
-        """Put a blob in, or another content in its place."""
+        """Upload a blob, or overwrite it."""
         with self._lock:
             created = self._clock().replace(microsecond=0)
             self._blobs[name] = MemoryBlob(content, self._etag(), created, md5, dict(metadata))
 
     def annotate(self, name: str, **metadata: str) -> None:
-        """Write metadata as somebody else does, beside what is there."""
+        """Write metadata as another client does; the keys that are there stay."""
         with self._lock:
             blob = self._find(name)
             merged = dict(blob.metadata) | metadata
             self._blobs[name] = replace(blob, etag=self._etag(), metadata=merged)
 
     def set_md5(self, name: str, md5: bytes | None) -> None:
-        """Set the blob's properties, as somebody else does: its MD5 is replaced, or cleared."""
+        """Write the properties as another client does: the MD5 is replaced, or cleared."""
         with self._lock:
             self._blobs[name] = replace(self._find(name), etag=self._etag(), md5=md5)
 
@@ -86,10 +86,10 @@ class MemoryContainer:
         with self._lock:
             return list(self._blobs)
 
-    # --- what the product calls ---
+    # --- calls of the app ---
 
     def create_container(self) -> None:
-        """It is always there."""
+        """The container always exists."""
 
     def get_blob_client(self, name: str) -> "MemoryBlobClient":
         """A client of one blob."""
@@ -100,15 +100,20 @@ class MemoryContainer:
         name: str,
         text: str,
         *,
+        overwrite: bool = False,
         etag: str | None = None,
         match_condition: MatchConditions | None = None,
         **_: object,
     ) -> None:
-        """Keep a text, if the condition is met."""
+        """Store a text, if the condition is met; without one, ``overwrite`` is the condition."""
+        if match_condition is None and not overwrite:
+            match_condition = MatchConditions.IfMissing
         with self._lock:
             if match_condition is MatchConditions.IfMissing and name in self._blobs:
                 raise ResourceExistsError("The blob already exists.")
             if match_condition is MatchConditions.IfNotModified:
+                if name not in self._blobs:
+                    raise _condition_not_met()
                 self.pinned(name, etag or "")
             self.put(name, text.encode(), None, {})
 
@@ -133,10 +138,7 @@ class MemoryContainer:
         """The blob, if its ETag is this one."""
         blob = self.blob(name)
         if blob.etag != etag:
-            error = ResourceModifiedError("The condition is not met.")
-            error.status_code = 412
-            error.error_code = "ConditionNotMet"  # type: ignore[attr-defined]
-            raise error
+            raise _condition_not_met()
         return blob
 
     def _find(self, name: str) -> MemoryBlob:
@@ -148,9 +150,16 @@ class MemoryContainer:
         return f'"0x{next(self._etags):X}"'
 
 
+def _condition_not_met() -> ResourceModifiedError:
+    error = ResourceModifiedError("The condition is not met.")
+    error.status_code = 412
+    error.error_code = "ConditionNotMet"  # type: ignore[attr-defined]
+    return error
+
+
 @dataclass(frozen=True)
 class MemoryDownload:
-    """A download that is there already."""
+    """A download that is complete."""
 
     content: bytes
     properties: SimpleNamespace
@@ -160,19 +169,19 @@ class MemoryDownload:
         return self.content
 
     def chunks(self) -> Iterator[bytes]:
-        """All of it, in one piece."""
+        """All of it, in one chunk."""
         return iter([self.content])
 
 
 @dataclass(frozen=True)
 class MemoryBlobClient:
-    """The calls of ``BlobClient`` that the product makes."""
+    """The calls of ``BlobClient`` that the app makes."""
 
     container: MemoryContainer
     name: str
 
     def get_blob_properties(self) -> Any:
-        """What the product reads of ``BlobProperties``."""
+        """What the app reads of ``BlobProperties``."""
         blob = self.container.blob(self.name)
         settings = SimpleNamespace(content_type="application/pdf", content_md5=blob.md5)
         return SimpleNamespace(
