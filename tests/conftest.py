@@ -1,4 +1,4 @@
-"""What tests of several folders share: one real Azurite, and a transfer harness over it."""
+"""Fixtures of several folders: a real Azurite, and harnesses over it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,14 +22,14 @@ _containers = count()
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[str]:
-    """The connection string of an Azurite that lives as long as the tests."""
+    """The connection string of an Azurite that runs as long as the tests."""
     with Azurite() as running:
         yield running.connection_string
 
 
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
-    """What is told to OpenTelemetry from here on."""
+    """The telemetry of the test."""
     with telemetry_of_this_process().watched() as watched:
         yield watched
 

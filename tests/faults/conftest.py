@@ -1,4 +1,4 @@
-"""What the fault suites share: a testbed to try transfers on."""
+"""Fixtures of the fault tests."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,6 @@ from tests.support.faults.testbed import Testbed
 
 @pytest.fixture(scope="module")
 def testbed(azurite: str) -> Iterator[Testbed]:
-    """A testbed for a module's transfers, one after the other."""
+    """A testbed for the trials of a module, one after the other."""
     with Testbed.open(azurite) as opened:
         yield opened

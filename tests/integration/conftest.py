@@ -1,4 +1,4 @@
-"""A small app in the Functions host, for the tests of the host."""
+"""A small app in the local Functions host, for the tests of the host."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The end of a transfer, told to a real topic over TLS; and topics that take nothing."""
+"""The end of a transfer, published to a topic over TLS; and topics that fail."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class Credential:
 
 @pytest.fixture
 def topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Topic]:
-    """A topic whose certificate the client verifies against the test's own authority."""
+    """A topic whose certificate is signed by the test's own authority."""
     with running_topic(tmp_path) as topic:
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(topic.authority))
         yield topic
@@ -81,7 +81,7 @@ def end(record: RecordedStatus = "attached", **changed: Any) -> RecordAttachment
 
 
 def warning_of(caplog: pytest.LogCaptureFixture) -> str:
-    """The one warning there is; no token was shown at any level."""
+    """The only warning; no token was logged at any level."""
     (entry,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert TOKEN not in caplog.text
     assert TOKEN not in entry.getMessage()
@@ -142,7 +142,7 @@ def test_the_managed_identity_gives_the_token(
     ("record", "type_"),
     [("failed", "BlobToOutlook.Failed"), ("cancelled", "BlobToOutlook.Cancelled")],
 )
-def test_every_end_has_its_own_type(
+def test_every_outcome_has_its_own_type(
     topic: Topic, make_announcer: MakeAnnouncer, record: RecordedStatus, type_: str
 ) -> None:
     """With the error, if there is one."""
@@ -154,8 +154,8 @@ def test_every_end_has_its_own_type(
     assert event["data"]["error"] == {"code": "ItemNotFound", "message": "No such message."}
 
 
-def test_the_same_end_has_the_same_id(topic: Topic, make_announcer: MakeAnnouncer) -> None:
-    """A second delivery can be told; the end of a transfer started anew is another event."""
+def test_the_same_outcome_has_the_same_id(topic: Topic, make_announcer: MakeAnnouncer) -> None:
+    """A duplicate can be recognised; the end of a restarted transfer is another event."""
     announcer = make_announcer(topic.url)
     for work in (end(), end(), end("failed", state="failed"), end(attachment_id="B=")):
         announcer.announce(work)
@@ -165,26 +165,26 @@ def test_the_same_end_has_the_same_id(topic: Topic, make_announcer: MakeAnnounce
 
 
 def test_unaddressed_blobs_are_not_announced(topic: Topic, make_announcer: MakeAnnouncer) -> None:
-    """They wait for somebody to address them."""
+    """They wait for an address."""
     assert not make_announcer(topic.url).announce(end("unaddressed")).sent
     assert topic.requests == []
 
 
-def test_without_a_topic_nothing_is_made(make_announcer: MakeAnnouncer) -> None:
-    """Not even a token is asked for."""
+def test_without_a_topic_nothing_is_sent(make_announcer: MakeAnnouncer) -> None:
+    """Not even a token is requested."""
     credential = Credential()
     assert not make_announcer(None, credential).announce(end()).sent
     assert credential.scopes == []
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_topic_in_trouble_is_tried_again(
+def test_a_failing_topic_is_tried_again(
     topic: Topic,
     make_announcer: MakeAnnouncer,
     caplog: pytest.LogCaptureFixture,
     status: int,
 ) -> None:
-    """Not for as long as it asks; the event is the same, and nothing is said of it."""
+    """Without waiting for its Retry-After, with the same event, and without a warning."""
     topic.answers = [(status, {"Retry-After": "3600"}), (status, {})]
     assert make_announcer(topic.url).announce(end()).sent
     bodies = [body for _, _, body in topic.requests]
@@ -205,7 +205,7 @@ def test_a_topic_in_trouble_is_tried_again(
         (413, 1, "HttpResponseError (413)"),
     ],
 )
-def test_a_topic_that_takes_nothing_fails_nothing(
+def test_a_topic_that_accepts_nothing_fails_no_transfer(
     topic: Topic,
     make_announcer: MakeAnnouncer,
     caplog: pytest.LogCaptureFixture,
@@ -214,27 +214,27 @@ def test_a_topic_that_takes_nothing_fails_nothing(
     requests: int,
     shown: str,
 ) -> None:
-    """A bounded number of tries, one warning, and nothing in it of what the topic repeated."""
+    """A bounded number of tries, and one warning without anything from the topic's response."""
     topic.answers = [(status, {})] * 20
     with caplog.at_level(logging.DEBUG):
         assert not make_announcer(topic.url).announce(end()).sent
     assert len(topic.requests) == requests
-    told = "transfer t-1: the topic took no event of type BlobToOutlook.Attached: "
-    assert warning_of(caplog) == told + shown
+    expected = "transfer t-1: the topic took no event of type BlobToOutlook.Attached: "
+    assert warning_of(caplog) == expected + shown
 
 
-def test_a_topic_that_cannot_be_reached_fails_nothing(
+def test_a_topic_that_cannot_be_reached_fails_no_transfer(
     make_announcer: MakeAnnouncer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody listens there."""
-    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as nobody:
-        port = nobody.server_port
+    """No server listens on its port."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
+        port = closed.server_port
     with caplog.at_level(logging.INFO):
         assert not make_announcer(f"https://localhost:{port}/api/events").announce(end()).sent
     assert "ServiceRequestError" in warning_of(caplog)
 
 
-def test_a_topic_nobody_vouches_for_gets_nothing(
+def test_a_topic_with_an_untrusted_certificate_gets_nothing(
     topic: Topic,
     make_announcer: MakeAnnouncer,
     monkeypatch: pytest.MonkeyPatch,
@@ -250,7 +250,7 @@ def test_a_topic_nobody_vouches_for_gets_nothing(
 def test_without_an_identity_nothing_is_sent(
     topic: Topic, make_announcer: MakeAnnouncer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning has none of the identity's own words."""
+    """The warning has nothing of the identity's error text."""
     assert not make_announcer(topic.url, Credential(None)).announce(end()).sent
     assert topic.requests == []
     assert "ClientAuthenticationError" in warning_of(caplog)

@@ -1,4 +1,4 @@
-"""Orders: who is joined, who is started anew, who waits for whom."""
+"""Transfer requests: which transfers are joined, started again, or wait for another."""
 
 import asyncio
 from typing import Any, cast
@@ -18,14 +18,14 @@ from tests.support.in_memory.app import AlreadyExists
 from tests.support.virtual_app import MAILBOX
 
 
-class Knowing(RecordingClient):
-    """A client whose task hub knows no transfer yet, but has those ``taken`` by faster calls."""
+class HubClient(RecordingClient):
+    """A client of a task hub whose only transfers are those ``taken`` by faster calls."""
 
     def __init__(self, *taken: str) -> None:
         super().__init__()
         self.taken = taken
-        self.asked = 0
-        self.told: list[tuple[str, str]] = []
+        self.queries = 0
+        self.events: list[tuple[str, str]] = []
 
     async def schedule_new_orchestration(
         self, orchestrator: str, *, input: dict[str, Any], instance_id: str
@@ -37,101 +37,103 @@ class Knowing(RecordingClient):
         )
 
     async def raise_orchestration_event(self, instance_id: str, name: str) -> None:
-        self.told.append((instance_id, name))
+        self.events.append((instance_id, name))
 
     async def get_all_orchestration_states(self, _: object) -> list[object]:
-        self.asked += 1
+        self.queries += 1
         return []
 
 
-def ordered(
-    harness: Harness, client: Knowing, attempt_key: str = "", **body: object
+def request(
+    harness: Harness, client: HubClient, attempt_key: str = "", **body: object
 ) -> tuple[Placed, ...]:
-    order = AttachRequest.read({"mailbox": MAILBOX, **body})
+    attach = AttachRequest.read({"mailbox": MAILBOX, **body})
     durable = cast("df.DurableFunctionsClient", client)
-    return asyncio.run(harness.starter.ordered(durable, order, attempt_key))
+    return asyncio.run(harness.starter.ordered(durable, attach, attempt_key))
 
 
 def ids_of(placed: tuple[Placed, ...]) -> list[str]:
     return [each.outcome.id for each in placed if isinstance(each.outcome, Transfer)]
 
 
-def requests_of(client: Knowing) -> dict[str, TransferRequest]:
-    """What was started, by blob."""
+def requests_of(client: HubClient) -> dict[str, TransferRequest]:
+    """The inputs of what was started, by blob."""
     found = [TransferRequest.from_json(payload) for _, payload in client.started]
     return {each.blob: each for each in found}
 
 
 def test_a_mailbox_that_is_not_allowed_reveals_nothing(make_harness: MakeHarness) -> None:
-    """Whether or not there is such a blob: refused before anything is looked at."""
+    """Whether or not there is such a blob: refused before anything is read."""
     harness = make_harness(allowed_mailboxes="*@fabrikam.com")
     harness.put("there", b"x")
     for blob in ("there", "missing"):
-        client = Knowing()
+        client = HubClient()
         with pytest.raises(MailboxNotAllowed):
-            ordered(harness, client, blob=blob, messageId="M")
-        assert (client.started, client.asked) == ([], 0)
+            request(harness, client, blob=blob, messageId="M")
+        assert (client.started, client.queries) == ([], 0)
 
 
-def test_every_door_gives_the_same_content_and_item_the_same_id(make_harness: MakeHarness) -> None:
+def test_the_same_content_and_item_have_the_same_id_from_every_trigger(
+    make_harness: MakeHarness,
+) -> None:
     """Keys, events and the mailbox's case make no second transfer; only force does."""
     harness = make_harness()
     harness.put("a", b"x", mailbox=MAILBOX.upper(), messageid="M")
     own, _ = harness.start("a")
     for key in ("", "key", "another"):
-        assert ids_of(ordered(harness, Knowing(), key, blob="a", messageId="M")) == [own]
-        order: dict[str, Any] = {"blob": "a", "messageId": "M", "mailbox": MAILBOX.title()}
-        assert ids_of(ordered(harness, Knowing(), key, **order)) == [own]
+        assert ids_of(request(harness, HubClient(), key, blob="a", messageId="M")) == [own]
+        body: dict[str, Any] = {"blob": "a", "messageId": "M", "mailbox": MAILBOX.title()}
+        assert ids_of(request(harness, HubClient(), key, **body)) == [own]
     forced: dict[str, Any] = {"blob": "a", "messageId": "M", "force": True}
-    keyed = {ids_of(ordered(harness, Knowing(), "key", **forced))[0] for _ in range(2)}
-    without = {ids_of(ordered(harness, Knowing(), "", **forced))[0] for _ in range(2)}
+    keyed = {ids_of(request(harness, HubClient(), "key", **forced))[0] for _ in range(2)}
+    without = {ids_of(request(harness, HubClient(), "", **forced))[0] for _ in range(2)}
     assert (len(keyed), len(without)) == (1, 2)
     assert own not in keyed | without
 
 
-def test_what_an_order_leaves_open_is_the_blobs_own_word(make_harness: MakeHarness) -> None:
-    """Its file name and content id, also when it names no item; unless the order says otherwise."""
-    harness, client = make_harness(), Knowing()
+def test_the_blobs_metadata_completes_a_request(make_harness: MakeHarness) -> None:
+    """File name and content id, also without an item; values of the request have priority."""
+    harness, client = make_harness(), HubClient()
     harness.put("x.tmp", b"x", filename="Report.pdf", contentid="logo")
-    ordered(harness, client, blob="x.tmp", messageId="M")
-    told = requests_of(client)["x.tmp"]
-    assert (told.file_name, told.content_id) == ("Report.pdf", "logo")
-    plain = Knowing()
-    ordered(harness, plain, blob="x.tmp", messageId="M", isInline=False, fileName="a.pdf")
-    told = requests_of(plain)["x.tmp"]
-    assert (told.file_name, told.content_id) == ("a.pdf", None)
+    request(harness, client, blob="x.tmp", messageId="M")
+    started = requests_of(client)["x.tmp"]
+    assert (started.file_name, started.content_id) == ("Report.pdf", "logo")
+    plain = HubClient()
+    request(harness, plain, blob="x.tmp", messageId="M", isInline=False, fileName="a.pdf")
+    started = requests_of(plain)["x.tmp"]
+    assert (started.file_name, started.content_id) == ("a.pdf", None)
 
 
 def test_odd_spaces_are_part_of_a_name(make_harness: MakeHarness) -> None:
-    """Screenshots of some systems have them."""
-    harness, client = make_harness(), Knowing()
+    """Screenshots of some operating systems have them."""
+    harness, client = make_harness(), HubClient()
     name = "Screenshot 10.00\u202fAM\u00a01.png"
     harness.put(name, b"x")
-    (placed,) = ordered(harness, client, blob=name, messageId="M")
+    (placed,) = request(harness, client, blob=name, messageId="M")
     assert placed.error is None
 
 
-def test_an_attached_one_in_the_middle_keeps_nobody_waiting(make_harness: MakeHarness) -> None:
-    """The one after it follows the one before it."""
-    harness, client = make_harness(), Knowing()
+def test_an_attached_one_in_the_middle_is_skipped(make_harness: MakeHarness) -> None:
+    """The next one follows the one before it."""
+    harness, client = make_harness(), HubClient()
     item = harness.emulator.add_item(MAILBOX, "message")
     for name in ("x", "y", "z"):
         harness.put(name, name.encode())
     harness.put("y", b"y", mailbox=MAILBOX, messageid=item)
     assert harness.transfer("y").state == "attached"
-    x, y, z = ids_of(ordered(harness, client, blobs=["x", "y", "z"], messageId=item))
+    x, y, z = ids_of(request(harness, client, blobs=["x", "y", "z"], messageId=item))
     started = requests_of(client)
     assert set(started) == {"x", "z"}
     assert (started["z"].follows, started["x"].next) == (x, (z,))
     assert y not in (x, z)
 
 
-def test_several_follow_each_other(make_harness: MakeHarness) -> None:
-    """Each but the first waits for the one before; whoever waits is started first."""
-    harness, client = make_harness(), Knowing()
+def test_several_blobs_follow_each_other(make_harness: MakeHarness) -> None:
+    """Each but the first waits for the one before; those that wait are started first."""
+    harness, client = make_harness(), HubClient()
     for name in ("a", "b", "c"):
         harness.put(name, b"x")
-    placed = ordered(harness, client, blobs=["c", "missing", "a", "b"], eventId="E")
+    placed = request(harness, client, blobs=["c", "missing", "a", "b"], eventId="E")
     assert [each.blob for each in placed] == ["c", "missing", "a", "b"]
     assert isinstance(placed[1].error, BlobNotFound)
     started = requests_of(client)
@@ -146,32 +148,34 @@ def test_several_follow_each_other(make_harness: MakeHarness) -> None:
 
 
 def test_the_same_blob_twice_is_one_transfer(make_harness: MakeHarness) -> None:
-    """And waits for nobody but those before it."""
-    harness, client = make_harness(), Knowing()
+    """It waits only for those before it."""
+    harness, client = make_harness(), HubClient()
     harness.put("a", b"x")
-    placed = ordered(harness, client, blobs=["a", "a"], eventId="E")
+    placed = request(harness, client, blobs=["a", "a"], eventId="E")
     assert len({each.outcome.id for each in placed if isinstance(each.outcome, Transfer)}) == 1
     assert len(client.started) == 1
     assert requests_of(client)["a"].follows is None
 
 
-def test_who_follows_a_transfer_of_a_faster_call_is_told_at_once(make_harness: MakeHarness) -> None:
-    """That transfer knows nothing of it, and would leave it waiting."""
+def test_a_follower_of_a_faster_calls_transfer_is_released_at_once(
+    make_harness: MakeHarness,
+) -> None:
+    """That transfer does not have it as a follower, and would not release it."""
     harness = make_harness()
     for name in ("a", "b"):
         harness.put(name, b"x")
-    first = ordered(harness, Knowing(), blobs=["a", "b"], eventId="E")
+    first = request(harness, HubClient(), blobs=["a", "b"], eventId="E")
     a, b = (each.outcome.id for each in first if isinstance(each.outcome, Transfer))
-    client = Knowing(a)
-    ordered(harness, client, blobs=["a", "b"], eventId="E")
-    assert client.told == [(b, predecessor_done(a))]
+    client = HubClient(a)
+    request(harness, client, blobs=["a", "b"], eventId="E")
+    assert client.events == [(b, predecessor_done(a))]
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_one_that_follows_begins_when_it_is_told_or_after_a_day(
-    make_harness: MakeHarness, *, told: bool
+@pytest.mark.parametrize("released", [True, False])
+def test_a_follower_begins_when_it_is_released_or_after_a_day(
+    make_harness: MakeHarness, *, released: bool
 ) -> None:
-    """Nothing may ever be heard of the one before it."""
+    """The event of the one before it may never come."""
     harness = make_harness()
     item = harness.emulator.add_item(MAILBOX, "message")
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
@@ -180,13 +184,13 @@ def test_one_that_follows_begins_when_it_is_told_or_after_a_day(
     assert engine.next_activity is None
     engine.raise_event(predecessor_done("another"))
     assert engine.next_activity is None
-    if told:
+    if released:
         engine.raise_event(predecessor_done("first"))
     assert engine.run()["state"] == "attached"
-    assert [wait for wait in engine.waits if wait > 1] == ([] if told else [86_400.0])
+    assert [wait for wait in engine.waits if wait > 1] == ([] if released else [86_400.0])
 
 
-def test_one_that_follows_can_be_cancelled_while_it_waits(make_harness: MakeHarness) -> None:
+def test_a_follower_can_be_cancelled_while_it_waits(make_harness: MakeHarness) -> None:
     """Nothing is sent, and the record says so."""
     harness = make_harness()
     item = harness.emulator.add_item(MAILBOX, "message")
@@ -200,8 +204,8 @@ def test_one_that_follows_can_be_cancelled_while_it_waits(make_harness: MakeHarn
 
 
 @pytest.mark.parametrize("end", ["attached", "failed", "cancelled"])
-def test_whatever_its_end_the_next_is_told(make_harness: MakeHarness, end: str) -> None:
-    """One that fails or is cancelled stops none that follows."""
+def test_the_next_is_released_after_any_outcome(make_harness: MakeHarness, end: str) -> None:
+    """A failed or cancelled transfer does not stop its followers."""
     harness = make_harness()
     item = harness.emulator.add_item(MAILBOX, "message") if end != "failed" else "missing"
     harness.put("a", b"x", mailbox=MAILBOX, messageid=item)
@@ -217,8 +221,8 @@ def test_whatever_its_end_the_next_is_told(make_harness: MakeHarness, end: str) 
     assert following.next_activity == "inspect_blob"
 
 
-def test_a_cancelled_one_lets_none_overtake_those_before_it(make_harness: MakeHarness) -> None:
-    """Of three the middle one is cancelled while it waits: the third still waits for the first."""
+def test_a_follower_of_a_cancelled_one_waits_for_those_before_it(make_harness: MakeHarness) -> None:
+    """The second of three is cancelled while it waits: the third still waits for the first."""
     harness = make_harness()
     for name in ("a", "b", "c"):
         item = harness.emulator.add_item(MAILBOX, "message")
@@ -239,8 +243,8 @@ def test_a_cancelled_one_lets_none_overtake_those_before_it(make_harness: MakeHa
 
 
 @pytest.mark.parametrize("body", [{}, {"blob": "a", "blobs": ["b"]}, {"blob": "a", "x": 1}, []])
-def test_a_bad_order_names_every_fault(body: object) -> None:
-    """As events and calls alike are told."""
+def test_a_bad_request_names_every_fault(body: object) -> None:
+    """For events and calls alike."""
     with pytest.raises(InvalidRequest) as refused:
         AttachRequest.read(body)
     assert refused.value.details

@@ -1,4 +1,4 @@
-"""What may or may not have happened: exactly one attachment all the same."""
+"""Requests with an unknown outcome: still exactly one attachment."""
 
 import pytest
 
@@ -24,10 +24,10 @@ SIZE = 4 * R + 1
     ],
     ids=lambda misbehaviour: misbehaviour.name,
 )
-def test_a_lost_answer_attaches_once(
+def test_a_lost_response_attaches_once(
     make_harness: MakeHarness, kind: Kind, lost: Misbehaviour, state: str, repeated: str
 ) -> None:
-    """However Outlook treats a repeated range, and whether or not it tells where it stands."""
+    """However Outlook treats a repeated range, and whether or not it reports its state."""
     rules = Rules(session_state=state, repeated_range=repeated)  # type: ignore[arg-type]
     harness = make_harness(rules, range_bytes=R, ranges_per_activity=2)
     item = put_for_new_item(harness, "message", content_of(SIZE))
@@ -43,7 +43,7 @@ def test_a_lost_answer_attaches_once(
 
 @pytest.mark.parametrize("size", [100, SIZE])
 def test_a_late_commit_is_waited_for(make_harness: MakeHarness, size: int) -> None:
-    """The answer is lost and the attachment shows a minute later: it is found, not doubled."""
+    """The response is lost and the attachment appears a minute later: found, not doubled."""
     harness = make_harness(range_bytes=R)
     item = put_for_new_item(harness, "message", content_of(size))
     kind: Kind = "small_post" if size == 100 else "last_range"
@@ -74,7 +74,7 @@ def test_a_small_post_that_never_arrived_is_sent_again(make_harness: MakeHarness
 def test_every_activity_may_be_delivered_more_than_once(
     make_harness: MakeHarness, activity: str, state: str, deliveries: int
 ) -> None:
-    """Workers killed before they answered: the work is delivered again, the file attached once."""
+    """Workers are killed before their result: the file is attached once."""
     rules = Rules(session_state=state)  # type: ignore[arg-type]
     size = 100 if activity == "attach_small_file" else SIZE
     harness = make_harness(rules, range_bytes=R, ranges_per_activity=2)
@@ -90,8 +90,8 @@ def test_every_activity_may_be_delivered_more_than_once(
     assert not harness.emulator.open_sessions()
 
 
-def test_a_refused_range_waits_as_long_as_asked(make_harness: MakeHarness) -> None:
-    """Retry-After is obeyed by a durable timer, to the fraction."""
+def test_a_throttled_range_waits_for_the_retry_after(make_harness: MakeHarness) -> None:
+    """By a durable timer, to the fraction of a second."""
     harness = make_harness(range_bytes=R)
     put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled("17.5"), kind="range"))
@@ -100,8 +100,8 @@ def test_a_refused_range_waits_as_long_as_asked(make_harness: MakeHarness) -> No
     assert engine.waits == [17.5]
 
 
-def test_a_range_kept_in_part_goes_on_from_there(make_harness: MakeHarness) -> None:
-    """The server's offset is the truth."""
+def test_a_range_kept_in_part_is_continued(make_harness: MakeHarness) -> None:
+    """From the server's offset."""
     harness = make_harness(ONLY_SESSIONS, range_bytes=R)
     item = put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.kept_in_part(), kind="range"))
@@ -125,10 +125,10 @@ def test_a_range_kept_in_part_goes_on_from_there(make_harness: MakeHarness) -> N
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_refusal_for_good_ends_with_its_code(
+def test_a_permanent_refusal_ends_with_its_code(
     make_harness: MakeHarness, kind: Kind, misbehaviour: Misbehaviour, code: str
 ) -> None:
-    """The record tells it, the session is deleted, the store is empty, nothing is attached."""
+    """In the record; the session is deleted, the store is empty, nothing is attached."""
     harness = make_harness(range_bytes=R)
     item = put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind, times=None))
@@ -144,8 +144,8 @@ def test_a_refusal_for_good_ends_with_its_code(
         assert not harness.emulator.open_sessions()
 
 
-def test_large_files_fail_clearly_where_there_are_no_sessions(make_harness: MakeHarness) -> None:
-    """A national cloud without them: small files go, large ones say why not."""
+def test_large_files_fail_where_there_are_no_upload_sessions(make_harness: MakeHarness) -> None:
+    """As in some national clouds: small files are attached, large ones fail with the reason."""
     harness = make_harness(Rules(upload_sessions=False))
     put_for_new_item(harness, "message", content_of(SIZE))
     status = harness.transfer("in/report.pdf")
@@ -156,7 +156,7 @@ def test_large_files_fail_clearly_where_there_are_no_sessions(make_harness: Make
 
 
 def test_a_mailbox_that_is_not_allowed_reveals_nothing(make_harness: MakeHarness) -> None:
-    """No call to Graph is made, whatever else is wrong with the blob."""
+    """No call to Graph is made, even if more is wrong with the blob."""
     harness = make_harness(allowed_mailboxes="*@fabrikam.com", max_attachment_bytes=1)
     put_for_new_item(harness, "message", b"hello")
     status = harness.transfer("in/report.pdf")
@@ -166,7 +166,7 @@ def test_a_mailbox_that_is_not_allowed_reveals_nothing(make_harness: MakeHarness
 
 
 def test_a_file_over_the_limit_is_refused_before_any_call(make_harness: MakeHarness) -> None:
-    """The limit and the size are told."""
+    """The message has the limit and the size."""
     harness = make_harness(max_attachment_bytes=4)
     put_for_new_item(harness, "message", b"hello")
     status = harness.transfer("in/report.pdf")
@@ -180,10 +180,10 @@ def test_a_file_over_the_limit_is_refused_before_any_call(make_harness: MakeHarn
 @pytest.mark.parametrize("accepted", [True, False])
 @pytest.mark.parametrize("readable", [True, False])
 @pytest.mark.parametrize("size", [2 * R, SIZE])
-def test_another_writer_of_the_same_name_is_told_apart(
+def test_another_clients_file_of_the_same_name_is_distinguished(
     make_harness: MakeHarness, accepted: bool, readable: bool, size: int
 ) -> None:
-    """By its size or its bytes; where neither helps, it is said that nobody can know."""
+    """By its size or its bytes; where neither helps, the outcome is unknown."""
     rules = Rules(maximum_put_bytes=5 * R, minimum_session_bytes=1)
     harness = make_harness(rules, range_bytes=R)
     item = put_for_new_item(harness, "message", content_of(SIZE))

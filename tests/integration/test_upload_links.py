@@ -1,4 +1,4 @@
-"""Leave to put a file in: for that file alone, and only where the file may go."""
+"""Pre-signed upload URLs: for one file, and only for an allowed mailbox."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from shared.transfer.service.requests import UploadLinkRequest
 from shared.transfer.service.upload_link import UploadLink, UploadLinks
 
 CONTENT = b"sent by hand"
-ORDER: dict[str, Any] = {
+BODY: dict[str, Any] = {
     "fileName": "scan.pdf",
     "size": len(CONTENT),
     "contentType": "application/pdf",
@@ -29,7 +29,7 @@ ORDER: dict[str, Any] = {
 
 @pytest.fixture
 def container(azurite: str) -> Iterator[ContainerClient]:
-    """An empty container of the test's own."""
+    """An empty container."""
     with BlobServiceClient.from_connection_string(azurite) as service:
         name = f"uploads-{datetime.now(UTC):%H%M%S%f}"
         yield service.create_container(name)
@@ -43,7 +43,7 @@ def uploads(azurite: str, container: ContainerClient) -> Iterator[UploadLinks]:
 
 
 def offer(uploads: UploadLinks, **changes: object) -> UploadLink:
-    return uploads.offer(UploadLinkRequest.read(ORDER | changes))
+    return uploads.offer(UploadLinkRequest.read(BODY | changes))
 
 
 def put(upload: UploadLink, url: str = "") -> int:
@@ -53,7 +53,7 @@ def put(upload: UploadLink, url: str = "") -> int:
 def test_the_file_arrives_with_its_address(
     uploads: UploadLinks, container: ContainerClient
 ) -> None:
-    """Its type, its name and its item, as the blob door reads them."""
+    """Its type, name and item, as the blob trigger reads them."""
     upload = offer(uploads)
     assert put(upload) == 201
     blob = container.get_blob_client(upload.blob)
@@ -78,7 +78,7 @@ def test_the_file_arrives_with_its_address(
         ("請求書" * 85 + ".pdf", ("請求書" * 85)[:251] + ".pdf"),
     ],
 )
-def test_any_name_arrives_safe(
+def test_any_name_is_made_safe(
     uploads: UploadLinks, container: ContainerClient, name: str, arrives_as: str
 ) -> None:
     """In the blob's name and in its metadata, which takes ASCII alone."""
@@ -89,10 +89,8 @@ def test_any_name_arrives_safe(
     assert upload.blob.endswith(f"/{arrives_as}")
 
 
-def test_the_leave_is_for_one_new_blob_alone(
-    uploads: UploadLinks, container: ContainerClient
-) -> None:
-    """Not to read it, write it again, change or delete it, nor for any other name."""
+def test_the_url_is_for_one_new_blob(uploads: UploadLinks, container: ContainerClient) -> None:
+    """It cannot read, overwrite, change or delete the blob, or write another."""
     upload = offer(uploads)
     other = upload.url.replace("scan.pdf", "other.pdf")
     assert put(upload, other) == 403
@@ -108,8 +106,8 @@ def test_the_leave_is_for_one_new_blob_alone(
     assert list(container.list_blob_names()) == [upload.blob]
 
 
-def test_the_leave_is_for_minutes(uploads: UploadLinks) -> None:
-    """And says until when."""
+def test_the_url_expires_after_minutes(uploads: UploadLinks) -> None:
+    """The response has the time."""
     with time_machine.travel(datetime.now(UTC) - timedelta(minutes=11), tick=False):
         late = offer(uploads)
         assert late.expires_at - datetime.now(UTC) <= timedelta(minutes=10)
@@ -117,7 +115,7 @@ def test_the_leave_is_for_minutes(uploads: UploadLinks) -> None:
 
 
 def test_two_files_of_one_name_are_two_blobs(uploads: UploadLinks) -> None:
-    """Nothing that is there is written over."""
+    """No existing blob is overwritten."""
     assert offer(uploads).blob != offer(uploads).blob
 
 
@@ -129,15 +127,15 @@ def test_the_mailbox_is_checked_first_and_then_the_size(uploads: UploadLinks) ->
         offer(uploads, size=2_000)
 
 
-def test_every_fault_of_an_order_is_named() -> None:
-    """No item, a size below nothing, a field that is none."""
+def test_every_fault_of_a_request_is_named() -> None:
+    """No item, a negative size, an unknown field."""
     with pytest.raises(InvalidRequest) as refused:
         UploadLinkRequest.read({"fileName": "", "size": -1, "mailbox": "a b", "blob": "x"})
     fields = {each.field for each in refused.value.details}
     assert fields == {"fileName", "size", "mailbox", "blob", "messageId"}
 
 
-def test_the_url_is_not_shown_by_accident(uploads: UploadLinks) -> None:
+def test_the_url_is_not_in_representations(uploads: UploadLinks) -> None:
     """It is a credential."""
     upload = offer(uploads)
     signature = upload.url.partition("sig=")[2]
@@ -147,7 +145,7 @@ def test_the_url_is_not_shown_by_accident(uploads: UploadLinks) -> None:
 
 
 class IdentityService(BlobServiceClient):
-    """A client by identity, whose account vouches for it or does not."""
+    """A client with an identity, which the account accepts or refuses."""
 
     refusal: HttpResponseError | None = None
 
@@ -164,19 +162,19 @@ class IdentityService(BlobServiceClient):
 
 
 def test_an_identity_signs_with_a_delegated_key() -> None:
-    """For https alone, to create that blob, until the same time."""
+    """For https only, to create that blob, until the same time."""
     service = IdentityService("https://source.blob.core.windows.net")
     granted = PresignedUrls(service, "inbox").grant("by-hand/ä b.pdf")
     place, _, query = granted.url.partition("?")
     assert place == "https://source.blob.core.windows.net/inbox/by-hand/%C3%A4%20b.pdf"
     signed = dict(each.split("=", 1) for each in query.split("&"))
-    told = {name: signed[name] for name in ("sp", "sr", "spr", "skoid", "sktid")}
-    assert told == {"sp": "c", "sr": "b", "spr": "https", "skoid": "object", "sktid": "tenant"}
+    fields = {name: signed[name] for name in ("sp", "sr", "spr", "skoid", "sktid")}
+    assert fields == {"sp": "c", "sr": "b", "spr": "https", "skoid": "object", "sktid": "tenant"}
     assert signed["se"].replace("%3A", ":") == f"{granted.expires_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_an_identity_without_the_role_is_told_which_one() -> None:
-    """The sentence names it."""
+def test_an_identity_without_the_role_gets_its_name() -> None:
+    """The message has it."""
     service = IdentityService("https://source.blob.core.windows.net")
     service.refusal = HttpResponseError("refused")
     service.refusal.status_code = 403
