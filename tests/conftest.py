@@ -30,8 +30,8 @@ def azurite() -> Iterator[str]:
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
     """The telemetry of the test."""
-    with telemetry_of_this_process().watched() as watched:
-        yield watched
+    with telemetry_of_this_process().recording() as recording:
+        yield recording
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Drop a file, get an attachment: on the whole stack, with real waiting and real processes."""
+"""A dropped file becomes an attachment: on the local stack, with real processes and waits."""
 
 import json
 import os
@@ -20,7 +20,7 @@ MAILBOX = MAILBOXES[0]
 @pytest.mark.parametrize("kind", ["messages", "events"])
 @pytest.mark.parametrize("size", [200_000, 5_300_000])
 def test_a_dropped_file_becomes_an_attachment(stack: Stack, kind: str, size: int) -> None:
-    """Named by its path; byte for byte; the record says which attachment it is."""
+    """Addressed by its path; byte for byte; the record has the attachment's id."""
     item = stack.outlook.add_item(MAILBOX, "message" if kind == "messages" else "event")
     content = os.urandom(size)
     dropped = drop(stack.info, content, "report.pdf", f"{MAILBOX}/{kind}/{item}", "application/pdf")
@@ -33,7 +33,7 @@ def test_a_dropped_file_becomes_an_attachment(stack: Stack, kind: str, size: int
 
 
 def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
-    """Two sessions at once on one item conflict at Outlook; waiting resolves it."""
+    """Two sessions at once for one item conflict at Outlook; waiting resolves it."""
     item = stack.outlook.add_item(MAILBOX, "message")
     contents = {f"{n}.bin": os.urandom(3_200_000 + n) for n in range(3)}
     dropped = [
@@ -49,10 +49,10 @@ def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
 
 
 def test_a_killed_worker_attaches_once(stack: Stack) -> None:
-    """Killed while Outlook takes its time over a range: the transfer goes on, exactly once."""
+    """Killed while the response to a range is held: the transfer continues, attached once."""
     item = stack.outlook.add_item(MAILBOX, "message")
     stack.outlook.clear()
-    # The range is taken, its answer hangs: the worker dies without having heard of it.
+    # Outlook accepts the range and holds the response until the worker is killed.
     hang = catalogue.lost_answer("hang", hang_seconds=20)
     stack.outlook.faults.add(Fault(misbehaviour=hang, kind="range"))
     content = os.urandom(5_000_001)
@@ -88,10 +88,10 @@ BAD_BLOBS = [
 
 
 @pytest.mark.parametrize(("name", "metadata", "status", "code"), BAD_BLOBS)
-def test_a_bad_blob_says_what_is_wrong(
+def test_a_bad_blob_gets_a_record_of_its_fault(
     stack: Stack, name: str, metadata: dict[str, str], status: str, code: str
 ) -> None:
-    """Its own metadata tells the code and what to change; the engine saw no failure."""
+    """With the code and what to change; no orchestration has failed."""
     container = source_container(stack.info)
     container.upload_blob(name, b"x", metadata=metadata)
     record = record_of(container, name)
@@ -122,7 +122,7 @@ def test_other_kinds_of_blobs_are_refused(stack: Stack, kind: BlobType) -> None:
         ("n" * 300 + ".pdf", "n" * 251 + ".pdf"),
     ],
 )
-def test_hostile_file_names_arrive_safe(stack: Stack, file_name: str, arrives_as: str) -> None:
+def test_hostile_file_names_are_made_safe(stack: Stack, file_name: str, arrives_as: str) -> None:
     """Line breaks, quotes, bidirectional marks and 300 characters."""
     item = stack.outlook.add_item(MAILBOX, "message")
     metadata = {"mailbox": MAILBOX, "messageid": item, "filename": file_name}
@@ -132,14 +132,14 @@ def test_hostile_file_names_arrive_safe(stack: Stack, file_name: str, arrives_as
     assert [a.name for a in stack.outlook.attachments(MAILBOX, item)] == [arrives_as]
 
 
-def test_no_secret_was_shown(stack: Stack) -> None:
-    """Neither statuses nor histories of all transfers so far hold an upload URL or a token."""
+def test_no_secret_was_stored(stack: Stack) -> None:
+    """No status or history of any transfer so far has an upload URL or a token."""
     client = TaskHubGrpcClient(host_address=stack.info.durable_address)
-    kept = []
+    stored = []
     for state in client.get_all_orchestration_states():
         history = client.get_orchestration_history(state.instance_id)
-        kept.append(json.dumps([repr(state), repr(history)]))
+        stored.append(json.dumps([repr(state), repr(history)]))
     client.close()
-    assert len(kept) > 5
+    assert len(stored) > 5
     secrets = stack.outlook.secrets()
-    assert not [s for s in secrets for text in kept if s in text]
+    assert not [s for s in secrets for text in stored if s in text]

@@ -1,4 +1,4 @@
-"""The end of a transfer on the whole stack, as a topic hears of it."""
+"""The events that the local stack publishes to a topic."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,23 +16,23 @@ MAILBOX = MAILBOXES[0]
 
 @pytest.fixture(scope="module")
 def topic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topic]:
-    """A topic that the stack of these tests tells of its transfers."""
+    """A topic that gets the events of the stack."""
     with running_topic(tmp_path_factory.mktemp("topic")) as topic:
         yield topic
 
 
 @pytest.fixture(scope="module")
-def telling_stack(topic: Topic) -> Iterator[Stack]:
+def publishing_stack(topic: Topic) -> Iterator[Stack]:
     """A stack with the topic set."""
     settings = {"EVENT_GRID_TOPIC_ENDPOINT": topic.url, "ALLOWED_MAILBOXES": MAILBOX}
     with pytest.MonkeyPatch.context() as environment:
-        # The environment's own wins over a stack's settings.
+        # The environment has priority over the settings of a stack.
         environment.setenv("REQUESTS_CA_BUNDLE", str(topic.authority))
         with Stack(settings=settings) as running:
             yield running
 
 
-def told(topic: Topic, transfer_id: str) -> dict[str, Any]:
+def event_of(topic: Topic, transfer_id: str) -> dict[str, Any]:
     """The one event of a transfer."""
 
     def events() -> list[dict[str, Any]] | None:
@@ -43,34 +43,34 @@ def told(topic: Topic, transfer_id: str) -> dict[str, Any]:
     return event
 
 
-def test_the_topic_hears_of_an_attachment(telling_stack: Stack, topic: Topic) -> None:
-    """With its id, so that somebody can go on from there."""
-    item = telling_stack.outlook.add_item(MAILBOX, "message")
+def test_the_topic_gets_an_event_of_an_attachment(publishing_stack: Stack, topic: Topic) -> None:
+    """With its id."""
+    item = publishing_stack.outlook.add_item(MAILBOX, "message")
     to = f"{MAILBOX}/messages/{item}"
-    dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
-    event = told(topic, dropped.transfer_id)
-    (attachment,) = telling_stack.outlook.attachments(MAILBOX, item)
+    dropped = drop(publishing_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
+    event = event_of(topic, dropped.transfer_id)
+    (attachment,) = publishing_stack.outlook.attachments(MAILBOX, item)
     assert event["type"] == "BlobToOutlook.Attached"
     assert event["subject"] == event["data"]["blob"] == dropped.blob
     assert event["data"]["attachmentId"] == attachment.id
 
 
-def test_the_topic_hears_of_a_failure(telling_stack: Stack, topic: Topic) -> None:
+def test_the_topic_gets_an_event_of_a_failure(publishing_stack: Stack, topic: Topic) -> None:
     """With the reason."""
     to = f"{MAILBOXES[1]}/messages/M="
-    dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
-    event = told(topic, dropped.transfer_id)
+    dropped = drop(publishing_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
+    event = event_of(topic, dropped.transfer_id)
     assert event["type"] == "BlobToOutlook.Failed"
     assert event["data"]["error"]["code"] == "MailboxNotAllowed"
 
 
-def test_a_failing_topic_fails_no_transfer(telling_stack: Stack, topic: Topic) -> None:
+def test_a_failing_topic_fails_no_transfer(publishing_stack: Stack, topic: Topic) -> None:
     """The file is attached and recorded as if there were no topic."""
     topic.answers = [(403, {})]
-    item = telling_stack.outlook.add_item(MAILBOX, "message")
+    item = publishing_stack.outlook.add_item(MAILBOX, "message")
     to = f"{MAILBOX}/messages/{item}"
-    dropped = drop(telling_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
-    told(topic, dropped.transfer_id)
-    record = record_of(source_container(telling_stack.info), dropped.blob)
+    dropped = drop(publishing_stack.info, b"%PDF", "a.pdf", to, "application/pdf")
+    event_of(topic, dropped.transfer_id)
+    record = record_of(source_container(publishing_stack.info), dropped.blob)
     assert record["attachmentstatus"] == "attached"
-    assert_no_orchestration_failed(telling_stack)
+    assert_no_orchestration_failed(publishing_stack)

@@ -1,4 +1,4 @@
-"""An Event Grid topic on this machine, over TLS, for the tests of the events that go out."""
+"""An Event Grid topic on this machine, over TLS."""
 
 import json
 import ssl
@@ -16,7 +16,7 @@ import trustme
 
 @dataclass
 class Topic:
-    """A topic that notes what it gets. ``answers`` are its next ones; then it takes everything."""
+    """A topic that records requests. ``answers`` are its next responses; then it accepts all."""
 
     authority: Path
     url: str = ""
@@ -33,7 +33,7 @@ class Topic:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 topic.requests.append((self.path, self.headers, body))
                 status, headers = topic.answers.pop(0) if topic.answers else (200, {})
-                # A topic that repeats what it was sent.
+                # It repeats the headers that it was sent.
                 content = json.dumps({"error": {"message": str(self.headers)}}).encode()
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **headers}.items():
@@ -42,14 +42,14 @@ class Topic:
                 self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
-                """A test says itself what it saw."""
+                """Log nothing."""
 
         return Handler
 
 
 @contextmanager
 def running_topic(folder: Path) -> Iterator[Topic]:
-    """A topic whose authority is ``topic.authority``, a file in this folder."""
+    """A topic whose certificate authority is ``topic.authority``, a file in this folder."""
     authority = trustme.CA()
     topic = Topic(authority=folder / "ca.pem")
     authority.cert_pem.write_to_path(str(topic.authority))

@@ -1,4 +1,4 @@
-"""What a configured OpenTelemetry would send while a test watches, kept in memory."""
+"""The telemetry that a configured OpenTelemetry would export during a test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 
-# Since they were read last, not since the process began.
+# Since the last read, not since the start of the process.
 _DELTA: dict[type, AggregationTemporality] = {
     Counter: AggregationTemporality.DELTA,
     Histogram: AggregationTemporality.DELTA,
@@ -21,11 +21,11 @@ _DELTA: dict[type, AggregationTemporality] = {
 
 
 class Telemetry:
-    """The SDK of this process, which can be set up once: it records only while it is watched."""
+    """The SDK of this process, which can be set up only once; records while a test needs it."""
 
     def __init__(self) -> None:
         self._spans = InMemorySpanExporter()
-        self._sampler = _WhenWatched()
+        self._sampler = _WhenRecording()
         provider = TracerProvider(sampler=self._sampler)
         provider.add_span_processor(SimpleSpanProcessor(self._spans))
         trace.set_tracer_provider(provider)
@@ -33,8 +33,8 @@ class Telemetry:
         metrics.set_meter_provider(MeterProvider([self._figures]))
 
     @contextmanager
-    def watched(self) -> Iterator["Telemetry"]:
-        """Record what happens from here on, and forget it at the end."""
+    def recording(self) -> Iterator["Telemetry"]:
+        """Record from here on; delete the spans at the end."""
         self.figures()
         self._sampler.on = True
         try:
@@ -45,11 +45,11 @@ class Telemetry:
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """The spans that have ended, in the order in which they began."""
+        """The ended spans, in the order in which they began."""
         return sorted(self._spans.get_finished_spans(), key=lambda span: span.start_time or 0)
 
     def figures(self) -> dict[str, dict[tuple[str, ...], Any]]:
-        """What was counted since the last look: by name, the points by their attributes' values."""
+        """The metrics since the last call: by name, points by the values of their attributes."""
         data: Any = self._figures.get_metrics_data()
         return {
             metric.name: {tuple(map(str, (p.attributes or {}).values())): p for p in points}
@@ -60,7 +60,7 @@ class Telemetry:
         }
 
 
-class _WhenWatched(Sampler):
+class _WhenRecording(Sampler):
     def __init__(self) -> None:
         self.on = False
 
@@ -69,10 +69,10 @@ class _WhenWatched(Sampler):
         return sampler.should_sample(*parts, **more)
 
     def get_description(self) -> str:
-        return "while a test watches"
+        return "while a test records"
 
 
 @cache
 def telemetry_of_this_process() -> Telemetry:
-    """The one there is."""
+    """The only one of this process."""
     return Telemetry()

@@ -1,4 +1,4 @@
-"""The emulated Outlook without its sockets: for tests that make very many requests."""
+"""The Outlook emulator without sockets, for tests with very many requests."""
 
 from io import BytesIO
 from typing import Any, cast
@@ -28,7 +28,7 @@ def direct_service(clock: Any, rules: Rules) -> Service:
 
 
 def direct_client(service: Service, settings: Settings) -> GraphClient:
-    """A client whose requests are handed to the service in this very thread."""
+    """A client whose requests the service handles in the calling thread."""
     graph = GraphClient(
         graph_endpoint(settings), lambda: cast("TokenCredential", _Credential(service))
     )
@@ -50,7 +50,7 @@ class _Credential:
 
 
 class DirectAdapter(BaseAdapter):
-    """Hands requests to the service; a broken connection is an error of the library's."""
+    """Passes requests to the service; a broken connection raises the library's error."""
 
     def __init__(self, service: Service) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class DirectAdapter(BaseAdapter):
         self._builder = HTTPAdapter()
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Serve one request, recorded like any other."""
+        """Handle one request, recorded like any other."""
         parts = urlsplit(request.url or "")
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         headers = CIMultiDictProxy(CIMultiDict(request.headers.items()))
@@ -80,5 +80,5 @@ class DirectAdapter(BaseAdapter):
         return self._builder.build_response(request, raw)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close the adapter that builds responses."""
         self._builder.close()
