@@ -26,7 +26,7 @@ def main(letters: list[str]) -> int:
     """Run these benchmarks; 0 when every target is met."""
     console = Console()
     if unknown := set(letters) - set(BENCHMARKS):
-        console.print(f"There is no benchmark {', '.join(sorted(unknown))}: say a to f.")
+        console.print(f"There is no benchmark {', '.join(sorted(unknown))}; there are a to f.")
         return 2
     missed = []
     # Before the first result is kept, which changes the working tree.

@@ -1,8 +1,8 @@
-"""(c) The whole path against the engine alone: a trigger's call, Durable's steps, the record.
+"""(c) A complete transfer against the engine alone: HTTP call, orchestration, record.
 
 On the local stack: its Functions host, worker and in-memory backend. The clock runs from the call
-of the HTTP trigger to the end of the orchestration, whose last act is the record. The engine of
-(a) reads the same account. Azure's storage-backed Durable takes longer for each step: not
+of the HTTP trigger to the end of the orchestration, whose last activity writes the record. The
+engine of (a) reads the same account. Azure's storage-backed Durable takes longer for each step: not
 measured here.
 """
 
@@ -19,8 +19,8 @@ from infra.local.drop import source_container
 from infra.local.stack import Stack
 from tests.benchmarks.engine import SERVICES, Engine
 from tests.benchmarks.measurement import MIB, Measure, Report, Target, in_rounds, median_ratio
-from tests.benchmarks.outlook_process import MAILBOX, FarSide
-from tests.benchmarks.unlimited_stack import lifted_stack
+from tests.benchmarks.outlook_process import MAILBOX, OutlookProcess
+from tests.benchmarks.unlimited_stack import unlimited_stack
 
 SIZE = 150 * MIB
 AT_MOST = 1.15
@@ -30,24 +30,26 @@ _BLOB = "whole-path.bin"
 def run() -> Report:
     """Measure, in rounds of everything."""
     with ExitStack() as running:
-        far = running.enter_context(FarSide())
-        stack = running.enter_context(lifted_stack(far))
+        outlook = running.enter_context(OutlookProcess())
+        stack = running.enter_context(unlimited_stack(outlook))
         app = TaskHubGrpcClient(host_address=stack.info.durable_address)
         running.enter_context(closing(app))
-        engine = Engine(stack.info.blob_connection_string, far)
+        engine = Engine(stack.info.blob_connection_string, outlook)
         blob = running.enter_context(engine).put(SIZE)
         source_container(stack.info).upload_blob(_BLOB, secrets.token_bytes(SIZE))
-        whole = partial(_whole, stack, far, app)
-        whole()
+        transfer = partial(_transfer, stack, outlook, app)
+        transfer()
         measures: dict[str, Measure] = {}
         for name, (seconds, rate) in SERVICES.items():
-            measures[f"{name}: engine"] = far.taking(seconds, rate, partial(engine.upload, blob))
-            measures[f"{name}: whole"] = far.taking(seconds, rate, whole)
+            measures[f"{name}: engine"] = outlook.with_latency(
+                seconds, rate, partial(engine.upload, blob)
+            )
+            measures[f"{name}: whole"] = outlook.with_latency(seconds, rate, transfer)
         return _report(in_rounds(measures))
 
 
-def _whole(stack: Stack, far: FarSide, app: TaskHubGrpcClient) -> float:
-    item = far.add_item()
+def _transfer(stack: Stack, outlook: OutlookProcess, app: TaskHubGrpcClient) -> float:
+    item = outlook.add_item()
     began = time.perf_counter()
     started = requests.post(
         f"{stack.info.functions_url}/api/transfers",
@@ -60,7 +62,7 @@ def _whole(stack: Stack, far: FarSide, app: TaskHubGrpcClient) -> float:
     seconds = time.perf_counter() - began
     assert ended is not None
     assert ended.runtime_status is OrchestrationStatus.COMPLETED, ended
-    assert len(far.take_away(item)) == 1
+    assert len(outlook.remove_item(item)) == 1
     return seconds
 
 

@@ -1,8 +1,8 @@
 """(f) 12 files of 40 MB to one mailbox, against the ideal schedule of Outlook's window.
 
-On a virtual clock that moves only while everybody waits, so that nothing but the budget takes
-time: neither do PUTs, and there is one at a time. The emulator, at its own limits, is the referee.
-How many go at once is another test's (``tests/faults/test_mailbox_locks.py``).
+On a virtual clock that moves only while all transfers wait, so that only the budget takes time: no
+PUT does, and there is one at a time. The emulator has Outlook's own limits. How many activities run
+at once is checked by ``tests/faults/test_mailbox_locks.py``.
 """
 
 from math import ceil
@@ -17,7 +17,7 @@ AT_MOST = 1.05
 
 
 def run() -> Report:
-    """Let all of them come to their ends."""
+    """Run all transfers to their ends."""
     app = InMemoryApp(rules=Rules())
     began = app.clock()
     items = [app.add_message() for _ in range(FILES)]

@@ -1,10 +1,10 @@
 """(e) 10, 100 and 1,000 files of 100 KB to 5 MB to 100 mailboxes: what does a file cost?
 
-The sizes of each crowd are spread alike, evenly in their logarithm. Events start the transfers
-of blobs that are already there; the clock runs until the last has ended. Requests are counted by
-the emulator, storage operations by Azurite's own log, processor time by the worker's. Each crowd
-has a stack of its own, since the local engine forgets nothing. A thousand are sent once: they take
-two minutes.
+The sizes of each batch are distributed evenly in their logarithm. Events start the transfers of
+blobs that are already there; the clock runs until the last has ended. Requests are counted by
+the emulator, storage operations by Azurite's own log, processor time by the worker's. Each batch
+has a stack of its own, since the local engine deletes nothing. A thousand are sent only once: they
+take two minutes.
 """
 
 import re
@@ -30,12 +30,12 @@ from infra.local.stack import Stack
 from shared.storage.source_container import SourceContainer
 from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.measurement import ROUNDS, Report, Target
-from tests.benchmarks.outlook_process import FarSide
-from tests.benchmarks.unlimited_stack import lifted_stack
+from tests.benchmarks.outlook_process import OutlookProcess
+from tests.benchmarks.unlimited_stack import unlimited_stack
 
 SMALLEST, LARGEST, MAILBOXES = 100_000, 5_000_000, 100
-# Files, and how often so many are sent.
-CROWDS = {10: ROUNDS, 100: ROUNDS, 1_000: 1}
+# Number of files, and how often a batch of that size is sent.
+COUNTS = {10: ROUNDS, 100: ROUNDS, 1_000: 1}
 AT_MOST = 1.1
 _LINE = re.compile(
     r'"(?P<method>[A-Z]+) /devstoreaccount1/(?P<container>[^/? ]+)(?P<rest>\S*) HTTP'
@@ -52,7 +52,7 @@ _SHARES = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a file of a crowd cost on average."""
+    """The average cost of a file of a batch."""
 
     seconds: float
     processor: float
@@ -61,34 +61,34 @@ class Cost:
 
 
 def run() -> Report:
-    """Measure the crowds, the smaller ones around the largest."""
-    costs: dict[int, list[Cost]] = {count: [] for count in CROWDS}
-    with FarSide() as far, TemporaryDirectory(prefix="crowd-") as folder:
+    """Measure the batches, the smaller ones around the largest."""
+    costs: dict[int, list[Cost]] = {count: [] for count in COUNTS}
+    with OutlookProcess() as outlook, TemporaryDirectory(prefix="many-files-") as folder:
         for number in range(MAILBOXES):
-            far.add_mailbox(_mailbox(number))
+            outlook.add_mailbox(_mailbox(number))
         for number in range(ROUNDS):
-            for count, times in CROWDS.items():
+            for count, times in COUNTS.items():
                 if number < times:
                     log = Path(folder) / f"{count} {number}.log"
-                    with lifted_stack(far, log) as stack:
-                        crowds = Crowds(stack, far, log)
-                        crowds.send(10)
-                        costs[count].append(crowds.send(count))
+                    with unlimited_stack(outlook, log) as stack:
+                        sender = FileSender(stack, outlook, log)
+                        sender.send(10)
+                        costs[count].append(sender.send(count))
     return _report(costs)
 
 
-class Crowds:
-    """Sends crowds of files through one stack."""
+class FileSender:
+    """Sends batches of files through one stack."""
 
-    def __init__(self, stack: Stack, far: FarSide, access_log: Path) -> None:
-        self._stack, self._far, self._log = stack, far, access_log
+    def __init__(self, stack: Stack, outlook: OutlookProcess, access_log: Path) -> None:
+        self._stack, self._outlook, self._log = stack, outlook, access_log
         self._container = source_container(stack.info)
         self._worker = psutil.Process(stack.info.worker_pid)
 
     def send(self, count: int) -> Cost:
-        """What each of so many files cost."""
+        """The cost of each of so many files."""
         ids = dict(self._put(count))
-        self._far.requests()
+        self._outlook.requests()
         logged, processor = self._log.stat().st_size, self._processor()
         began = perf_counter()
         self._announce(ids)
@@ -98,7 +98,7 @@ class Crowds:
                 assert ended is not None
                 assert '"attached"' in (ended.serialized_output or ""), ended
         seconds = perf_counter() - began
-        requests_seen = self._far.requests()
+        requests_seen = self._outlook.requests()
         assert not requests_seen["refused"]
         storage = operations(self._log, logged)
         return Cost(
@@ -122,7 +122,7 @@ class Crowds:
 
     def _put_one(self, source: SourceContainer, number: int, size: int) -> tuple[str, str]:
         mailbox = _mailbox(number % MAILBOXES)
-        item = self._far.add_item(mailbox)
+        item = self._outlook.add_item(mailbox)
         name = secrets.token_hex(8)
         _upload(self._container, name, size, mailbox, item)
         return name, instance_id(source, source.look(name), f"{mailbox}/messages/{item}")
@@ -153,7 +153,7 @@ class Crowds:
 
 
 def operations(log: Path, since: int) -> Counter[str]:
-    """Storage operations by container and kind that the access log tells from a place on.
+    """Storage operations by container and kind, from the access log after a position.
 
     Listings of a container are the local host's own.
     """
@@ -169,7 +169,7 @@ def operations(log: Path, since: int) -> Counter[str]:
 
 
 def _mailbox(number: int) -> str:
-    return f"crowd-{number}@contoso.com"
+    return f"many-{number}@contoso.com"
 
 
 def _upload(container: ContainerClient, name: str, size: int, mailbox: str, item: str) -> None:

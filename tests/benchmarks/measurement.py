@@ -1,4 +1,4 @@
-"""What every benchmark shares: rounds, medians, targets, and how a report is shown and kept."""
+"""Rounds, medians, targets and reports of the benchmarks."""
 
 import json
 import os
@@ -28,7 +28,7 @@ type Measure = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that must not be over a bound."""
+    """A figure with a maximum."""
 
     what: str
     reached: float
@@ -36,7 +36,7 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        """Whether it is not."""
+        """Whether the maximum is not exceeded."""
         return self.reached <= self.at_most
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one benchmark found: rows of a table, targets, and the samples behind them."""
+    """The results of one benchmark: rows of a table, targets, and the samples."""
 
     title: str
     columns: tuple[str, ...]
@@ -98,7 +98,7 @@ def median_ratio(samples: Sequence[float], bounds: Sequence[float]) -> float:
 
 
 def keep(letter: str, report: Report, measured_on: Mapping[str, object]) -> None:
-    """Put a report in place of its predecessor in the file of the latest results."""
+    """Replace the report in the file of the latest results."""
     kept = json.loads(LATEST.read_text()) if LATEST.exists() else {}
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     kept[letter] = {"measured_at": now, "machine": dict(measured_on), **asdict(report)}
@@ -109,12 +109,12 @@ def keep(letter: str, report: Report, measured_on: Mapping[str, object]) -> None
 def revision() -> str:
     """The commit that is checked out, and whether anything differs from it."""
     command = ["git", "describe", "--always", "--dirty"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    return said.stdout.strip()
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip()
 
 
 def machine() -> dict[str, object]:
-    """What figures are measured on, and how busy it is now."""
+    """The machine, its software and its present load."""
     return {
         "cores": os.cpu_count(),
         "processor": _processor(),

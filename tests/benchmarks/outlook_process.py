@@ -1,4 +1,4 @@
-"""Graph and Outlook's stand-in in a process of its own: its work is not the client's."""
+"""The Outlook emulator in a process of its own, so that its CPU time is not the client's."""
 
 import os
 from collections import Counter
@@ -16,10 +16,10 @@ MAILBOX = "reports@contoso.com"
 _NO_WINDOW = 10**12
 
 
-class FarSide:
-    """A running emulator without a window of bytes, between ``with`` and its end.
+class OutlookProcess:
+    """A running emulator without a limit of bytes per window; a context manager.
 
-    Meanwhile a managed identity of this process, and of a stack that it starts, is one of here.
+    Its identity endpoint is the managed identity of this process and of the stacks that it starts.
     """
 
     def __enter__(self) -> Self:
@@ -47,16 +47,16 @@ class FarSide:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The environment by which a managed identity is found here."""
+        """The environment variables of its managed identity."""
         endpoint, header = self._served.identity()
         return {"IDENTITY_ENDPOINT": endpoint, "IDENTITY_HEADER": header}
 
     def behave(self, *, range_seconds: float = 0, bytes_per_second: float = float("inf")) -> None:
-        """Let each range take so long once its bytes are there, and these come in so fast."""
+        """Set the time to answer a range after its last byte, and the rate of its bytes."""
         self._served.behave(range_seconds, bytes_per_second)
 
-    def taking(self, seconds: float, rate: float, work: Measure) -> Measure:
-        """The measure, with each range taking so long, and its bytes coming in at this rate."""
+    def with_latency(self, seconds: float, rate: float, work: Measure) -> Measure:
+        """The measure, with this time to answer each range, and this rate of its bytes."""
 
         def measured() -> float:
             self.behave(range_seconds=seconds, bytes_per_second=rate)
@@ -72,21 +72,21 @@ class FarSide:
         """A new draft; its id."""
         return str(self._served.add_item(mailbox))
 
-    def take_away(self, item: str, mailbox: str = MAILBOX) -> list[str]:
-        """SHA-256 of each of the item's attachments; the item is deleted with all its bytes."""
-        return list(self._served.take_away(mailbox, item))
+    def remove_item(self, item: str, mailbox: str = MAILBOX) -> list[str]:
+        """Delete the item; the SHA-256 of each of its attachments."""
+        return list(self._served.remove_item(mailbox, item))
 
     def uploads_at_once(self) -> int:
-        """Most uploads under way together, from first range to last, since requests were asked."""
+        """The most uploads at once, from first range to last, since the last call of requests."""
         return int(self._served.uploads_at_once())
 
     def requests(self) -> Counter[str]:
-        """Requests since this was last asked, by kind; those that were refused as ``refused``."""
+        """Requests since the last call, by kind; the refused ones as ``refused``."""
         return Counter(self._served.requests())
 
 
 class _Served:
-    """What the other process does."""
+    """The emulator in the other process."""
 
     def __init__(self) -> None:
         self._emulator = OutlookEmulator(Rules(window_bytes=_NO_WINDOW)).start()
@@ -110,7 +110,7 @@ class _Served:
     def add_item(self, mailbox: str) -> str:
         return self._emulator.add_item(mailbox, "message")
 
-    def take_away(self, mailbox: str, item: str) -> list[str]:
+    def remove_item(self, mailbox: str, item: str) -> list[str]:
         digests = [each.sha256 for each in self._emulator.attachments(mailbox, item)]
         self._emulator.remove_item(mailbox, item)
         return digests
