@@ -55,8 +55,8 @@ def test_a_fuzzer_finds_nothing_wrong(stack: Stack, report_line: ReportLine) -> 
             case.validate_response(answer, checks=CHECKS)
 
         fuzz()
-    told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    report_line(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
+    counts = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+    report_line(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {counts}")
     assert len(operations) == len(CALLS)
     assert statuses.total() >= 5 * EXAMPLES
     assert max(statuses) < 500
