@@ -16,7 +16,7 @@ from durabletask.client import TaskHubGrpcClient
 
 from infra.local.functions_host.errors import AppConfigError, AppLoadError, PortInUseError
 from infra.local.functions_host.host import FunctionsHost
-from tests.integration.host_app import APP_FOLDER, KEY, running_host_app, wait_until
+from tests.support.host_app import APP_FOLDER, KEY, running_host_app, wait_until
 
 _PROJECT = Path(__file__).parents[2]
 _DYING_APP = """

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.host_app import HostApp, wait_until
+from tests.support.host_app import HostApp, wait_until
 
 
 def _fired(host_app: HostApp) -> Counter[str]:

@@ -11,7 +11,7 @@ from durabletask.client import OrchestrationStatus
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal.orchestrator_service_pb2_grpc import TaskHubSidecarServiceStub
 
-from tests.integration.host_app import HostApp, wait_until
+from tests.support.host_app import HostApp, wait_until
 
 
 def test_activities_of_an_orchestration_return_results(host_app: HostApp) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.host_app import KEY, HostApp
+from tests.support.host_app import KEY, HostApp
 
 _PATH = "/runtime/webhooks/eventgrid"
 _QUERY = {"functionName": "event_came", "code": KEY}

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.integration.host_app import KEY, HostApp, wait_until
+from tests.support.host_app import KEY, HostApp, wait_until
 
 
 @pytest.mark.parametrize(

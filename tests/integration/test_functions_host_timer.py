@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.host_app import KEY, HostApp
+from tests.support.host_app import KEY, HostApp
 
 _KEY = {"x-functions-key": KEY}
 

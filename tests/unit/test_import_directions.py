@@ -51,3 +51,39 @@ def test_the_rule_can_be_broken(tmp_path: Path) -> None:
     module = tmp_path / "x.py"
     module.write_text("from shared.triggers import blob\nimport infra.local\n")
     assert imported(module) == {"shared.triggers", "infra.local"}
+
+
+def imported_tests(module: Path) -> list[str]:
+    """The test modules that a module imports."""
+    found = []
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
+    return [
+        name
+        for name in found
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+
+
+@pytest.mark.parametrize("module", sorted(Path("tests").rglob("*.py")), ids=str)
+def test_no_test_module_is_imported(module: Path) -> None:
+    """What several test modules need is in ``tests.support``."""
+    assert imported_tests(module) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import tests.unit.test_x",
+        "from tests.unit.test_x import f",
+        "from tests.unit import test_x",
+    ],
+)
+def test_an_imported_test_module_is_noticed(tmp_path: Path, line: str) -> None:
+    """In each form of an import."""
+    module = tmp_path / "x.py"
+    module.write_text(f"{line}\n")
+    assert imported_tests(module)

@@ -15,7 +15,7 @@ from shared.outlook.graph_client import GraphClient
 from shared.outlook.graph_response import Lost
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
-from tests.harness import EmulatorCredential
+from tests.support.harness import EmulatorCredential
 
 MAILBOX = "reports@contoso.com"
 ITEM = OutlookItem(MAILBOX, "message", "AAkA+/=")

@@ -4,7 +4,7 @@ from shared.errors import GraphUnavailable
 from shared.outlook.graph_response import GraphResponse, Lost
 from shared.transfer.messages import failure, refusal_afterwards
 from shared.transfer.retry_policy import Call, decide
-from tests.unit.transfer.workflow.test_state_machine import job
+from tests.support.jobs import job
 
 
 @pytest.mark.parametrize(

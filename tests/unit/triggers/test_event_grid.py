@@ -25,8 +25,8 @@ from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Placed, Started, Starter
 from shared.transfer.service.transfers import Transfer
 from shared.triggers.event_grid import event_grid_functions
-from tests.memory_storage import MemoryContainer
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.clock import VirtualClock
+from tests.support.in_memory.storage import MemoryContainer
 
 HOST = "account.blob.core.windows.net"
 SECRET = "sv=2025&sig=SECRET"

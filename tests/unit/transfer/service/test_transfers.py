@@ -12,7 +12,7 @@ from durabletask.client import OrchestrationState, OrchestrationStatus
 from shared.errors import TransferNotFound, TransferOver
 from shared.transfer.service.transfers import cancel, get_transfer, listing, transfer_of
 from shared.transfer.workflow.orchestrator import CANCEL
-from tests.virtual_engine import EPOCH
+from tests.support.engine.clock import EPOCH
 
 CREATED = EPOCH.replace(tzinfo=None)
 REQUEST = {"blob": "a.pdf", "mailbox": "a@contoso.com", "itemType": "message", "itemId": "M"}
