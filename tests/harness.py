@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import azure.durable_functions as df
@@ -18,6 +18,7 @@ from azure.core.exceptions import ClientAuthenticationError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
 
 from infra.local.outlook import OutlookEmulator
+from shared.app import Clients, activities
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
@@ -25,10 +26,7 @@ from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
-from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.start import Starter
@@ -136,14 +134,10 @@ class Harness:
         self.starter = Starter(self.settings, self.source)
         store = product.store(self.sessions)
         self.entities = VirtualEntities(lock_entities(self.settings, clock))
-        self.activities = _by_name(
-            transfer_functions(
-                Inspector(self.settings, self.source),
-                product.attacher(self.settings, self.source, store, self.graph),
-                Recorder(self.source, store),
-                Announcer(self.settings, self.source, _no_credential),
-            )
-        )
+        parts = activities(self.settings, Clients(self.source, store, self.graph, _no_credential))
+        attacher = product.attacher(self.settings, self.source, store, self.graph)
+        parts = replace(parts, attacher=attacher)
+        self.activities = _by_name(transfer_functions(parts, self.settings, clock))
 
     def close(self) -> None:
         """Close the connections."""

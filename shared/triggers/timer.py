@@ -1,14 +1,14 @@
 """The timer door: the history of transfers that are over is not kept for ever."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import azure.durable_functions as df
 import azure.functions as func
 
 from shared.settings import Settings
 from shared.transfer.service.transfers import purge_completed
-from shared.transfer.workflow.mailbox_budget import Clock
 
 # At three in the morning, UTC.
 _DAILY = "0 0 3 * * *"
@@ -16,7 +16,7 @@ _DAILY = "0 0 3 * * *"
 _LOG = logging.getLogger(__name__)
 
 
-def history_functions(settings: Settings, clock: Clock) -> df.Blueprint:
+def history_functions(settings: Settings, clock: Callable[[], datetime]) -> df.Blueprint:
     """A blueprint with ``purge_history``."""
     blueprint = df.Blueprint()
 

@@ -11,6 +11,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, cast
 
@@ -19,13 +20,11 @@ import grpc
 
 from infra.local.outlook.mailboxes import Attachment
 from infra.local.outlook.rules import Rules
+from shared.app import Clients, activities
 from shared.settings import Settings
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.announce_end import Announcer
-from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
 from shared.transfer.service.start import Starter
 from shared.transfer.workflow.mailbox_budget import lock_entities
@@ -74,14 +73,10 @@ class Hub:
         self.starter = Starter(self.settings, self.source)
         store = SessionStore(self.notes.as_client())
         self.graph = direct_client(self.service, self.settings)
-        blueprint = transfer_functions(
-            inspector(self.settings, self.source),
-            Attacher(self.settings, self.source, store, self.graph),
-            Recorder(self.source, store),
-            Announcer(self.settings, self.source, _no_credential),
-        )
+        parts = activities(self.settings, Clients(self.source, store, self.graph, _no_credential))
+        parts = replace(parts, inspector=inspector(self.settings, self.source))
         app = df.DFApp()
-        app.register_functions(blueprint)
+        app.register_functions(transfer_functions(parts, self.settings, self.clock))
         self._activities = {
             str(f.get_function_name()): f.get_user_function() for f in app.get_functions()
         }
