@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from shared.storage.source_container import SourceBlob
+from shared.storage.source_blob import SourceBlob
 
 METADATA_BYTES = 8192
 FINGERPRINT_DIGITS = 16
@@ -27,14 +27,14 @@ KEYS = frozenset({STATUS, ID, ITEM, SOURCE, TRANSFER, AT, ERROR})
 _PRIORITY = (ID, STATUS, SOURCE, TRANSFER, ITEM, AT, ERROR)
 
 
-def fingerprint(container: str, blob: SourceBlob, item: str) -> str:
+def fingerprint(blob: SourceBlob, item: str) -> str:
     """16 hex digits that stand for one content of one blob going to one item.
 
     ``item`` is empty for a blob that names none.
     """
     # As the record shows the item, so that the fingerprint can be computed from the record.
     shown = ascii_only(item)
-    parts = (container, blob.name, blob.created, str(blob.size), blob.md5, shown)
+    parts = (blob.container, blob.name, blob.created, str(blob.size), blob.md5, shown)
     # Lengths first, so that no two different tuples make the same text.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
@@ -57,22 +57,22 @@ class AttachmentRecord:
     error_code: str = ""
     error_message: str = ""
 
-    def is_about(self, container: str, blob: SourceBlob, item: str) -> bool:
+    def is_about(self, blob: SourceBlob, item: str) -> bool:
         """Whether the record is about the blob's present content, whatever the item.
 
         An overwrite clears the metadata, but a copy carries it along, so presence is no proof.
         ``item`` is the one now named, in case the record had no room to name its own.
         """
-        about = [fingerprint(container, blob, name) for name in (self.item, item)]
+        about = [fingerprint(blob, name) for name in (self.item, item)]
         return bool(self.status) and any(map(self.knows, about))
 
     def knows(self, own: str) -> bool:
         """Whether it names the content and item that have this fingerprint."""
         return own in (self.transfer_id[:FINGERPRINT_DIGITS], *self.sources)
 
-    def proves_attached(self, container: str, blob: SourceBlob, item: str) -> bool:
+    def proves_attached(self, blob: SourceBlob, item: str) -> bool:
         """Whether it says that this very content was attached to this very item."""
-        return fingerprint(container, blob, item) in self.sources
+        return fingerprint(blob, item) in self.sources
 
 
 def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:

@@ -1,34 +1,15 @@
 """The watched container: pinned ranged reads of its blobs, and their metadata."""
 
 import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from azure.core import MatchConditions
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
 from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
+from shared.path_segments import has_dot_segments
+from shared.storage.source_blob import SourceBlob
 from shared.storage.storage_errors import storage_errors
-
-
-@dataclass(frozen=True, slots=True)
-class SourceBlob:
-    """A blob as it was seen once.
-
-    ``created`` is an ISO 8601 time, ``md5`` hex of the whole content when the writer left one.
-    """
-
-    name: str
-    etag: str
-    size: int
-    content_type: str
-    created: str
-    md5: str
-    kind: str
-    archived: bool
-    metadata: Mapping[str, str]
-
 
 _CHUNK = 1_048_576
 
@@ -55,7 +36,7 @@ class SourceContainer:
         Raises :class:`UnsupportedBlob` for a name that an HTTP library would turn into a path
         out of the container.
         """
-        if not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
+        if has_dot_segments(name):
             raise UnsupportedBlob("The blob's name holds '.' or '..' as a folder. Rename it.")
         return self._container.get_blob_client(name)
 
@@ -83,7 +64,23 @@ class SourceContainer:
         Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` or :class:`StorageUnavailable`.
         """
         with storage_errors(name):
-            return _source_blob(name, self._blob(name).get_blob_properties())
+            return self._source_blob(name, self._blob(name).get_blob_properties())
+
+    def _source_blob(self, name: str, properties: BlobProperties) -> SourceBlob:
+        settings = properties.content_settings
+        return SourceBlob(
+            account=self.account,
+            container=self.container,
+            name=name,
+            etag=properties.etag,
+            size=properties.size,
+            content_type=settings.content_type or "application/octet-stream",
+            created=properties.creation_time.isoformat(),
+            md5=bytes(settings.content_md5 or b"").hex(),
+            kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
+            archived=str(properties.blob_tier or "").lower() == "archive",
+            metadata=dict(properties.metadata or {}),
+        )
 
     def md5_of(self, blob: SourceBlob) -> str:
         """MD5 of the bytes themselves, in hex: the blob's property is its writer's word.
@@ -133,18 +130,3 @@ class SourceContainer:
                 match_condition=MatchConditions.IfNotModified,
                 retry_total=0,
             )
-
-
-def _source_blob(name: str, properties: BlobProperties) -> SourceBlob:
-    settings = properties.content_settings
-    return SourceBlob(
-        name=name,
-        etag=properties.etag,
-        size=properties.size,
-        content_type=settings.content_type or "application/octet-stream",
-        created=properties.creation_time.isoformat(),
-        md5=bytes(settings.content_md5 or b"").hex(),
-        kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
-        archived=str(properties.blob_tier or "").lower() == "archive",
-        metadata=dict(properties.metadata or {}),
-    )

@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from shared.errors import TransferError
 from shared.outlook.item import ItemType, OutlookItem
-from shared.storage.source_container import SourceBlob
+from shared.storage.source_blob import SourceBlob
 
 State = Literal[
     "queued",

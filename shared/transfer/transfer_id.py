@@ -4,11 +4,11 @@ import hashlib
 import json
 
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, fingerprint
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
 from shared.transfer.payloads import BlobVersion
 
 
-def instance_id(source: SourceContainer, blob: SourceBlob, item: str, attempt_key: str = "") -> str:
+def instance_id(blob: SourceBlob, item: str, attempt_key: str = "") -> str:
     """The fingerprint of content and item, then a digest with what else makes a transfer.
 
     A duplicate of an event, however late, gets the id of the transfer it duplicates: the ETag is
@@ -17,25 +17,19 @@ def instance_id(source: SourceContainer, blob: SourceBlob, item: str, attempt_ke
 
     ``item`` is empty for a blob that names none; ``attempt_key`` is empty for triggers.
     """
-    own = fingerprint(source.container, blob, item)
-    parts = [source.account, own, blob.name, item, attempt_key]
+    own = fingerprint(blob, item)
+    parts = [blob.account, own, blob.name, item, attempt_key]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:FINGERPRINT_DIGITS]
     return f"{own}-{digest}"
 
 
-def may_be_of(
-    transfer_id: str,
-    source: SourceContainer,
-    blob: SourceBlob,
-    item: str,
-    content: BlobVersion | None,
-) -> bool:
-    """Whether the transfer, asked for this content, may still be about what the blob has now."""
-    if is_of(transfer_id, source, blob, item):
+def may_match(transfer_id: str, blob: SourceBlob, item: str, content: BlobVersion | None) -> bool:
+    """Whether the transfer, requested for this content, may be about the blob's present one."""
+    if matches(transfer_id, blob, item):
         return True
     return content is not None and not content.is_replaced_by(BlobVersion.of(blob))
 
 
-def is_of(transfer_id: str, source: SourceContainer, blob: SourceBlob, item: str) -> bool:
-    """Whether the transfer is about this content of the blob, going to this item."""
-    return transfer_id.startswith(fingerprint(source.container, blob, item))
+def matches(transfer_id: str, blob: SourceBlob, item: str) -> bool:
+    """Whether the transfer is about the blob's present content, going to this item."""
+    return transfer_id.startswith(fingerprint(blob, item))

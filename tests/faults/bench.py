@@ -10,7 +10,8 @@ from typing import Any
 from azure.storage.blob import ContainerClient
 
 from infra.local.outlook import ItemKind, OutlookEmulator, Rules
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from tests.faults.verdict import Delivery, Finding, Referee, Transfer, listening
 from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
 from tests.virtual_engine import EPOCH, VirtualClock

@@ -13,11 +13,12 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
-from shared.transfer.transfer_id import is_of, may_be_of
+from shared.transfer.transfer_id import matches, may_match
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,9 +41,9 @@ class Inspector:
         item = str(request.item or "")
         try:
             blob = self.source.look(request.blob)
-            if not may_be_of(work.transfer_id, self.source, blob, item, request.content):
+            if not may_match(work.transfer_id, blob, item, request.content):
                 return _superseded(work)
-            if not is_of(work.transfer_id, self.source, blob, item):
+            if not matches(work.transfer_id, blob, item):
                 raise UnsupportedBlob(MD5_CHANGED)
             record = read_record(blob.metadata)
             if self._is_done(request, record, blob):
@@ -64,10 +65,10 @@ class Inspector:
         """Whether the record ends the transfer: any final one does, unless it was asked for."""
         if request.force:
             return False
-        item, container = str(request.item or ""), self.source.container
+        item = str(request.item or "")
         if request.ordered:
-            return record.proves_attached(container, blob, item)
-        return record.is_about(container, blob, item)
+            return record.proves_attached(blob, item)
+        return record.is_about(blob, item)
 
     def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
         """The checks that need no Graph; the mailbox first, so that nothing else is revealed."""

@@ -24,14 +24,15 @@ from shared.outlook.graph_response import GraphResponse, Lost
 from shared.outlook.item import OutlookItem
 from shared.settings import Settings
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, AttachmentRecord, fingerprint
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activities.find_attachment import max_reported_size
 from shared.transfer.messages import refusal_afterwards
 from shared.transfer.payloads import Payload, TransferStatus
 from shared.transfer.record_writing import write_record
 from shared.transfer.retry_policy import Action, Call, decide
-from shared.transfer.transfer_id import is_of
+from shared.transfer.transfer_id import matches
 
 _LOG = logging.getLogger(__name__)
 
@@ -174,8 +175,8 @@ class Attachments:
         def removed(blob: SourceBlob, record: AttachmentRecord) -> AttachmentRecord | None:
             if record.attachment_id != status.attachment_id:
                 return None
-            now, reason = fingerprint(self.source.container, blob, item), Removed()
-            if not (is_of(transfer_id, self.source, blob, item) or now in record.sources):
+            now, reason = fingerprint(blob, item), Removed()
+            if not (matches(transfer_id, blob, item) or now in record.sources):
                 return None
             # Recorded by both, if its MD5 was set or cleared before that.
             own = {now, transfer_id[:FINGERPRINT_DIGITS]}

@@ -19,7 +19,8 @@ from shared.errors import (
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
 from shared.transfer.addressing import (
     Address,
@@ -85,7 +86,7 @@ class Starter:
         """
         blob = await asyncio.to_thread(self.source.look, name)
         request = _request(blob)
-        id_ = instance_id(self.source, blob, str(request.item or ""))
+        id_ = instance_id(blob, str(request.item or ""))
         return Started(id_, joined=not await self._schedule(client, id_, request))
 
     async def ordered(
@@ -121,8 +122,8 @@ class Starter:
             raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
         request = _ordered_request(order, blob)
         item = str(order.item)
-        id_ = instance_id(self.source, blob, item, attempt_key)
-        own = fingerprint(self.source.container, blob, item)
+        id_ = instance_id(blob, item, attempt_key)
+        own = fingerprint(blob, item)
         known = {each.id: each for each in await of_content(client, own)}
         if attempt_key and id_ in known:
             return Placed(name, known[id_])
@@ -139,10 +140,10 @@ class Starter:
             if each.completed_at is None:
                 return each
         record = read_record(blob.metadata)
-        if record.proves_attached(self.source.container, blob, item):
+        if record.proves_attached(blob, item):
             named = [each for each in known if each.id == record.transfer_id]
             return next(iter(named), None) or _recorded(id_, blob, order, record)
-        if record.is_about(self.source.container, blob, item):
+        if record.is_about(blob, item):
             # Removed from the item since, or failed: whatever Durable remembers of before.
             return None
         attached = [each for each in known if each.state not in _RESTARTED]

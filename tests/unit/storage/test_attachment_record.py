@@ -11,9 +11,11 @@ from shared.storage.attachment_record import (
     merge_record,
     read_record,
 )
-from shared.storage.source_container import SourceBlob
+from shared.storage.source_blob import SourceBlob
 
 BLOB = SourceBlob(
+    account="a",
+    container="c",
     name="a/b.pdf",
     etag="0x1",
     size=5,
@@ -30,7 +32,7 @@ ATTACHED = AttachmentRecord(
     attachment_id="AAMk=",
     item=ITEM,
     sources=("0123456789abcdef",),
-    transfer_id=fingerprint("c", BLOB, ITEM) + "-0123456789abcdef",
+    transfer_id=fingerprint(BLOB, ITEM) + "-0123456789abcdef",
     attached_at="2026-11-22T10:00:01Z",
 )
 
@@ -82,32 +84,32 @@ def test_the_limit_is_never_exceeded(room: int, message: str) -> None:
 
 def test_the_fingerprint_tells_contents_and_items_apart() -> None:
     """Name, time, size, MD5, container and item count; ETag and metadata do not."""
-    own = fingerprint("c", BLOB, ITEM)
+    own = fingerprint(BLOB, ITEM)
     assert len(own) == 16
-    assert own == fingerprint("c", replace(BLOB, etag="0x2", metadata={"a": "b"}), ITEM)
+    assert own == fingerprint(replace(BLOB, etag="0x2", metadata={"a": "b"}), ITEM)
     others = {
-        fingerprint("c2", BLOB, ITEM),
-        fingerprint("c", replace(BLOB, name="a/c.pdf"), ITEM),
-        fingerprint("c", replace(BLOB, created="2026-11-22T10:00:01+00:00"), ITEM),
-        fingerprint("c", replace(BLOB, size=6), ITEM),
-        fingerprint("c", replace(BLOB, md5=""), ITEM),
-        fingerprint("c", BLOB, ITEM + "x"),
-        fingerprint("c", BLOB, ""),
+        fingerprint(replace(BLOB, container="c2"), ITEM),
+        fingerprint(replace(BLOB, name="a/c.pdf"), ITEM),
+        fingerprint(replace(BLOB, created="2026-11-22T10:00:01+00:00"), ITEM),
+        fingerprint(replace(BLOB, size=6), ITEM),
+        fingerprint(replace(BLOB, md5=""), ITEM),
+        fingerprint(BLOB, ITEM + "x"),
+        fingerprint(BLOB, ""),
     }
     assert len(others | {own}) == 8
 
 
 def test_a_record_knows_what_it_is_about() -> None:
     """The same content, whatever the item now; not a copy, not an overwritten blob."""
-    assert ATTACHED.is_about("c", BLOB, "")
-    assert not ATTACHED.is_about("c", replace(BLOB, name="copy.pdf"), ITEM)
-    assert not ATTACHED.is_about("c", replace(BLOB, md5="11"), ITEM)
-    assert not AttachmentRecord().is_about("c", BLOB, ITEM)
+    assert ATTACHED.is_about(BLOB, "")
+    assert not ATTACHED.is_about(replace(BLOB, name="copy.pdf"), ITEM)
+    assert not ATTACHED.is_about(replace(BLOB, md5="11"), ITEM)
+    assert not AttachmentRecord().is_about(BLOB, ITEM)
 
 
 def test_a_record_without_room_for_its_item_is_still_recognised() -> None:
     """The item that is asked for now stands in."""
-    assert replace(ATTACHED, item="").is_about("c", BLOB, ITEM)
+    assert replace(ATTACHED, item="").is_about(BLOB, ITEM)
 
 
 def test_keys_are_the_documented_ones() -> None:
