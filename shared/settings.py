@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.validation import field_faults
 
 HOST_STORAGE = "AzureWebJobsStorage"
 SOURCE_STORAGE = "SourceStorage"
@@ -127,11 +128,7 @@ def read_app_settings() -> AppSettings:
     try:
         values = Settings()
     except ValidationError as error:
-        faults += [
-            f"{'.'.join(map(str, fault['loc'])).upper()}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
+        faults += [f"{fault.field.upper()}: {fault.message}" for fault in field_faults(error)]
     host_storage = _storage_connection(HOST_STORAGE, os.environ, faults)
     source = _storage_connection(SOURCE_STORAGE, os.environ, faults) or host_storage
     if host_storage is None:

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import BlobNotFound, InvalidRequest, MailboxNotAllowed
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.service.requests import AttachRequest
-from shared.transfer.service.start import Placed
+from shared.transfer.service.start import StartResult
 from shared.transfer.service.transfers import Transfer
 from shared.transfer.workflow.orchestrator import predecessor_done
 from tests.conftest import MakeHarness
@@ -45,13 +45,13 @@ class Knowing(StartingClient):
 
 def ordered(
     harness: Harness, client: Knowing, attempt_key: str = "", **body: object
-) -> tuple[Placed, ...]:
+) -> tuple[StartResult, ...]:
     order = AttachRequest.read({"mailbox": MAILBOX, **body})
     durable = cast("df.DurableFunctionsClient", client)
-    return asyncio.run(harness.starter.ordered(durable, order, attempt_key))
+    return asyncio.run(harness.starter.from_request(durable, order, attempt_key))
 
 
-def ids_of(placed: tuple[Placed, ...]) -> list[str]:
+def ids_of(placed: tuple[StartResult, ...]) -> list[str]:
     return [each.outcome.id for each in placed if isinstance(each.outcome, Transfer)]
 
 

@@ -10,7 +10,12 @@ import pytest
 from durabletask.client import OrchestrationState, OrchestrationStatus
 
 from shared.errors import TransferNotFound, TransferOver
-from shared.transfer.service.transfers import cancel, get_transfer, listing, transfer_of
+from shared.transfer.service.transfers import (
+    cancel_transfer,
+    get_transfer,
+    list_transfers,
+    transfer_of,
+)
 from shared.transfer.workflow.orchestrator import CANCEL
 from tests.virtual_engine import EPOCH
 
@@ -117,7 +122,7 @@ def test_a_listing_is_sorted_here_since_engines_sort_their_own_way() -> None:
     """Newest first, entities left out, cut at the top."""
     entity = instance(id_="@item_turn@x", name="@item_turn@x")
     states = [instance(id_=f"t{minute}", minutes=minute) for minute in (2, 0, 1)]
-    found = asyncio.run(listing(client_of(Knowing(entity, *states)), top=2))
+    found = asyncio.run(list_transfers(client_of(Knowing(entity, *states)), top=2))
     assert [each.id for each in found.items] == ["t2", "t1"]
     assert found.truncated
 
@@ -127,7 +132,7 @@ def test_one_that_runs_is_cancelled_by_an_event(state: str) -> None:
     """Twice is harmless."""
     knowing = Knowing(instance(told={"state": state, "blob": "a.pdf"}))
     for _ in range(2):
-        asyncio.run(cancel(client_of(knowing), "t"))
+        asyncio.run(cancel_transfer(client_of(knowing), "t"))
     assert knowing.raised == [("t", CANCEL)] * 2
 
 
@@ -139,7 +144,7 @@ def test_a_cancel_that_comes_too_late_says_so(state: str) -> None:
     told = {"state": state, "blob": "a.pdf"}
     knowing = Knowing(instance(status, told=told, output=None if running else told))
     with pytest.raises(TransferOver):
-        asyncio.run(cancel(client_of(knowing), "t"))
+        asyncio.run(cancel_transfer(client_of(knowing), "t"))
     assert knowing.raised == []
 
 
@@ -147,5 +152,5 @@ def test_one_that_is_cancelled_already_is_cancelled() -> None:
     """No event, no error."""
     output = {"state": "cancelled", "blob": "a.pdf"}
     knowing = Knowing(instance(OrchestrationStatus.COMPLETED, output=output))
-    assert asyncio.run(cancel(client_of(knowing), "t")).state == "cancelled"
+    assert asyncio.run(cancel_transfer(client_of(knowing), "t")).state == "cancelled"
     assert knowing.raised == []
