@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class SourceBlob:
     """The properties of a blob at one moment.
 
-    ``created`` is an ISO 8601 time. ``md5`` is the MD5 property in hex, empty when it is not set:
-    whoever wrote the blob supplied it, and nobody has verified it.
+    ``created`` is an ISO 8601 time. ``md5`` is the MD5 property in hex, empty when it is not set.
+    The blob's writer supplies it, unverified.
     """
 
     account: str

@@ -1,4 +1,4 @@
-"""The watched container: pinned ranged reads of its blobs, and their metadata."""
+"""The watched container: reads of its blobs, pinned to an ETag, and their metadata."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _CHUNK = 1_048_576
 
 
 class SourceContainer:
-    """The blobs of one container. Every read is pinned to an ETag."""
+    """The blobs of one container."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
@@ -33,17 +33,17 @@ class SourceContainer:
     def _blob(self, name: str) -> BlobClient:
         """The client of a blob.
 
-        Raises :class:`UnsupportedBlob` for a name that an HTTP library would turn into a path
-        out of the container.
+        Raises :class:`UnsupportedBlob` for a name that an HTTP library would normalise to a path
+        outside of the container.
         """
         if has_dot_segments(name):
             raise UnsupportedBlob("The blob's name holds '.' or '..' as a folder. Rename it.")
         return self._container.get_blob_client(name)
 
     def can_be_read(self, seconds: float) -> bool:
-        """Whether there is such a container; listing one of its names needs the right to read.
+        """Whether the container exists. Listing one name shows that the identity may read it.
 
-        One try, within about so many seconds. Raises :class:`StorageUnavailable`.
+        One try, within about this number of seconds. Raises :class:`StorageUnavailable`.
         """
         try:
             with storage_errors("(any)"):
@@ -83,7 +83,7 @@ class SourceContainer:
         )
 
     def md5_of(self, blob: SourceBlob) -> str:
-        """MD5 of the bytes themselves, in hex: the blob's property is its writer's word.
+        """MD5 of the content itself, in hex: the blob's MD5 property is not verified.
 
         Raises what :meth:`read` does.
         """
@@ -94,7 +94,7 @@ class SourceContainer:
         return digest.hexdigest()
 
     def read(self, name: str, etag: str, start: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``start`` on, of the content with this ETag.
+        """Exactly ``length`` bytes from ``start``, if the blob's ETag is still this one.
 
         Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
         """
@@ -106,10 +106,10 @@ class SourceContainer:
                 length,
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
-                # A blob with Content-Encoding is sent as it is stored.
+                # The file is the bytes as stored, even with a Content-Encoding.
                 decompress=False,
             )
-            # The one piece that a slice is; readall() would copy it.
+            # A slice arrives in one piece, which readall() would copy.
             content = b"".join(download.chunks())
         if len(content) != length:
             raise StorageUnavailable(
@@ -120,7 +120,7 @@ class SourceContainer:
     def write_metadata(self, name: str, etag: str, metadata: Mapping[str, str]) -> None:
         """Replace the blob's metadata, if its ETag is still this one.
 
-        Not retried by the SDK: a repeated write would meet its own new ETag.
+        Without the SDK's retries, which would fail on the new ETag of their first try.
         Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
         """
         with storage_errors(name):

@@ -8,7 +8,7 @@ from shared.storage.source_blob import SourceBlob
 def check_mailbox(settings: Settings, mailbox: str) -> None:
     """Raise :class:`MailboxNotAllowed` unless ALLOWED_MAILBOXES names the mailbox.
 
-    Callers check this first: the other checks tell a caller something about blobs.
+    Callers check this first: the other checks reveal something about blobs.
     """
     if not settings.allows(mailbox):
         raise MailboxNotAllowed(mailbox)

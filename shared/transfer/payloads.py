@@ -1,9 +1,9 @@
-"""What triggers, orchestrator and activities pass on: a request comes in, a status goes out.
+"""What triggers, orchestrator and activities exchange: a request goes in, a status comes out.
 
-Durable's history keeps all of it, and whoever reads the task hub reads it: no upload URL, token or
-content is ever a field here. Each call takes one payload and returns one, so that fields can be
-added later. JSON keys are in camel case, as in the HTTP API, whose answers contain statuses. A
-renamed field keeps its key in older histories by an ``alias``.
+Durable's history stores all of it, readable in the task hub: no upload URL, token or content is
+ever a field here. Each call takes one payload and returns one, so that fields can be added later.
+JSON keys are in camel case, as in the HTTP API, whose responses contain statuses. A renamed field
+has its old key as an ``alias``, so that older histories can be read.
 """
 
 from typing import Any, Literal, Self
@@ -107,12 +107,12 @@ class ItemAddress(Payload):
 class TransferRequest(ItemAddress):
     """The input of the orchestrator: a blob of the source container and the item it goes to.
 
-    Address and ``content`` are settled when the transfer is started: metadata that somebody writes
-    afterwards changes neither. ``refused`` says why there is no address. ``explicit``: a request
-    names the item, so that an earlier failure does not end the transfer; with ``force``, an earlier
-    success does not either. A transfer that ``follows`` another one begins when that has ended, or
-    after a day; ``next`` are the transfers that follow this one. ``announced``: an event is sent
-    when it ends.
+    Address and ``content`` are fixed when the transfer is started: later writes to the metadata
+    change neither. ``refused`` is the reason why there is no address. ``explicit``: a request named
+    the item, so that the record of an earlier failure does not end the transfer; with ``force``,
+    that of an earlier success does not either. A transfer that ``follows`` another one begins when
+    that has ended, or after a day; ``next`` are the transfers that follow this one. ``announced``:
+    an event reports the end.
     """
 
     blob: str
@@ -138,7 +138,7 @@ class TransferRequest(ItemAddress):
 class TransferStatus(ItemAddress):
     """How a transfer stands: its custom status while it runs, its output at the end.
 
-    ``recorded``: copied from the blob's record, which anybody who may write metadata can change.
+    ``recorded``: copied from the blob's record, which every writer of metadata can change.
     """
 
     state: State = "queued"

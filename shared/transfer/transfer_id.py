@@ -1,4 +1,4 @@
-"""The instance id of a transfer: the same for the same content, item and attempt key."""
+"""The instance id of a transfer, derived from content, item and attempt key."""
 
 import hashlib
 import json
@@ -9,13 +9,14 @@ from shared.transfer.payloads import BlobVersion
 
 
 def instance_id(blob: SourceBlob, item: str, attempt_key: str = "") -> str:
-    """The fingerprint of content and item, then a digest with what else makes a transfer.
+    """The fingerprint of content and item, followed by a digest of all that identifies a transfer.
 
-    A duplicate of an event, however late, gets the id of the transfer it duplicates: the ETag is
-    left out, since anybody's metadata write changes it while the content stays. The record in a
-    blob's metadata names its transfer, and so says which content it is about.
+    A repeated event gets the same id, however late it is. The ETag is not part of it: a metadata
+    write changes it, while the content stays the same. A record holds the id of its transfer, and
+    thereby the fingerprint of its content.
 
-    ``item`` is empty for a blob that names none; ``attempt_key`` is empty for triggers.
+    ``item`` is empty for a blob that names none. ``attempt_key`` is empty unless a request forces
+    another attempt.
     """
     own = fingerprint(blob, item)
     parts = [blob.account, own, blob.name, item, attempt_key]
@@ -24,7 +25,7 @@ def instance_id(blob: SourceBlob, item: str, attempt_key: str = "") -> str:
 
 
 def may_match(transfer_id: str, blob: SourceBlob, item: str, content: BlobVersion | None) -> bool:
-    """Whether the transfer, requested for this content, may be about the blob's present one."""
+    """Whether the transfer, started for this ``content``, may be about the blob's present one."""
     if matches(transfer_id, blob, item):
         return True
     return content is not None and not content.is_replaced_by(BlobVersion.of(blob))

@@ -74,7 +74,7 @@ class Recorder:
 
         written = write_record(self.source, work.status.blob, change)
         # By the first of them: the blob's present fingerprint, if it has the content still.
-        return written is None or all(map(written.knows, own[:1]))
+        return written is None or all(map(written.holds, own[:1]))
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
         if not may_match(work.transfer_id, blob, work.item, work.content):

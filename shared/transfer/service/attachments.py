@@ -143,7 +143,7 @@ class Attachments:
             own = None
         if own is None or md5 != own:
             raise AttachmentNotFound(
-                "The blob's record names an attachment with other content than the blob's. "
+                "The blob's record names an attachment that is not of the blob's content. "
                 "Look at the item in Outlook."
             )
 
@@ -157,7 +157,7 @@ class Attachments:
         raise error
 
     def _check_item(self, item: OutlookItem) -> None:
-        """Graph gives one answer for a missing attachment and a missing item: tell them apart."""
+        """Distinguish a missing item from a missing attachment: Graph's responses are the same."""
         answer, _ = self.graph.list_attachments(item, brief=True)
         row = decide(Call.DESCRIBE, answer)
         if row.action is Action.PROCEED:

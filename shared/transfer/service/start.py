@@ -78,11 +78,11 @@ class Starter:
     async def from_request(
         self, client: df.DurableFunctionsClient, attach: AttachRequest, attempt_key: str = ""
     ) -> tuple[StartResult, ...]:
-        """Start a transfer for each blob of the request, or join an existing one; in its order.
+        """Start a transfer for each blob of the request, or join an existing one, in its order.
 
         A transfer that runs or has attached the blob is joined unless ``force`` is set; one that
         failed, was cancelled or found no address is started again. With ``force``,
-        ``attempt_key`` identifies the attempt. Without it, content and item do, whatever the
+        ``attempt_key`` identifies the attempt. Without it, content and item do, for every
         trigger: two keys must not attach twice.
         Raises :class:`MailboxNotAllowed` before anything else is checked.
         """
@@ -188,7 +188,7 @@ def _transfer_to_join(
         recorded = [each for each in known if each.id == record.transfer_id]
         return next(iter(recorded), None) or _from_record(id_, blob, attach, record)
     if record.is_about(blob, item):
-        # Failed, or removed from the item since, whatever Durable's history says of before.
+        # It failed, or was removed from the item: newer than what Durable's history holds.
         return None
     attached = [each for each in known if each.state not in _RESTARTED]
     return attached[0] if attached else None

@@ -1,4 +1,4 @@
-"""The orchestrator's input for a blob that asks for its transfer, and for a request that does."""
+"""The input of the orchestrator, from a blob's own address or from a request."""
 
 from shared.errors import Permanent
 from shared.storage.source_blob import SourceBlob
@@ -14,7 +14,7 @@ from shared.transfer.service.requests import AttachRequest
 
 
 def request_of_blob(blob: SourceBlob) -> TransferRequest:
-    """The transfer that a blob's own metadata or path asks for."""
+    """The transfer to the item that the blob's metadata or path names."""
     try:
         address = read_address(blob.name, blob.metadata)
     except Permanent as error:
@@ -26,7 +26,7 @@ def request_of_blob(blob: SourceBlob) -> TransferRequest:
 
 
 def explicit_request(attach: AttachRequest, blob: SourceBlob) -> TransferRequest:
-    """The transfer that a request asks for; the blob's metadata fills in what it does not say."""
+    """The requested transfer. The blob's metadata supplies what the request does not name."""
     try:
         file_name, content_id = read_file_name(blob.name, blob.metadata)
     except Permanent:

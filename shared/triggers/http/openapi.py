@@ -113,8 +113,8 @@ def _query(call: Call) -> list[dict[str, Any]]:
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of an optional parameter, which can be missing but not null."""
     choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
-    kept = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
-    return kept | (choices[0] if choices else {})
+    other = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+    return other | (choices[0] if choices else {})
 
 
 def _responses(call: Call) -> dict[str, Any]:
