@@ -97,54 +97,52 @@ def _operation(call: Call) -> dict[str, Any]:
         "security": [{"key": []}] if call.keyed else [],
     }
     if call.body:
-        content = {"application/json": {"schema": _reference(call.body)}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": True, "content": _json(_reference(call.body))}
     return operation
 
 
 def _query(call: Call) -> list[dict[str, Any]]:
     schema = call.query.model_json_schema() if call.query else {"properties": {}}
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_null(of)}
-        for name, of in schema["properties"].items()
+        {"name": name, "in": "query", "required": False, "schema": _without_default(values)}
+        for name, values in schema["properties"].items()
     ]
 
 
-def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema of an optional parameter, which can be missing but not null."""
-    choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
-    other = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
-    return other | (choices[0] if choices else {})
+def _without_default(schema: dict[str, Any]) -> dict[str, Any]:
+    # Null by default means missing.
+    return {key: value for key, value in schema.items() if key != "default"}
 
 
 def _responses(call: Call) -> dict[str, Any]:
     responses = {
-        str(status): _good(call, status, model) for status, model in call.responses.items()
+        str(status): _success(call, status, model) for status, model in call.responses.items()
     }
-    errors = [*call.errors, *([401] if call.keyed else [])]
-    for status in sorted(errors):
-        content = (
-            {} if status == 401 else {"application/json": {"schema": _reference(ErrorResponse)}}
-        )
-        text = _TEXTS.get(status, "The key is missing or wrong")
+    for status in call.errors:
         responses.setdefault(
-            str(status), {"description": text} | ({"content": content} if content else {})
+            str(status),
+            {"description": _TEXTS[status], "content": _json(_reference(ErrorResponse))},
         )
+    if call.keyed:
+        responses["401"] = {"description": "The key is missing or wrong"}
     return responses
 
 
-def _good(call: Call, status: int, model: type[BaseModel] | None) -> dict[str, Any]:
+def _success(call: Call, status: int, model: type[BaseModel] | None) -> dict[str, Any]:
     described: dict[str, Any] = {"description": _TEXTS[status]}
     if call.raw and status == 200:
         described["content"] = {"*/*": {}}
     elif call.name == "create_transfer" and status == 202:
-        schemas = [_reference(Transfer), _reference(BatchResult)]
-        described["content"] = {"application/json": {"schema": {"anyOf": schemas}}}
+        described["content"] = _json({"anyOf": [_reference(Transfer), _reference(BatchResult)]})
     elif model is not None:
-        described["content"] = {"application/json": {"schema": _reference(model)}}
+        described["content"] = _json(_reference(model))
     elif status == 200:
-        described["content"] = {"application/json": {"schema": {"type": "object"}}}
+        described["content"] = _json({"type": "object"})
     return described
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:
