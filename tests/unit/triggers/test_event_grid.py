@@ -72,7 +72,7 @@ def deliver(starter: object, event: object, client: object = None, host: str = H
 
 
 def only_entry(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
-    """The one thing that the app said."""
+    """The only log entry of the app."""
     (entry,) = [record for record in caplog.records if record.name.startswith("shared.")]
     return entry
 
@@ -152,7 +152,7 @@ def test_a_complete_blob_is_started(api: str, schema: Any) -> None:
 def test_what_is_not_for_this_app_is_dropped(
     event: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged in one line that has no secret, and nothing is looked at."""
+    """It is logged in one line without a secret, and causes no request."""
     starter = RecordingStarter()
     with caplog.at_level(logging.INFO):
         deliver(starter, event)
@@ -206,7 +206,7 @@ DEEP = "[" * 100_000
 def test_a_malformed_event_is_refused_and_not_raised(
     event: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another delivery would be as malformed: one warning without its text, and no more."""
+    """Another delivery would be malformed, too: one warning without its text."""
     starter = RecordingStarter()
     deliver(starter, event)
     assert (starter.names, starter.requests) == ([], [])
@@ -218,7 +218,7 @@ def test_a_malformed_event_is_refused_and_not_raised(
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"),
+    ("name", "requested_names"),
     [
         ("a b#?&+.pdf", ["a b#?&+.pdf"]),
         ("/leading.pdf", ["/leading.pdf"]),
@@ -229,18 +229,18 @@ def test_a_malformed_event_is_refused_and_not_raised(
         ("https://evil.example/a", ["https://evil.example/a"]),
     ],
 )
-def test_a_name_is_taken_as_the_subject_has_it(name: str, asked: list[str]) -> None:
-    """Whatever its URL is: nothing of that is ever fetched."""
+def test_a_name_is_taken_as_the_subject_has_it(name: str, requested_names: list[str]) -> None:
+    """For any URL in the event, which is never requested."""
     starter = RecordingStarter()
     deliver(starter, created(name))
-    assert starter.names == asked
+    assert starter.names == requested_names
 
 
 @pytest.mark.parametrize(
     ("subject", "blob"), [("a%20b.pdf", "a b.pdf"), ("M%252F.pdf", "M%2F.pdf")]
 )
 def test_a_name_that_its_sender_encoded_is_decoded_once(subject: str, blob: str) -> None:
-    """After no blob was found under the name as it came."""
+    """When there is no blob of the name in the event."""
     starter = RecordingStarter(blobs={blob})
     deliver(starter, created(subject))
     assert starter.names == [subject, blob]
@@ -250,7 +250,7 @@ def test_a_name_that_its_sender_encoded_is_decoded_once(subject: str, blob: str)
 def test_a_name_that_decodes_to_none_is_refused(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No storage is asked for what it cannot hold."""
+    """Storage gets no request for a name that no blob can have."""
     starter = RecordingStarter(blobs=set())
     deliver(starter, created(name))
     assert starter.names == [name]
@@ -282,7 +282,7 @@ def test_no_name_leads_out_of_the_container(
 
 
 def test_a_transfer_that_the_blob_trigger_started_is_joined() -> None:
-    """The engine knows its id already: nothing fails, and nothing is started again."""
+    """The engine has its id already: nothing fails, and nothing is started again."""
     ids: list[str] = []
 
     class AlreadyRunning(grpc.RpcError):
@@ -383,7 +383,7 @@ def test_a_request_is_started_under_the_events_id(event: dict[str, Any]) -> None
 def test_a_request_that_cannot_be_read_is_refused(
     data: object, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its code and its faults are logged in one line, and not what it said."""
+    """Its code and its faults are logged in one line, without its text."""
     starter = RecordingStarter()
     deliver(starter, requested(data))
     assert starter.requests == []
@@ -415,7 +415,7 @@ def test_one_blob_of_a_request_that_cannot_be_started_is_logged(
     assert "blob 'b.pdf' is not transferred: BlobNotFound" in entry.getMessage()
 
 
-# --- what another delivery can mend, and what it cannot ---
+# --- errors that justify another delivery, and errors that do not ---
 
 
 @pytest.mark.parametrize(
@@ -468,14 +468,14 @@ BAD_REQUEST = StorageUnavailable("InvalidUri", status=400)
 def test_what_storage_calls_a_bad_request_is_not_raised(
     starter: RecordingStarter, event: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It would be one again."""
+    """Another delivery would have the same result."""
     deliver(starter, event)
     entry = only_entry(caplog)
     assert "StorageUnavailable: InvalidUri" in entry.getMessage()
 
 
 def test_every_permanent_error_ends_the_event(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever it is."""
+    """For any error of the app."""
     failure: TransferError = InternalError("t")
     deliver(RecordingStarter(failure=failure), created())
     assert "starts nothing: InternalError" in caplog.text
