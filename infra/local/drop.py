@@ -65,7 +65,7 @@ def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str)
     source = SourceContainer(container)
     blob = source.look(blob_name)
     item = read_address(blob.name, blob.metadata).item
-    return Dropped(blob_name, len(content), instance_id(source, blob, str(item)))
+    return Dropped(blob_name, len(content), instance_id(blob, str(item)))
 
 
 def drop_file(info: StackInfo, file: Path, to: str) -> Dropped:

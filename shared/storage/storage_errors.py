@@ -1,4 +1,4 @@
-"""What the storage SDK raises, in this app's own terms."""
+"""The storage SDK's exceptions as errors of this app."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from shared.errors import BlobDeleted, StorageUnavailable
 
 
 class BlobChanged(Exception):
-    """Raised when a blob's ETag is not the pinned one: its content or metadata was written."""
+    """Raised when a blob's ETag is not the expected one: content or metadata was written."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def storage_errors(blob: str) -> Iterator[None]:
     except HttpResponseError as error:
         named = getattr(error, "error_code", None) or "no code"
         code = str(getattr(named, "value", named))
-        # 412 stands for a changed ETag, and for a lease somebody holds.
+        # 412 means a changed ETag, or a lease that another client holds.
         if isinstance(error, ResourceModifiedError) and "lease" not in code.lower():
             raise BlobChanged(blob) from None
         raise StorageUnavailable(

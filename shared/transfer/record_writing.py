@@ -5,7 +5,8 @@ from collections.abc import Callable
 from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
 from shared.outlook.graph_response import GraphResponse, Lost
 from shared.storage.attachment_record import AttachmentRecord, merge_record, read_record
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.retry_policy import MAX_RECORD_WRITES, Action, Call, decide
 

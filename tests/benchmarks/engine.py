@@ -130,7 +130,7 @@ class Engine:
         request = TransferRequest(
             blob=blob, mailbox=MAILBOX, item_type="message", item_id=item, file_name=blob
         )
-        id_ = instance_id(self._source, self._source.look(blob), str(request.item))
+        id_ = instance_id(self._source.look(blob), str(request.item))
         found = Inspector(self._settings, self._source).inspect(
             Inspect(transfer_id=id_, request=request)
         )

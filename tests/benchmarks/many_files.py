@@ -125,7 +125,7 @@ class FileSender:
         item = self._outlook.add_item(mailbox)
         name = secrets.token_hex(8)
         _upload(self._container, name, size, mailbox, item)
-        return name, instance_id(source, source.look(name), f"{mailbox}/messages/{item}")
+        return name, instance_id(source.look(name), f"{mailbox}/messages/{item}")
 
     def _announce(self, names: Iterable[str]) -> None:
         account, container = self._container.account_name, self._container.container_name

@@ -16,7 +16,7 @@ from schemathesis.checks import (
 )
 
 from infra.local.stack import MAILBOXES, Stack
-from shared.triggers.http.openapi import CALLS
+from shared.triggers.http.calls import CALLS
 from tests.support.e2e.api import Api
 from tests.support.figures import ReportLine
 

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -22,6 +21,7 @@ from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, OutlookEmulator, Rules, catalogue
+from shared.app import LOG_LEVELS
 from shared.errors import Permanent, TransferError, UploadHostNotAllowed
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import CLOUDS, GraphEndpoint, graph_endpoint
@@ -48,8 +48,6 @@ CANARY = "eyJcanary-of-the-upload-url"
 R = 4_000
 SIZE = 4 * R + 1
 RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000)
-FUNCTION_APP = Path(__file__).parents[2] / "function_app.py"
-QUIET = re.compile(r'getLogger\("([\w.]+)"\)\.setLevel\(logging\.([A-Z]+)\)')
 
 BREAKAGES = [
     *(catalogue.lost_answer("close"), catalogue.lost_answer("reset")),
@@ -74,11 +72,10 @@ BEFORE: dict[Kind, list[tuple[Kind, Misbehaviour]]] = {
 
 @pytest.fixture
 def as_the_app_logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Captures the log at the levels that function_app.py sets."""
+    """Captures the log at the levels that the app sets."""
     caplog.set_level(logging.DEBUG)
-    quieted = QUIET.findall(FUNCTION_APP.read_text())
-    assert {name for name, _ in quieted} == {"azure", "urllib3"}
-    for name, level in quieted:
+    assert set(LOG_LEVELS) == {"azure", "urllib3"}
+    for name, level in LOG_LEVELS.items():
         caplog.set_level(level, logger=name)
     return caplog
 

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import BlobNotFound, InvalidRequest, MailboxNotAllowed
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.service.requests import AttachRequest
-from shared.transfer.service.start import Placed
+from shared.transfer.service.start import StartResult
 from shared.transfer.service.transfers import Transfer
 from shared.transfer.workflow.orchestrator import predecessor_done
 from tests.conftest import MakeHarness
@@ -46,13 +46,13 @@ class HubClient(RecordingClient):
 
 def request(
     harness: Harness, client: HubClient, attempt_key: str = "", **body: object
-) -> tuple[Placed, ...]:
+) -> tuple[StartResult, ...]:
     attach = AttachRequest.read({"mailbox": MAILBOX, **body})
     durable = cast("df.DurableFunctionsClient", client)
-    return asyncio.run(harness.starter.ordered(durable, attach, attempt_key))
+    return asyncio.run(harness.starter.from_request(durable, attach, attempt_key))
 
 
-def ids_of(placed: tuple[Placed, ...]) -> list[str]:
+def ids_of(placed: tuple[StartResult, ...]) -> list[str]:
     return [each.outcome.id for each in placed if isinstance(each.outcome, Transfer)]
 
 

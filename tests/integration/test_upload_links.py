@@ -43,7 +43,7 @@ def uploads(azurite: str, container: ContainerClient) -> Iterator[UploadLinks]:
 
 
 def offer(uploads: UploadLinks, **changes: object) -> UploadLink:
-    return uploads.offer(UploadLinkRequest.read(BODY | changes))
+    return uploads.create(UploadLinkRequest.read(BODY | changes))
 
 
 def put(upload: UploadLink, url: str = "") -> int:
@@ -141,7 +141,7 @@ def test_the_url_is_not_in_representations(uploads: UploadLinks) -> None:
     signature = upload.url.partition("sig=")[2]
     assert signature
     assert signature not in repr(upload) + str(upload)
-    assert "sig=" not in repr(uploads.grants.grant("x"))
+    assert "sig=" not in repr(uploads.presigned_urls.create("x"))
 
 
 class IdentityService(BlobServiceClient):
@@ -164,7 +164,7 @@ class IdentityService(BlobServiceClient):
 def test_an_identity_signs_with_a_delegated_key() -> None:
     """For https only, to create that blob, until the same time."""
     service = IdentityService("https://source.blob.core.windows.net")
-    granted = PresignedUrls(service, "inbox").grant("by-hand/ä b.pdf")
+    granted = PresignedUrls(service, "inbox").create("by-hand/ä b.pdf")
     place, _, query = granted.url.partition("?")
     assert place == "https://source.blob.core.windows.net/inbox/by-hand/%C3%A4%20b.pdf"
     signed = dict(each.split("=", 1) for each in query.split("&"))
@@ -179,4 +179,4 @@ def test_an_identity_without_the_role_gets_its_name() -> None:
     service.refusal = HttpResponseError("refused")
     service.refusal.status_code = 403
     with pytest.raises(PermissionMissing, match="Storage Blob Delegator"):
-        PresignedUrls(service, "inbox").grant("x")
+        PresignedUrls(service, "inbox").create("x")

@@ -18,6 +18,7 @@ from azure.core.exceptions import ClientAuthenticationError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings
 
 from infra.local.outlook import OutlookEmulator
+from shared.app import Clients
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
@@ -29,7 +30,7 @@ from shared.transfer.payloads import TransferStatus
 from shared.transfer.workflow.orchestrator import attach_blob
 from tests.support.engine.clock import VirtualClock
 from tests.support.engine.virtual_engine import VirtualEngine
-from tests.support.virtual_app import VirtualApp, settings_for
+from tests.support.virtual_app import VirtualApp, no_credential, settings_for
 
 CONTENT_TYPE = "application/pdf"
 
@@ -125,9 +126,9 @@ class Harness(VirtualApp):
         super().__init__(
             values,
             clock,
-            product.source(self.container),
-            product.store(self.sessions),
-            graph,
+            Clients(
+                product.source(self.container), product.store(self.sessions), graph, no_credential
+            ),
             attacher=product.attacher,
         )
 

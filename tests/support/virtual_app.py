@@ -1,17 +1,14 @@
 """The app's parts on the virtual engine, over any storage and Graph client."""
 
+from dataclasses import replace
 from typing import Any
 
 import azure.durable_functions as df
 
-from shared.outlook.graph_client import GraphClient
+from shared.app import Clients, activities
 from shared.settings import Settings
-from shared.storage.session_store import SessionStore
-from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
 from shared.transfer.service.start import Starter
 from shared.transfer.workflow.mailbox_budget import lock_entities
@@ -34,29 +31,25 @@ class VirtualApp:
         self,
         settings: Settings,
         clock: VirtualClock,
-        source: SourceContainer,
-        store: SessionStore,
-        graph: GraphClient,
+        clients: Clients,
         *,
         inspector: type[Inspector] = Inspector,
         attacher: type[Attacher] = Attacher,
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.source = source
-        self.graph = graph
-        self.starter = Starter(settings, source)
+        self.source = clients.source
+        self.graph = clients.graph
+        self.starter = Starter(settings, clients.source)
         self.entities = VirtualEntities(lock_entities(settings, clock))
         self.engines: dict[str, VirtualEngine] = {}
         self.started: list[VirtualEngine] = []
-        self.activities = _by_name(
-            transfer_functions(
-                inspector(settings, source),
-                attacher(settings, source, store, graph),
-                Recorder(source, store),
-                Announcer(settings, source, _no_credential),
-            )
+        parts = replace(
+            activities(settings, clients),
+            inspector=inspector(settings, clients.source),
+            attacher=attacher(settings, clients.source, clients.sessions, clients.graph),
         )
+        self.activities = _by_name(transfer_functions(parts, settings, clock))
 
     def start_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
         """An orchestration with this id and input, about to run its first activity."""
@@ -84,5 +77,6 @@ def _by_name(blueprint: df.Blueprint) -> dict[str, Activity]:
     return {str(f.get_function_name()): f.get_user_function() for f in app.get_functions()}
 
 
-def _no_credential() -> Any:
+def no_credential() -> Any:
+    """The credential of an app that needs none."""
     raise AssertionError("no topic is set")

@@ -9,7 +9,8 @@ from typing import Any
 from azure.storage.blob import ContainerClient
 
 from infra.local.outlook import ItemKind
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from tests.support.engine.clock import EPOCH
 from tests.support.engine.virtual_engine import VirtualEngine
 from tests.support.faults.findings import Finding

@@ -19,6 +19,7 @@ import grpc
 
 from infra.local.outlook.rules import Rules
 from infra.local.outlook.state.mailboxes import Attachment
+from shared.app import Clients
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import Inspector
@@ -26,7 +27,7 @@ from tests.support.engine.clock import VirtualClock
 from tests.support.engine.virtual_engine import Activity
 from tests.support.in_memory.outlook import URL, direct_client, direct_service
 from tests.support.in_memory.storage import MemoryContainer
-from tests.support.virtual_app import MAILBOX, VirtualApp, settings_for
+from tests.support.virtual_app import MAILBOX, VirtualApp, no_credential, settings_for
 
 type FinishedIds = Literal["refused", "replaced"]
 SMALL_RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000, page_size=100)
@@ -65,9 +66,12 @@ class InMemoryApp(VirtualApp):
         super().__init__(
             values,
             clock,
-            SourceContainer(self.blobs.as_client()),
-            SessionStore(self.notes.as_client()),
-            direct_client(self.service, values),
+            Clients(
+                SourceContainer(self.blobs.as_client()),
+                SessionStore(self.notes.as_client()),
+                direct_client(self.service, values),
+                no_credential,
+            ),
             inspector=inspector,
         )
         self.starts: Counter[str] = Counter()
