@@ -45,6 +45,7 @@ class Job(ItemAddress):
     created: str
     md5: str
     size: int
+    # Every job has an item.
     mailbox: str
     item_type: ItemType
     item_id: str

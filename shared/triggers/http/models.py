@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from shared.errors import InvalidRequest
 from shared.transfer.payloads import Failure, State
@@ -22,10 +21,9 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    # A parameter can be missing, but not null: the description names no null.
-    since: datetime | SkipJsonSchema[None] = None
-    status: State | SkipJsonSchema[None] = None
-    mailbox: str | SkipJsonSchema[None] = None
+    since: datetime | None = None
+    status: State | None = None
+    mailbox: str | None = None
     top: Annotated[int, Field(ge=1, le=MAX_LISTED)] = MAX_LISTED
 
     @field_validator("since")

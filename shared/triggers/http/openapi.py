@@ -104,14 +104,19 @@ def _operation(call: Call) -> dict[str, Any]:
 def _query(call: Call) -> list[dict[str, Any]]:
     schema = call.query.model_json_schema() if call.query else {"properties": {}}
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_default(values)}
+        {"name": name, "in": "query", "required": False, "schema": _without_null(values)}
         for name, values in schema["properties"].items()
     ]
 
 
-def _without_default(schema: dict[str, Any]) -> dict[str, Any]:
-    # Null by default means missing.
-    return {key: value for key, value in schema.items() if key != "default"}
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an optional parameter, which can be missing but not null.
+
+    pydantic's ``SkipJsonSchema`` would put the parts of the union into the names of faulty fields.
+    """
+    choices = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
+    other = {key: value for key, value in schema.items() if key not in {"anyOf", "default"}}
+    return other | (choices[0] if choices else {})
 
 
 def _responses(call: Call) -> dict[str, Any]:

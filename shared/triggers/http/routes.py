@@ -77,7 +77,7 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """The present status of one transfer."""
-        transfer = await self._requested(req, client)
+        transfer = await self._transfer(req, client)
         return json_response(200, transfer.to_json())
 
     async def cancel_transfer(
@@ -91,7 +91,7 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """Graph's description of the attachment."""
-        transfer = await self._requested(req, client)
+        transfer = await self._transfer(req, client)
         found = await asyncio.to_thread(self.attachments.describe, transfer)
         return json_response(200, found.to_json())
 
@@ -99,7 +99,7 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """The attachment's bytes, as a download."""
-        transfer = await self._requested(req, client)
+        transfer = await self._transfer(req, client)
         content = await asyncio.to_thread(self.attachments.content, transfer)
         headers = download_headers(content.file_name, content.content_type)
         return func.HttpResponse(
@@ -110,7 +110,7 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """Remove the attachment from its item."""
-        transfer = await self._requested(req, client)
+        transfer = await self._transfer(req, client)
         await asyncio.to_thread(self.attachments.remove, transfer.id, transfer)
         return json_response(204)
 
@@ -142,9 +142,7 @@ class TransferApi:
         """A style, script or picture of the monitor page."""
         return self.monitor.asset(req)
 
-    async def _requested(
-        self, req: func.HttpRequest, client: df.DurableFunctionsClient
-    ) -> Transfer:
+    async def _transfer(self, req: func.HttpRequest, client: df.DurableFunctionsClient) -> Transfer:
         return await get_transfer(client, req.route_params["id"])
 
 
