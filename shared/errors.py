@@ -48,10 +48,10 @@ from typing import ClassVar
 
 
 class TransferError(Exception):
-    """An error with a stable code, and a sentence that tells the user what to change.
+    """An error with a stable code, and a sentence that says what to change.
 
-    ``code`` is what records, HTTP responses and logs show. It is the class's name unless the class
-    statement passes another one: an error that is told apart in code only keeps the published code.
+    ``code`` is what records, HTTP responses and logs show. It is the class's name, unless the class
+    statement names another one: some errors share the published code of another error.
     """
 
     code: ClassVar[str] = "TransferError"

@@ -89,7 +89,7 @@ def _names_retry_after(response: GraphResponse) -> bool:
     return response.retry_after is not None
 
 
-def _asks_to_wait(response: GraphResponse) -> bool:
+def _has_to_wait(response: GraphResponse) -> bool:
     return bool(response.retry_after)
 
 
@@ -132,7 +132,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALL, Action.PROCEED, "success", statuses=_SUCCESS),
     # Calls with few distinctions of their own.
     Row(_CANCEL, Action.PROCEED, "the session is gone already", statuses=_SESSION_GONE),
-    Row(_COMPARE, Action.RETRY, "asked to wait", when=_names_retry_after),
+    Row(_COMPARE, Action.RETRY, "not before the Retry-After", when=_names_retry_after),
     Row(_COMPARE, Action.GIVE_UP, "removed since it was listed", statuses=_s(404, 410), error=OutcomeUnknown),
     Row(_COMPARE, Action.SKIP, "the bytes of a large attachment cannot always be read"),
     Row(_COMPARE, Action.SKIP, "the same", no_response=frozenset(NoResponse)),
@@ -145,7 +145,7 @@ TABLE: tuple[Row, ...] = (
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", no_response=_UNKNOWN, error=OutcomeUnknown),
     Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", no_response=_UNKNOWN, resend=True),
     Row(ALL, Action.RETRY, "harmless to repeat", no_response=_UNKNOWN),
-    # Decided by the error code, whatever the status.
+    # Decided by the error code, for any status.
     Row(ALL, Action.GIVE_UP, "the mailbox's own limit", codes=_LIMITS, error=MailboxLimitExceeded),
     Row(_CREATE, Action.POST_INSTEAD, "the boundary is not published", codes=_TOO_SMALL),
     Row(GRAPH, Action.GIVE_UP, "no such mailbox", codes=_NO_MAILBOX, error=ItemNotFound),
@@ -159,7 +159,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALL, Action.RETRY, "another request is writing to the item", statuses=_s(409, 412, 423)),
     # The server failed midway: the outcome is unknown.
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", statuses=_FAILED_MIDWAY, error=OutcomeUnknown),
-    Row(_RANGE, Action.RETRY, "asked to wait", statuses=_FAILED_MIDWAY, when=_asks_to_wait),
+    Row(_RANGE, Action.RETRY, "not before the Retry-After", statuses=_FAILED_MIDWAY, when=_has_to_wait),
     Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", statuses=_FAILED_MIDWAY, resend=True),
     Row(ALL, Action.RETRY, "harmless to repeat", statuses=_FAILED_MIDWAY),
     # The identity.
@@ -172,7 +172,7 @@ TABLE: tuple[Row, ...] = (
     Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", statuses=_s(405, 501), error=UploadSessionsUnavailable),
     Row(_LAST_RANGE, Action.RECONCILE, "gone, perhaps because it is complete", statuses=_SESSION_GONE),
     Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
-    Row(PUT, Action.RETRY, "asked to wait", statuses=_NOT_THE_RANGE, when=_asks_to_wait),
+    Row(PUT, Action.RETRY, "not before the Retry-After", statuses=_NOT_THE_RANGE, when=_has_to_wait),
     Row(PUT, Action.RESYNCHRONISE, "not the range that the server expects, with any code", statuses=_NOT_THE_RANGE, tries=MAX_RANGE_REFUSALS),
     Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged on its way", statuses=_s(400), codes=_c(""), tries=3),
     Row(ALL, Action.GIVE_UP, "any other refusal is final"),
