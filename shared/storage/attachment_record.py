@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from shared.errors import RecordNotWritable, StorageUnavailable
+from shared.errors import Permanent, StorageUnavailable
 from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged, WriteRules
 
@@ -75,6 +75,10 @@ class AttachmentRecord:
     def proves_attached(self, container: str, blob: SourceBlob, item: str) -> bool:
         """Whether it says that this very content was attached to this very item."""
         return fingerprint(container, blob, item) in self.sources
+
+
+class RecordNotWritable(Permanent, code="UnsupportedBlob"):
+    """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
 
 
 type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]

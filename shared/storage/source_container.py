@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from azure.core import MatchConditions
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from shared.errors import BlobDeleted, InvalidBlobName, StorageUnavailable
+from shared.errors import BlobDeleted, Permanent, StorageUnavailable
 from shared.storage.storage_errors import StorageNotFound, storage_errors
+
+
+class InvalidBlobName(Permanent, code="UnsupportedBlob"):
+    """Raised for a name that an HTTP library would resolve to a path outside the container."""
+
+    def __init__(self) -> None:
+        super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,10 @@ from datetime import timedelta
 
 from shared.errors import (
     AttachmentNotFound,
-    BlobDeleted,
     ItemNotFound,
     MailboxLimitExceeded,
     OutcomeUnknown,
     PermissionMissing,
-    RecordNotWritable,
     StorageUnavailable,
     UploadSessionsUnavailable,
 )
@@ -180,7 +178,6 @@ TABLE: tuple[Row, ...] = (
 # An accepted range whose response does not say what the server expects next.
 POSITION_MISSING = Row(PUT, Action.RESYNCHRONISE, "accepted, without a position", resend=True)
 
-
 _METADATA = frozenset({StorageCall.METADATA_WRITE})
 _CALLER = frozenset({StorageCall.CALLER})
 _LEASED = _c("leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation")
@@ -188,8 +185,8 @@ _LEASED = _c("leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation")
 STORAGE_TABLE: tuple[StorageRow, ...] = (
     StorageRow(_METADATA, Action.RETRY, "leased by another client; a lease ends", codes=_LEASED),
     StorageRow(_METADATA, Action.RESYNCHRONISE, "changed since it was read: read, merge and write again", statuses=_s(412)),
-    StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404), error=BlobDeleted),
-    StorageRow(_METADATA, Action.GIVE_UP, "not valid as metadata, now or later", statuses=_s(400), error=RecordNotWritable),
+    StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404)),
+    StorageRow(_METADATA, Action.GIVE_UP, "not valid as metadata, now or later", statuses=_s(400)),
     StorageRow(_CALLER, Action.GIVE_UP, "a malformed name stays malformed", statuses=_s(400)),
     StorageRow(frozenset(StorageCall), Action.RETRY, "unavailable, or a role or network rule is missing"),
 )

@@ -10,8 +10,8 @@ import pytest
 from azure.storage.blob import ContentSettings
 
 from infra.local.outlook import ItemKind, Rules
-from shared.errors import InvalidBlobName
 from shared.storage.attachment_record import METADATA_BYTES
+from shared.storage.source_container import InvalidBlobName
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness

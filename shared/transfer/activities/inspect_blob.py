@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from shared.errors import (
     AttachmentTooLarge,
-    ContentUncertain,
     MailboxNotAllowed,
     Permanent,
     StorageUnavailable,
@@ -15,7 +14,7 @@ from shared.errors import (
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
 from shared.storage.source_container import SourceBlob, SourceContainer
-from shared.transfer.activities.blob_reader import MD5_CHANGED
+from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
 from shared.transfer.transfer_id import is_of, may_be_of

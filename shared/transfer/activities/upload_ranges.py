@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from shared.errors import (
     BlobDeleted,
-    ContentUncertain,
     GraphRefused,
-    InvalidBlobName,
     StorageUnavailable,
     Superseded,
 )
@@ -15,7 +13,11 @@ from shared.outlook.graph_response import GraphResponse
 from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
+from shared.transfer.activities.blob_reader import (
+    BlobReader,
+    ContentUncertain,
+    RestartRequired,
+)
 from shared.transfer.activities.reader_cache import ReaderCache
 from shared.transfer.activities.results import result_of_error
 from shared.transfer.activity_payloads import ActivityResult, Job
@@ -54,13 +56,7 @@ class RangeUploader:
                         break
             except StorageUnavailable as error:
                 result = result_of_error(error)
-            except (
-                BlobDeleted,
-                ContentUncertain,
-                InvalidBlobName,
-                RestartRequired,
-                Superseded,
-            ) as error:
+            except (BlobDeleted, ContentUncertain, RestartRequired, Superseded) as error:
                 return run.without_content(result_of_error(error))
             return run.at_position(result or ActivityResult(outcome="progress"))
 

@@ -14,7 +14,6 @@ from shared.errors import (
     DownloadTooLarge,
     MailboxNotAllowed,
     Permanent,
-    Removed,
     TransferError,
 )
 from shared.outlook.graph_client import GraphClient
@@ -59,6 +58,16 @@ class AttachmentContent:
     data: bytes
     content_type: str
     file_name: str
+
+
+class Removed(Permanent):
+    """Recorded, never raised: the attachment was removed from its item on request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The attachment was removed from its item on request. "
+            "To attach the file again, request a new transfer or upload the file again."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from shared.errors import (
     DownloadTooLarge,
     GraphRefused,
     GraphUnavailable,
-    InvalidBlobName,
     InvalidRequest,
     ItemNotFound,
     MailboxNotAllowed,
@@ -27,6 +26,7 @@ from shared.errors import (
     TransferOver,
     UnsupportedBlob,
 )
+from shared.storage.source_container import InvalidBlobName
 from shared.transfer.retry_policy import is_retryable
 
 _LOG = logging.getLogger(__name__)
