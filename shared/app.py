@@ -21,8 +21,9 @@ from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activities.record_attachment import Recorder
-from shared.transfer.activities.telemetry import name_transfers_in_the_log
+from shared.transfer.activities.telemetry import add_transfer_id_to_logs
 from shared.transfer.functions import Activities, transfer_functions
+from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.start import Starter
@@ -51,7 +52,7 @@ def create_app(settings: AppSettings) -> df.DFApp:
     """The function app over Azure's own services."""
     for name, level in LOG_LEVELS.items():
         logging.getLogger(name).setLevel(level)
-    name_transfers_in_the_log()
+    add_transfer_id_to_logs()
     account = blob_service(settings.source)
     return compose_app(settings, account, azure_clients(settings, account), utc_now)
 
@@ -67,7 +68,7 @@ def azure_clients(settings: AppSettings, account: BlobServiceClient) -> Clients:
     return Clients(
         SourceContainer(account.get_container_client(values.source_container)),
         SessionStore(host_storage.get_container_client(values.session_container)),
-        GraphClient(graph_endpoint(values), new_credential),
+        GraphClient(graph_endpoint(values), new_credential, RESPONSE_RULES),
         new_credential,
     )
 

@@ -5,11 +5,14 @@ values of the record are omitted.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from shared.errors import Permanent, StorageUnavailable
 from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
+from shared.storage.storage_errors import BlobChanged, WriteRules
 
 METADATA_BYTES = 8192
 FINGERPRINT_DIGITS = 16
@@ -74,6 +77,44 @@ class AttachmentRecord:
     def proves_attached(self, blob: SourceBlob, item: str) -> bool:
         """Whether the blob's present content was attached to this item."""
         return fingerprint(blob, item) in self.sources
+
+
+class RecordNotWritable(Permanent, code="UnsupportedBlob"):
+    """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
+
+
+type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
+
+
+def write_record(
+    source: SourceContainer, name: str, change: Change, rules: WriteRules
+) -> AttachmentRecord | None:
+    """Replace a blob's record by what ``change`` makes of it; None: leave the record as it is.
+
+    Returns the record as it was written, without what there was no room for. The write is
+    conditional on the ETag; if the blob changed meanwhile, it is read again and so is its record.
+
+    Raises :class:`BlobDeleted`, :class:`RecordNotWritable` and :class:`StorageUnavailable`.
+    """
+    for _ in range(rules.attempts):
+        blob = source.look(name)
+        try:
+            record = change(blob, read_record(blob.metadata))
+        except BlobChanged:
+            continue
+        if record is None:
+            return None
+        metadata = merge_record(blob.metadata, record)
+        try:
+            source.write_metadata(blob.name, blob.etag, metadata)
+        except (BlobChanged, StorageUnavailable) as error:
+            if rules.is_outdated(error):
+                continue
+            if rules.is_refused(error):
+                raise RecordNotWritable(f"Its record cannot be written: {error}") from None
+            raise
+        return read_record(metadata)
+    raise StorageUnavailable(f"The metadata of {name} changes all the time.")
 
 
 def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:

@@ -1,15 +1,24 @@
 """The watched container: reads of its blobs, pinned to an ETag, and their metadata."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from azure.core import MatchConditions
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
+from shared.errors import BlobDeleted, Permanent, StorageUnavailable
 from shared.path_segments import has_dot_segments
 from shared.storage.source_blob import SourceBlob
-from shared.storage.storage_errors import storage_errors
+from shared.storage.storage_errors import StorageNotFound, storage_errors
+
+
+class InvalidBlobName(Permanent, code="UnsupportedBlob"):
+    """Raised for a name that an HTTP library would resolve to a path outside the container."""
+
+    def __init__(self) -> None:
+        super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")
+
 
 _CHUNK = 1_048_576
 
@@ -33,11 +42,10 @@ class SourceContainer:
     def _blob(self, name: str) -> BlobClient:
         """The client of a blob.
 
-        Raises :class:`UnsupportedBlob` for a name that an HTTP library would normalise to a path
-        outside of the container.
+        Raises :class:`InvalidBlobName`.
         """
         if has_dot_segments(name):
-            raise UnsupportedBlob("The blob's name holds '.' or '..' as a folder. Rename it.")
+            raise InvalidBlobName
         return self._container.get_blob_client(name)
 
     def can_be_read(self, seconds: float) -> bool:
@@ -54,16 +62,16 @@ class SourceContainer:
                     read_timeout=seconds,
                 )
                 next(names, None)
-        except BlobDeleted:
+        except StorageNotFound:
             return False
         return True
 
     def look(self, name: str) -> SourceBlob:
         """The blob as it is now.
 
-        Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` or :class:`StorageUnavailable`.
+        Raises :class:`BlobDeleted`, :class:`InvalidBlobName` or :class:`StorageUnavailable`.
         """
-        with storage_errors(name):
+        with _blob_errors(name):
             return self._source_blob(name, self._blob(name).get_blob_properties())
 
     def _source_blob(self, name: str, properties: BlobProperties) -> SourceBlob:
@@ -100,7 +108,7 @@ class SourceContainer:
         """
         if length == 0:
             return b""
-        with storage_errors(name):
+        with _blob_errors(name):
             download = self._blob(name).download_blob(
                 start,
                 length,
@@ -123,10 +131,20 @@ class SourceContainer:
         Without the SDK's retries, which would fail on the new ETag of their first try.
         Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
         """
-        with storage_errors(name):
+        with _blob_errors(name):
             self._blob(name).set_blob_metadata(
                 dict(metadata),
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
                 retry_total=0,
             )
+
+
+@contextmanager
+def _blob_errors(name: str) -> Iterator[None]:
+    """Translate the SDK's exceptions about a blob that a transfer is about."""
+    try:
+        with storage_errors(name):
+            yield
+    except StorageNotFound:
+        raise BlobDeleted(name) from None

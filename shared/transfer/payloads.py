@@ -6,9 +6,10 @@ JSON keys are in camel case, as in the HTTP API, whose responses contain statuse
 has its old key as an ``alias``, so that older histories can be read.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from shared.errors import TransferError
@@ -108,11 +109,11 @@ class TransferRequest(ItemAddress):
     """The input of the orchestrator: a blob of the source container and the item it goes to.
 
     Address and ``content`` are fixed when the transfer is started: later writes to the metadata
-    change neither. ``refused`` is the reason why there is no address. ``explicit``: a request named
-    the item, so that the record of an earlier failure does not end the transfer; with ``force``,
-    that of an earlier success does not either. A transfer that ``follows`` another one begins when
-    that has ended, or after a day; ``next`` are the transfers that follow this one. ``announced``:
-    an event reports the end.
+    change neither. ``refused`` is the reason why there is no address; ``unaddressed``: the blob
+    names none. ``explicit``: a request named the item, so that the record of an earlier failure
+    does not end the transfer; with ``force``, that of an earlier success does not either. A
+    transfer that ``follows`` another one begins when that has ended, or after a day; ``next`` are
+    the transfers that follow this one. ``announced``: an event reports the end.
     """
 
     blob: str
@@ -121,11 +122,22 @@ class TransferRequest(ItemAddress):
     content_type: str | None = None
     content_id: str | None = None
     refused: Failure | None = None
+    unaddressed: bool = False
     explicit: bool = Field(default=False, alias="ordered")
     force: bool = False
     follows: str | None = None
     next: tuple[str, ...] = ()
     announced: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_1_0(cls, value: Any) -> Any:
+        """Histories of version 1.0 have no ``unaddressed``: the refusal's code implies it."""
+        if not isinstance(value, Mapping) or "unaddressed" in value:
+            return value
+        refused = value.get("refused")
+        code = refused.get("code") if isinstance(refused, Mapping) else None
+        return {**value, "unaddressed": code == "Unaddressed"}
 
     @property
     def status(self) -> "TransferStatus":

@@ -113,7 +113,7 @@ def test_any_response_but_a_failure_is_ready(
 ) -> None:
     """Even a call that needs no permission may be refused."""
     harness = make_harness()
-    harness.graph.identity()
+    harness.graph.has_identity()
     refused = catalogue.refused(status)
     harness.emulator.faults.add(Fault(misbehaviour=refused, kind="other", times=None))
     assert faults_of(harness) == ([] if ok else ["graph"])
@@ -134,7 +134,7 @@ def test_a_failing_graph(make_harness: MakeHarness, misbehaviour: Any) -> None:
 def test_an_unreachable_graph(make_harness: MakeHarness) -> None:
     """No server listens on its port; the earlier token is still valid."""
     harness = make_harness()
-    harness.graph.identity()
+    harness.graph.has_identity()
     harness.emulator.stop()
     found = by_name(readiness(harness).check())
     assert [each.ok for each in found.values()] == [True, True, False]

@@ -9,8 +9,8 @@ import pytest
 from azure.storage.blob import ContentSettings
 
 from infra.local.outlook import ItemKind
-from shared.errors import UnsupportedBlob
 from shared.storage.attachment_record import METADATA_BYTES
+from shared.storage.source_container import InvalidBlobName
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
 from tests.support.engine.virtual_engine import VirtualEngine
@@ -294,5 +294,5 @@ def test_a_name_that_points_outside_the_container_is_refused_before_any_call(
     """HTTP libraries would resolve folders named '.' or '..'."""
     harness = make_harness()
     for name in ("../other/secret", "x/../../other/secret", "./x", "a\\..\\b"):
-        with pytest.raises(UnsupportedBlob):
+        with pytest.raises(InvalidBlobName):
             harness.source.look(name)

@@ -27,6 +27,7 @@ from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.workflow.orchestrator import attach_blob
 from tests.support.engine.clock import VirtualClock
 from tests.support.engine.virtual_engine import VirtualEngine
@@ -121,6 +122,7 @@ class Harness(VirtualApp):
         graph = product.graph(
             graph_endpoint(values),
             lambda: cast("TokenCredential", EmulatorCredential(emulator)),
+            RESPONSE_RULES,
             timeouts=product.timeouts,
         )
         super().__init__(

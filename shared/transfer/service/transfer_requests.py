@@ -1,6 +1,6 @@
 """The input of the orchestrator, from a blob's own address or from a request."""
 
-from shared.errors import Permanent
+from shared.errors import Permanent, Unaddressed
 from shared.storage.source_blob import SourceBlob
 from shared.transfer.addressing import (
     Address,
@@ -20,7 +20,10 @@ def request_of_blob(blob: SourceBlob) -> TransferRequest:
     except Permanent as error:
         # The transfer still runs: it writes the reason to the blob's metadata, and is logged.
         return TransferRequest(
-            blob=blob.name, content=BlobVersion.of(blob), refused=Failure.of(error)
+            blob=blob.name,
+            content=BlobVersion.of(blob),
+            refused=Failure.of(error),
+            unaddressed=isinstance(error, Unaddressed),
         )
     return _addressed(blob, address)
 

@@ -26,12 +26,15 @@ from shared.errors import (
     TransferOver,
     UnsupportedBlob,
 )
+from shared.storage.source_container import InvalidBlobName
+from shared.transfer.retry_policy import is_retryable
 
 _LOG = logging.getLogger(__name__)
 
 STATUSES: dict[type[TransferError], int] = {
     InvalidRequest: 400,
     UnsupportedBlob: 400,
+    InvalidBlobName: 400,
     MailboxNotAllowed: 403,
     PermissionMissing: 403,
     BlobNotFound: 404,
@@ -96,8 +99,7 @@ def problem_of(error: TransferError) -> Problem:
 def error_response(error: TransferError) -> func.HttpResponse:
     """The response for a typed error."""
     status = next((s for kind, s in STATUSES.items() if isinstance(error, kind)), 500)
-    if isinstance(error, StorageUnavailable) and error.status == 400:
-        # A name that storage rejects as malformed: the same request fails again.
+    if isinstance(error, StorageUnavailable) and not is_retryable(error):
         status = 400
     body = ErrorResponse(error=problem_of(error)).model_dump()
     if status != 503:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.outlook.graph_client import GraphClient
-from shared.outlook.graph_response import GraphResponse, Lost
+from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.outlook.upload_url import UploadUrl
 from shared.transfer.activities.attach_file import Attacher
@@ -19,7 +19,7 @@ class BlindPost(GraphClient):
         self, item: OutlookItem, file: OutlookFile, content: bytes
     ) -> GraphResponse:
         response = super().attach_small_file(item, file, content)
-        if response.lost is Lost.UNKNOWN or response.status in {500, 502, 504}:
+        if response.no_response is NoResponse.UNKNOWN or response.status in {500, 502, 504}:
             response = super().attach_small_file(item, file, content)
         return response
 
