@@ -1,0 +1,64 @@
+"""What Azure would refuse is found before Azure is asked."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.offline import rules
+from infra.offline.bicep import Template, read_templates
+
+TOPICS = "Microsoft.EventGrid/topics"
+CHILD = f"""
+param events bool = true
+param topicName string = ''
+resource topic '{TOPICS}@2025-02-15' existing = {{
+  name: %s
+}}
+resource subscription '{TOPICS}/eventSubscriptions@2025-02-15' = if (!empty(topicName)) {{
+  parent: topic
+  name: 'orders'
+}}
+"""
+
+
+def found(folder: Path, **files: str) -> list[str]:
+    for name, text in files.items():
+        (folder / f"{name}.bicep").write_text(text)
+    return list(rules.faults(read_templates(folder)))
+
+
+def test_the_templates_break_no_rule(templates: dict[str, Template]) -> None:
+    """None of those below."""
+    assert list(rules.faults(templates)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "topicName",
+        "'${topicName}'",
+        "!empty(topicName) ? topicName : topicName",
+        "events ? 'some' : topicName",
+    ],
+)
+def test_a_conditional_name_that_can_be_empty_is_found(tmp_path: Path, name: str) -> None:
+    """The parent's, through a text and a condition, too: its child would be called ``/orders``."""
+    (fault,) = found(tmp_path, one=CHILD % name)
+    assert fault == (
+        "one.bicep: subscription: its name is checked even when its condition is false, "
+        "and that of topic can be empty"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "'a-topic'",
+        "'evgt-${topicName}'",
+        "empty(topicName) ? 'none' : topicName",
+        "!empty(topicName) ? topicName : 'none'",
+    ],
+)
+def test_a_conditional_name_with_a_substitute_is_none(tmp_path: Path, name: str) -> None:
+    """It is something in either case."""
+    assert found(tmp_path, one=CHILD % name) == []
