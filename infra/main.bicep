@@ -38,11 +38,12 @@ param events bool = false
 @description('Instances that wait for orchestrations, activities and entities. With 0 a transfer starts later.')
 param alwaysReadyInstances int = 1
 
-@minValue(40)
+@minValue(1)
 @maxValue(1000)
 param maximumInstances int = 40
 
-@allowed([ 512, 2048, 4096 ])
+// No 512: slices of 16 activities, the app and the Functions host do not fit (CAPACITY.md).
+@allowed([ 2048, 4096 ])
 param instanceMemoryMB int = 2048
 
 @description('Whether the storage accounts are reached by private endpoints only, through a network of the app\'s own.')

@@ -91,6 +91,11 @@ def given(
                 yield module.arguments[name], caller
 
 
+def decorators(parameter: Value) -> dict[str, Value]:
+    """What stands above a parameter, by name, with its argument."""
+    return {each["type"]: each.get("argument") for each in parameter["decorators"]}
+
+
 def branches(value: Value) -> tuple[Value, Value] | None:
     """What ``? :`` chooses from, if the value is one.
 
