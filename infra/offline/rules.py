@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 from infra.offline.bicep import Resource, Template, Value, called, given
 
+# Changes of these collide when they are made at once in one network or for one account.
+_ONE_BY_ONE = "Microsoft.Network/privateEndpoints"
+_NUMBERED = re.compile(r"[\w.]+\[\d+\][\w.]*")
 # Stands for a text that is known in Azure only, and is not empty there.
 _SOMETHING = "x"
 _PLACEHOLDER = re.compile(r"(?<!\\)\$\{([^}]*)\}")
@@ -14,6 +17,8 @@ def faults(templates: dict[str, Template]) -> Iterator[str]:
     """What breaks a rule, each with its file and its resource."""
     for template in templates.values():
         yield from _empty_names(template, templates)
+        yield from _at_once(template)
+        yield from _by_number(template)
 
 
 def _empty_names(template: Template, templates: dict[str, Template]) -> Iterator[str]:
@@ -33,6 +38,20 @@ def _empty_names(template: Template, templates: dict[str, Template]) -> Iterator
                     f"{template.file}: {resource.symbol}: its name is checked even when its "
                     f"condition is false, and that of {owner.symbol} can be empty"
                 )
+
+
+def _at_once(template: Template) -> Iterator[str]:
+    for resource in template.resources:
+        one_by_one = resource.decorators.get("batchSize") == 1
+        if resource.type.startswith(_ONE_BY_ONE) and resource.repeated and not one_by_one:
+            yield f"{template.file}: {resource.symbol}: made at once; @batchSize(1) is missing"
+
+
+def _by_number(template: Template) -> Iterator[str]:
+    """Parts that are named by their place in a list, which Azure may give in another order."""
+    for line in template.text.splitlines():
+        if found := _NUMBERED.search(line.partition("//")[0]):
+            yield f"{template.file}: {found[0]} is named by its place; use its id"
 
 
 def _lineage(resource: Resource, template: Template) -> Iterator[Resource]:

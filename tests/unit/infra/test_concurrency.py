@@ -59,7 +59,7 @@ def test_slices_take_a_small_part_of_an_instance(size: int) -> None:
 def test_the_sizes_are_told() -> None:
     """In OPERATIONS.md, each of them; the default is one of them."""
     row = next(line for line in OPERATIONS.splitlines() if "`INSTANCE_MEMORY_MB`" in line)
-    assert SIZES == [int(each) for each in re.findall(r"\b\d{4}\b", row.split("|")[3])]
+    assert [int(each) for each in re.findall(r"\b\d{4}\b", row.split("|")[3])] == SIZES
     assert INSTANCE_MEMORY["default"] in SIZES
 
 

@@ -62,3 +62,30 @@ def test_a_conditional_name_that_can_be_empty_is_found(tmp_path: Path, name: str
 def test_a_conditional_name_with_a_substitute_is_none(tmp_path: Path, name: str) -> None:
     """It is something in either case."""
     assert found(tmp_path, one=CHILD % name) == []
+
+
+ENDPOINTS = """
+%s
+resource endpoint 'Microsoft.Network/privateEndpoints@2024-07-01' = [for name in [ 'a', 'b' ]: {
+  name: name
+  location: 'westeurope'
+}]
+"""
+
+
+def test_private_endpoints_are_made_one_by_one(tmp_path: Path) -> None:
+    """At once they fail, since each changes the same network."""
+    (fault,) = found(tmp_path, one=ENDPOINTS % "")
+    assert fault == "one.bicep: endpoint: made at once; @batchSize(1) is missing"
+    assert found(tmp_path, one=ENDPOINTS % "@batchSize(1)") == []
+
+
+def test_a_part_that_is_named_by_its_place_is_found(tmp_path: Path) -> None:
+    """A subnet, say: the order of a list is Azure's."""
+    network = """
+    resource network 'Microsoft.Network/virtualNetworks@2024-07-01' existing = { name: 'a' }
+    output subnetId string = network.properties.subnets[1].id
+    """
+    assert found(tmp_path, one=network) == [
+        "one.bicep: network.properties.subnets[1].id is named by its place; use its id"
+    ]
