@@ -58,12 +58,16 @@ param callerAddresses string = ''
 @description('Object id of a user, group or application that may drop files. Empty: nobody but who has the right already.')
 param dropperPrincipalId string = ''
 
+@minValue(0)
+@maxValue(365)
+@description('Days for which a deleted or overwritten file of the watched account can be restored. 0: not at all.')
+param blobSoftDeleteDays int = 7
+
 @description('Who is told of alerts. Empty: they are seen in the portal only.')
 param alertEmail string = ''
 
 var abbreviations = loadJsonContent('abbreviations.json')
 var token = toLower(uniqueString(subscription().id, environmentName, location))
-var functionAppName = '${abbreviations.webSitesFunctions}${token}'
 var tags = { 'azd-env-name': environmentName }
 var taskHubName = 'blobtooutlook'
 var deadLetterContainer = 'dead-letters'
@@ -107,7 +111,6 @@ module sourceStorage 'app/storage.bicep' = {
     containers: [ sourceContainer ]
     firewall: privateNetwork
     allowedAddresses: dropperAddresses
-    uploadOrigin: 'https://${functionAppName}.azurewebsites.net'
   }
 }
 
@@ -189,7 +192,7 @@ module eventTopic 'app/event-topic.bicep' = if (events) {
 module functionApp 'app/function-app.bicep' = {
   scope: group
   params: {
-    name: functionAppName
+    name: '${abbreviations.webSitesFunctions}${token}'
     planName: '${abbreviations.webServerFarms}${token}'
     location: location
     tags: tags
@@ -215,6 +218,15 @@ module functionApp 'app/function-app.bicep' = {
   }
   // An app that starts before its roles are there fails until it is started again.
   dependsOn: [ roles ]
+}
+
+module watchedBlobs 'app/watched-blobs.bicep' = {
+  scope: group
+  params: {
+    accountName: sourceStorage.outputs.name
+    uploadOrigin: functionApp.outputs.url
+    softDeleteDays: blobSoftDeleteDays
+  }
 }
 
 module alerts 'app/alerts.bicep' = {

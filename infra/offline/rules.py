@@ -8,6 +8,7 @@ from infra.offline.bicep import Resource, Template, Value, called, given
 # Changes of these collide when they are made at once in one network or for one account.
 _ONE_BY_ONE = "Microsoft.Network/privateEndpoints"
 _NUMBERED = re.compile(r"[\w.]+\[\d+\][\w.]*")
+_HOST = re.compile(r"[\w-]*(?:\.[\w-]+)+\.(?:cn|com|net|us|de)\b|\.[\w-]+\.(?:cn|com|net|us|de)\b")
 # Stands for a text that is known in Azure only, and is not empty there.
 _SOMETHING = "x"
 _PLACEHOLDER = re.compile(r"(?<!\\)\$\{([^}]*)\}")
@@ -19,6 +20,7 @@ def faults(templates: dict[str, Template]) -> Iterator[str]:
         yield from _empty_names(template, templates)
         yield from _at_once(template)
         yield from _by_number(template)
+        yield from _hosts(template)
 
 
 def _empty_names(template: Template, templates: dict[str, Template]) -> Iterator[str]:
@@ -52,6 +54,13 @@ def _by_number(template: Template) -> Iterator[str]:
     for line in template.text.splitlines():
         if found := _NUMBERED.search(line.partition("//")[0]):
             yield f"{template.file}: {found[0]} is named by its place; use its id"
+
+
+def _hosts(template: Template) -> Iterator[str]:
+    """Host names: every cloud has its own, which ``environment()`` and the resources know."""
+    for line in template.text.splitlines():
+        if found := _HOST.search(line.partition("//")[0] if "://" not in line else line):
+            yield f"{template.file}: {found[0]} is of one cloud; use environment() or the resource"
 
 
 def _lineage(resource: Resource, template: Template) -> Iterator[Resource]:

@@ -67,18 +67,15 @@ def test_the_hook_gives_the_template_what_it_takes(
 
 
 class Machine:
-    """A machine with an ``az`` that fails so many times, and a ``sleep`` that does not wait.
+    """A machine with an ``az`` of its own, and a ``sleep`` that does not wait.
 
-    Each leaves a line of its arguments in a file of its name.
+    Each leaves a line of its arguments in a file of its name. ``az`` is what a shell runs.
     """
 
-    def __init__(self, folder: Path, failures: int) -> None:
+    def __init__(self, folder: Path, az: str) -> None:
         self._folder = folder
-        said = "handshake failed for https://app/blobs?code=S3CRET&x=1"
         self._put("sleep", "exit 0")
-        self._put(
-            "az", f'[ "$(wc -l < az.calls)" -gt {failures} ] || {{ echo "{said}" >&2; exit 1; }}'
-        )
+        self._put("az", az)
 
     def _put(self, name: str, body: str) -> None:
         calls = self._folder / f"{name}.calls"
@@ -87,13 +84,14 @@ class Machine:
         command.write_text(f'#!/bin/sh\necho "$@" >> {calls}\n{body}\n')
         command.chmod(0o755)
 
-    def run_hook(self) -> subprocess.CompletedProcess[str]:
-        names = re.findall(r"\$\{?([A-Z_]+)", (SCRIPTS / "subscribe.sh").read_text())
+    def run(self, script: str, **given: str) -> subprocess.CompletedProcess[str]:
+        """Run a script with a value for everything that it reads, or with these."""
+        names = re.findall(r"\$\{?([A-Z_]+)", (SCRIPTS / script).read_text())
         environment = {name: f"the-{name.lower().replace('_', '-')}" for name in names}
         path = f"{self._folder}:{os.environ['PATH']}"
         return subprocess.run(
-            [SCRIPTS / "subscribe.sh"],
-            env=environment | {"PATH": path},
+            [SCRIPTS / script],
+            env=environment | given | {"PATH": path},
             capture_output=True,
             text=True,
             check=False,
@@ -104,11 +102,18 @@ class Machine:
         return file.read_text().splitlines() if file.exists() else []
 
 
+def not_ready(folder: Path, failures: int) -> Machine:
+    """A machine whose deployments fail so many times."""
+    said = "handshake failed for https://app/blobs?code=S3CRET&x=1"
+    az = f'[ "$(wc -l < az.calls)" -gt {failures} ] || {{ echo "{said}" >&2; exit 1; }}'
+    return Machine(folder, az)
+
+
 def test_the_hook_subscribes_at_once(tmp_path: Path) -> None:
     """One deployment, of names that azd hands over; again it is the same one."""
-    machine = Machine(tmp_path, failures=0)
+    machine = not_ready(tmp_path, failures=0)
     for _ in range(2):
-        assert machine.run_hook().returncode == 0
+        assert machine.run("subscribe.sh").returncode == 0
     first, second = machine.calls("az")
     assert first == second
     assert "--resource-group the-resource-group" in first
@@ -118,8 +123,8 @@ def test_the_hook_subscribes_at_once(tmp_path: Path) -> None:
 
 def test_the_hook_waits_for_the_key(tmp_path: Path) -> None:
     """Half a minute between two tries; the key that an error names is not shown."""
-    machine = Machine(tmp_path, failures=2)
-    ended = machine.run_hook()
+    machine = not_ready(tmp_path, failures=2)
+    ended = machine.run("subscribe.sh")
     assert ended.returncode == 0
     assert machine.calls("sleep") == ["30", "30"]
     assert "code=...&x=1" in ended.stderr
@@ -128,18 +133,61 @@ def test_the_hook_waits_for_the_key(tmp_path: Path) -> None:
 
 def test_the_hook_gives_up_and_says_what_to_do(tmp_path: Path) -> None:
     """After ten tries, loudly: azd stops there."""
-    machine = Machine(tmp_path, failures=99)
-    ended = machine.run_hook()
+    machine = not_ready(tmp_path, failures=99)
+    ended = machine.run("subscribe.sh")
     assert ended.returncode == 1
     assert len(machine.calls("az")) == 10
     assert ended.stderr.splitlines()[-1].endswith("then run: azd hooks run postdeploy")
 
 
-def test_azd_runs_the_hook() -> None:
-    """The scripts that azure.yaml names are there."""
-    named = re.findall(r"run: (\S+)", (ROOT / "azure.yaml").read_text())
-    assert named == ["infra/scripts/subscribe.sh", "infra/scripts/subscribe.ps1"]
-    assert all((ROOT / file).is_file() for file in named)
+@pytest.mark.parametrize("location", ["westeurope", ""])
+def test_a_region_with_the_plan_is_taken(tmp_path: Path, location: str) -> None:
+    """However Azure writes its name; none yet is for azd to ask for."""
+    machine = Machine(tmp_path, 'printf "North Europe\\nwesteurope\\n"')
+    ended = machine.run("check-region.sh", AZURE_LOCATION=location)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (call,) = machine.calls("az")
+    assert "--subscription the-azure-subscription-id" in call
+
+
+def test_a_region_without_the_plan_is_refused(tmp_path: Path) -> None:
+    """With those that have it."""
+    machine = Machine(tmp_path, 'printf "westeurope\\nNorth Europe\\n"')
+    ended = machine.run("check-region.sh", AZURE_LOCATION="westindia")
+    assert ended.returncode == 1
+    assert "westindia does not offer the Flex Consumption plan" in ended.stderr
+    assert "Nothing was created" in ended.stderr
+    assert ended.stderr.splitlines()[-2:] == ["northeurope", "westeurope"]
+
+
+@pytest.mark.parametrize("az", ["exit 0", "echo 'no such sku' >&2; exit 1"])
+def test_a_cloud_without_the_plan_is_refused(tmp_path: Path, az: str) -> None:
+    """Whether it lists nothing or does not know the plan at all."""
+    ended = Machine(tmp_path, az).run("check-region.sh", AZURE_LOCATION="usgovvirginia")
+    assert ended.returncode == 1
+    assert "does not offer the plan" in ended.stderr.replace("Flex Consumption plan", "plan")
+    assert "Nothing was created" in ended.stderr
+
+
+def test_azd_runs_the_hooks() -> None:
+    """Before anything is created, and after the code is there; a script for each system.
+
+    They talk to the person at the keyboard, so their output is not hidden.
+    """
+    text = (ROOT / "azure.yaml").read_text()
+    hooks = dict(re.findall(r"(?m)^  (\w+):\n((?:    .*\n)+)", section_of(text, "hooks")))
+    assert set(hooks) == {"preprovision", "postdeploy"}
+    for hook, script in (("preprovision", "check-region"), ("postdeploy", "subscribe")):
+        runs = re.findall(r"run: (\S+)", hooks[hook])
+        assert runs == [f"infra/scripts/{script}.sh", f"infra/scripts/{script}.ps1"]
+        assert all((ROOT / file).is_file() for file in runs)
+        assert hooks[hook].count("interactive: true") == len(runs)
+
+
+def section_of(text: str, name: str) -> str:
+    """What is under a key of a YAML file, without its comments."""
+    body = text.split(f"\n{name}:\n")[1]
+    return "".join(f"{line}\n" for line in body.splitlines() if not line.strip().startswith("#"))
 
 
 def test_the_subscription_names_the_function(templates: dict[str, Template]) -> None:

@@ -89,3 +89,29 @@ def test_a_part_that_is_named_by_its_place_is_found(tmp_path: Path) -> None:
     assert found(tmp_path, one=network) == [
         "one.bicep: network.properties.subnets[1].id is named by its place; use its id"
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("output url string = 'https://${name}.azurewebsites.net'", ".azurewebsites.net"),
+        ("var zone = 'privatelink.blob.core.windows.net'", "privatelink.blob.core.windows.net"),
+        ("var issuer = 'https://login.microsoftonline.com/'", "login.microsoftonline.com"),
+        ("var site = '${name}.azurewebsites.us'", ".azurewebsites.us"),
+    ],
+)
+def test_a_host_name_of_one_cloud_is_found(tmp_path: Path, line: str, host: str) -> None:
+    """With or without a part that is put in."""
+    (fault,) = found(tmp_path, one=f"param name string\n{line}\n")
+    assert fault == f"one.bicep: {host} is of one cloud; use environment() or the resource"
+
+
+def test_host_names_of_the_cloud_are_none(tmp_path: Path) -> None:
+    """Nor are types, comments and what a resource tells of itself."""
+    text = """
+    // Not storage.blob.core.windows.net itself.
+    resource app 'Microsoft.Web/sites@2024-11-01' existing = { name: 'an-app' }
+    var zone = 'privatelink.blob.${environment().suffixes.storage}'
+    output url string = 'https://${app.properties.defaultHostName}'
+    """
+    assert found(tmp_path, one=text) == []
