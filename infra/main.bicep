@@ -34,6 +34,9 @@ param durableBackend string = 'AzureStorage'
 @description('A topic for events in and out.')
 param events bool = false
 
+@description('System topic that the watched account already has. Empty: one is made.')
+param existingSystemTopic string = ''
+
 @minValue(0)
 @description('Instances that wait for orchestrations, activities and entities. With 0 a transfer starts later.')
 param alwaysReadyInstances int = 1
@@ -174,6 +177,7 @@ module blobEvents 'app/blob-events.bicep' = {
     sourceAccountId: sourceStorage.outputs.id
     hostAccountName: hostStorage.outputs.name
     deadLetterContainer: deadLetterContainer
+    existingName: existingSystemTopic
   }
 }
 

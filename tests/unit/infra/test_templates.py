@@ -141,6 +141,27 @@ def test_events_that_fail_are_kept_by_the_topics_own_identity(
         assert topic.body["identity"] == {"type": "SystemAssigned"}
 
 
+def test_a_system_topic_that_is_there_already_is_used(templates: dict[str, Template]) -> None:
+    """An account has one at most: none is made then, and its identity writes the dead letters."""
+    (blob_events,) = [
+        module
+        for module in templates["main.bicep"].modules
+        if module.target == "app/blob-events.bicep"
+    ]
+    assert blob_events.arguments["existingName"] == "existingSystemTopic"
+    assert templates["main.bicep"].parameters["existingSystemTopic"]["default"] == ""
+    template = templates["app/blob-events.bicep"]
+    (made,) = resources_of(templates, "Microsoft.EventGrid/systemTopics")
+    assert made.conditional
+    (dead_letters,) = template.modules
+    values = [dead_letters.arguments["principalId"], *template.outputs.values()]
+    for value in values:
+        assert {shown(each).partition(".")[0] for each in template.alternatives(value)} == {
+            "topic",
+            "present",
+        }
+
+
 def test_every_parameter_can_be_set_from_the_environment(templates: dict[str, Template]) -> None:
     """main.parameters.json names each parameter of main.bicep, and no other."""
     file = json.loads((INFRA / "main.parameters.json").read_text())
