@@ -47,6 +47,34 @@ def test_the_package_is_the_app_and_nothing_else() -> None:
     assert {Path(file).suffix for file in code} == {".py"}
 
 
+def test_what_lies_around_does_not_go_to_azure(tmp_path: Path) -> None:
+    """Virtual environments of any name, compiled code, notes; in a folder that is no clone, too."""
+    kept = {"function_app.py", "host.json", "requirements.txt", "shared/settings.py"}
+    around = {
+        "blob-to-outlook_env/pyvenv.cfg",  # as azd calls it
+        "my-tools/lib/python3.13/site-packages/shared/x.py",
+        "__pycache__/function_app.cpython-313.pyc",
+        "shared/__pycache__/settings.cpython-313.pyc",
+        "shared/transfer/__pycache__/work.cpython-313.pyc",
+        "local.settings.json",
+        ".env",
+        "notes.txt",
+    }
+    for file in kept | around:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    ignored = f"--exclude-from={ROOT / '.funcignore'}"
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", ignored],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(listed.stdout.splitlines()) == kept
+
+
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_are_shell(script: Path) -> None:
     """As far as the shell can tell without running them; and they say which shell it is."""
