@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from infra.offline.bicep import Template
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "infra" / "scripts"
+FUNCIGNORE = (ROOT / ".funcignore").read_text()
 
 
 def package() -> set[str]:
@@ -47,32 +50,78 @@ def test_the_package_is_the_app_and_nothing_else() -> None:
     assert {Path(file).suffix for file in code} == {".py"}
 
 
-def test_what_lies_around_does_not_go_to_azure(tmp_path: Path) -> None:
-    """Virtual environments of any name, compiled code, notes; in a folder that is no clone, too."""
-    kept = {"function_app.py", "host.json", "requirements.txt", "shared/settings.py"}
-    around = {
-        "blob-to-outlook_env/pyvenv.cfg",  # as azd calls it
-        "my-tools/lib/python3.13/site-packages/shared/x.py",
-        "__pycache__/function_app.cpython-313.pyc",
-        "shared/__pycache__/settings.cpython-313.pyc",
-        "shared/transfer/__pycache__/work.cpython-313.pyc",
-        "local.settings.json",
-        ".env",
-        "notes.txt",
-    }
-    for file in kept | around:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+KEPT = {"function_app.py", "host.json", "requirements.txt", "shared/transfer/work.py"}
+AROUND = {
+    "blob-to-outlook_env/pyvenv.cfg",  # as azd calls it
+    "my-tools/lib/python3.13/site-packages/shared/x.py",
+    "__pycache__/function_app.cpython-313.pyc",
+    "shared/__pycache__/settings.cpython-313.pyc",
+    "shared/transfer/__pycache__/work.cpython-313.pyc",
+    "local.settings.json",
+    ".env",
+    "notes.txt",
+}
+
+
+def read_by_git(folder: Path) -> set[str]:
+    """What is left of a folder, as git reads the file."""
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     ignored = f"--exclude-from={ROOT / '.funcignore'}"
     listed = subprocess.run(
         ["git", "ls-files", "--others", ignored],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert set(listed.stdout.splitlines()) == kept
+    return set(listed.stdout.splitlines())
+
+
+def read_by_azd(folder: Path) -> set[str]:
+    """The same as azd reads it: its ``*`` in ``/*`` is of any depth, and only ``**`` undoes that."""
+    patterns = [
+        line for line in FUNCIGNORE.splitlines() if line.strip() and not line.startswith("#")
+    ]
+
+    def ignored(path: Path) -> bool:
+        name = path.relative_to(folder).as_posix()
+        for pattern in reversed(patterns):
+            if azd_matches(pattern.removeprefix("!"), name, folder=path.is_dir()):
+                return not pattern.startswith("!")
+        return False
+
+    left, folders = set(), [folder]
+    while folders:
+        for path in folders.pop().iterdir():
+            if ignored(path):
+                continue
+            if path.is_dir():
+                folders.append(path)
+            else:
+                left.add(path.relative_to(folder).as_posix())
+    return left
+
+
+def azd_matches(pattern: str, name: str, *, folder: bool) -> bool:
+    """Whether a pattern of a file name, or of everything below a folder, is of this path."""
+    if pattern.endswith("/**"):
+        return f"{name}/".startswith(pattern.removesuffix("**").removeprefix("/"))
+    if pattern.endswith("/") and not folder:
+        return False
+    bare = pattern.strip("/")
+    assert "/" not in bare, "not needed so far"
+    return fnmatchcase(name if pattern.startswith("/") else name.rpartition("/")[2], bare)
+
+
+@pytest.mark.parametrize("read", [read_by_git, read_by_azd])
+def test_what_lies_around_does_not_go_to_azure(
+    tmp_path: Path, read: Callable[[Path], set[str]]
+) -> None:
+    """Virtual environments of any name, compiled code, notes; in a folder that is no clone, too."""
+    for file in KEPT | AROUND:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert read(tmp_path) == KEPT
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.name)
