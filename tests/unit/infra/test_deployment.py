@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,15 @@ def test_the_package_is_the_app_and_nothing_else() -> None:
     assert {Path(file).suffix for file in code} == {".py"}
 
 
+def test_the_workers_runtime_is_pinned() -> None:
+    """Azure would take another one from one day to the next; the tests run the same one."""
+    pin = "azure-functions-runtime=="
+    (asked,) = re.findall(f"(?m)^{pin}.+$", (ROOT / "requirements.in").read_text())
+    for lock in ("requirements.txt", "tests/requirements.txt"):
+        assert f"\n{asked} \\\n    --hash=sha256:" in (ROOT / lock).read_text(), lock
+    assert asked == f"{pin}{version('azure-functions-runtime')}"
+
+
 KEPT = {"function_app.py", "host.json", "requirements.txt", "shared/transfer/work.py"}
 AROUND = {
     "blob-to-outlook_env/pyvenv.cfg",  # as azd calls it
@@ -78,7 +88,7 @@ def read_by_git(folder: Path) -> set[str]:
 
 
 def read_by_azd(folder: Path) -> set[str]:
-    """The same as azd reads it: its ``*`` in ``/*`` is of any depth, and only ``**`` undoes that."""
+    """The same as azd reads it: ``/*`` is of any depth there, and only ``**`` undoes that."""
     patterns = [
         line for line in FUNCIGNORE.splitlines() if line.strip() and not line.startswith("#")
     ]
