@@ -66,7 +66,7 @@ param dropperPrincipalId string = ''
 @description('Days for which a deleted or overwritten file of the watched account can be restored. 0: not at all.')
 param blobSoftDeleteDays int = 7
 
-@description('Who is told of alerts. Empty: they are seen in the portal only.')
+@description('Who is notified of alerts. Empty: they are seen in the portal only.')
 param alertEmail string = ''
 
 var abbreviations = loadJsonContent('abbreviations.json')
@@ -241,6 +241,7 @@ module alerts 'app/alerts.bicep' = {
     tags: tags
     componentId: monitoring.outputs.componentId
     systemTopicId: blobEvents.outputs.id
+    eventTopicId: events ? eventTopic!.outputs.id : ''
     email: alertEmail
   }
 }

@@ -1,0 +1,90 @@
+"""Every alert asks for something that is sent, and none rests on a figure alone."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.offline.bicep import INFRA, Template
+from shared.storage.blob_source import BlobSource
+from shared.storage.session_store import SessionStore
+from shared.transfer.payloads import Failure, TransferStatus
+from shared.transfer.recording import Recorder
+from shared.transfer.work import RecordAttachment
+from tests.memory_storage import MemoryContainer
+
+ID = "0123456789abcdef-0123456789abcdef"
+MESSAGE = re.compile(r'message (\w+) "([^"]+)"')
+OPERATORS = {"startswith": str.startswith, "endswith": str.endswith, "contains": str.__contains__}
+
+
+def queries(templates: dict[str, Template]) -> dict[str, str]:
+    """What each alert asks of Application Insights."""
+    alerts: list[dict[str, Any]] = templates["app/alerts.bicep"].variables["queries"]
+    return {alert["name"]: alert["query"] for alert in alerts}
+
+
+def finds(query: str, message: str) -> bool:
+    """Whether a query finds this record of the log."""
+    traces = query.partition("traces |")[2].partition(")")[0]
+    asked = MESSAGE.findall(traces)
+    return bool(asked) and all(OPERATORS[how](message, text) for how, text in asked)
+
+
+def recorded(outcome: str, caplog: pytest.LogCaptureFixture) -> str:
+    """The record of the log about a transfer that ended so."""
+
+    def container(name: str) -> Any:
+        return MemoryContainer(name, lambda: datetime.now(UTC)).as_client()
+
+    error = None if outcome == "attached" else Failure(code="ItemNotFound", message="No item.")
+    status = TransferStatus(blob="scan.pdf", error=error)
+    work = RecordAttachment.model_validate({"transfer_id": ID, "status": status, "record": outcome})
+    with caplog.at_level("INFO"):
+        Recorder(BlobSource(container("files")), SessionStore(container("notes"))).record(work)
+    return caplog.records[-1].getMessage()
+
+
+def test_no_alert_rests_on_a_figure_alone(templates: dict[str, Template]) -> None:
+    """Figures are sent once a minute: a worker that is scaled in takes the last ones with it."""
+    for name, query in queries(templates).items():
+        if "customMetrics" in query:
+            assert re.search(r"\b(traces|dependencies) \|", query), name
+
+
+@pytest.mark.parametrize(
+    ("outcome", "heard"), [("failed", True), ("cancelled", False), ("attached", False)]
+)
+def test_a_transfer_that_failed_is_found_in_the_log(
+    templates: dict[str, Template],
+    caplog: pytest.LogCaptureFixture,
+    outcome: str,
+    *,
+    heard: bool,
+) -> None:
+    """As its end is logged; other ends are no alert."""
+    record = recorded(outcome, caplog)
+    assert finds(queries(templates)["transfers-failed"], record) is heard
+
+
+def test_events_that_are_lost_are_told(templates: dict[str, Template]) -> None:
+    """Of both topics: those kept as dead letters, and those that are gone."""
+    text = (INFRA / "app" / "alerts.bicep").read_text()
+    told = re.findall(
+        r"name: '(\w+)-(?:dead-lettered|dropped)'\s+topicId: (\w+)\s+.*\s+metric: '(\w+)'", text
+    )
+    assert sorted(told) == [
+        ("events", "systemTopicId", "DeadLetteredCount"),
+        ("events", "systemTopicId", "DroppedEventCount"),
+        ("orders", "eventTopicId", "DeadLetteredCount"),
+        ("orders", "eventTopicId", "DroppedEventCount"),
+    ]
+
+
+def test_the_workbook_is_of_this_app() -> None:
+    """Without that it asks for an Application Insights resource each time."""
+    text = (INFRA / "app" / "workbook.bicep").read_text()
+    assert "fallbackResourceIds: [ componentId ]" in text
+    assert Path(INFRA / "app" / "workbook.json").read_text().count("fallbackResourceIds") == 0
