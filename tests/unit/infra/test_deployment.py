@@ -219,11 +219,13 @@ def test_the_hook_waits_for_the_key(tmp_path: Path) -> None:
 
 
 def test_the_hook_gives_up_and_says_what_to_do(tmp_path: Path) -> None:
-    """After ten tries, loudly: azd stops there."""
+    """After twenty tries, loudly: azd stops there. Roles take up to ten minutes to be in force."""
     machine = not_ready(tmp_path, failures=99)
     ended = machine.run("subscribe.sh")
     assert ended.returncode == 1
-    assert len(machine.calls("az")) == 10
+    assert len(machine.calls("az")) == 20
+    powershell = (SCRIPTS / "subscribe.ps1").read_text()
+    assert "($tries = 20; $tries -gt 0; $tries--)" in powershell
     assert ended.stderr.splitlines()[-1].endswith("then run: azd hooks run postdeploy")
 
 
