@@ -66,6 +66,13 @@ param dropperPrincipalId string = ''
 @description('Days for which a deleted or overwritten file of the watched account can be restored. 0: not at all.')
 param blobSoftDeleteDays int = 7
 
+@allowed([ 'None', 'Writes', 'All' ])
+@description('Which accesses to blobs of both storage accounts are logged.')
+param storageLogs string = 'Writes'
+
+@description('Client id of the app registration that callers of the API and the page sign in to. Empty: the key is enough.')
+param signInClientId string = ''
+
 @description('Who is notified of alerts. Empty: they are seen in the portal only.')
 param alertEmail string = ''
 
@@ -230,6 +237,34 @@ module watchedBlobs 'app/watched-blobs.bicep' = {
     accountName: sourceStorage.outputs.name
     uploadOrigin: functionApp.outputs.url
     softDeleteDays: blobSoftDeleteDays
+  }
+}
+
+module signIn 'app/sign-in.bicep' = {
+  scope: group
+  params: {
+    appName: functionApp.outputs.name
+    clientId: signInClientId
+  }
+}
+
+module sourceLogs 'app/storage-logs.bicep' = if (storageLogs != 'None') {
+  name: 'source-logs'
+  scope: group
+  params: {
+    accountName: sourceStorage.outputs.name
+    workspaceId: monitoring.outputs.workspaceId
+    reads: storageLogs == 'All'
+  }
+}
+
+module hostLogs 'app/storage-logs.bicep' = if (storageLogs != 'None') {
+  name: 'host-logs'
+  scope: group
+  params: {
+    accountName: hostStorage.outputs.name
+    workspaceId: monitoring.outputs.workspaceId
+    reads: storageLogs == 'All'
   }
 }
 
