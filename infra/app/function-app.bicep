@@ -152,7 +152,7 @@ var hostSettings = {
   TASKHUB_NAME: taskHubName
   // A thread for everything that host.json lets run at once (CAPACITY.md); the worker's own five would stall.
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
-  // Slices go back to the system when they are sent, and leave no holes behind.
+  // Slices go back to the system when they are sent, without holes in the heap.
   MALLOC_MMAP_THRESHOLD_: '1048576'
 }
 

@@ -136,8 +136,8 @@ def _truth(condition: Value, empty: frozenset[str]) -> bool | None:
     """Whether ``empty(parameter)``, or its opposite, holds; None for any other condition."""
     if call := called(condition):
         name, arguments = call
-        asked = next(iter(arguments.values()), None)
-        return asked in empty if name == "empty" and isinstance(asked, str) else None
+        tested = next(iter(arguments.values()), None)
+        return tested in empty if name == "empty" and isinstance(tested, str) else None
     operator = condition.get("operator") if isinstance(condition, dict) else None
     if isinstance(operator, dict) and operator["type"] == "not":
         opposite = _truth(next(iter(operator["operands"].values())), empty)

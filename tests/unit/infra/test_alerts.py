@@ -29,8 +29,8 @@ def queries(templates: dict[str, Template]) -> dict[str, str]:
 def finds(query: str, message: str) -> bool:
     """Whether a query finds this record of the log."""
     traces = query.partition("traces |")[2].partition(")")[0]
-    asked = MESSAGE.findall(traces)
-    return bool(asked) and all(OPERATORS[how](message, text) for how, text in asked)
+    conditions = MESSAGE.findall(traces)
+    return bool(conditions) and all(OPERATORS[how](message, text) for how, text in conditions)
 
 
 def recorded(outcome: str, caplog: pytest.LogCaptureFixture) -> str:
@@ -55,27 +55,27 @@ def test_no_alert_rests_on_a_figure_alone(templates: dict[str, Template]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("outcome", "heard"), [("failed", True), ("cancelled", False), ("attached", False)]
+    ("outcome", "alerted"), [("failed", True), ("cancelled", False), ("attached", False)]
 )
 def test_a_transfer_that_failed_is_found_in_the_log(
     templates: dict[str, Template],
     caplog: pytest.LogCaptureFixture,
     outcome: str,
     *,
-    heard: bool,
+    alerted: bool,
 ) -> None:
     """As its end is logged; other ends are no alert."""
     record = recorded(outcome, caplog)
-    assert finds(queries(templates)["transfers-failed"], record) is heard
+    assert finds(queries(templates)["transfers-failed"], record) is alerted
 
 
-def test_events_that_are_lost_are_told(templates: dict[str, Template]) -> None:
+def test_events_that_are_lost_raise_an_alert(templates: dict[str, Template]) -> None:
     """Of both topics: those kept as dead letters, and those that are gone."""
     text = (INFRA / "app" / "alerts.bicep").read_text()
-    told = re.findall(
+    found = re.findall(
         r"name: '(\w+)-(?:dead-lettered|dropped)'\s+topicId: (\w+)\s+.*\s+metric: '(\w+)'", text
     )
-    assert sorted(told) == [
+    assert sorted(found) == [
         ("events", "systemTopicId", "DeadLetteredCount"),
         ("events", "systemTopicId", "DroppedEventCount"),
         ("orders", "eventTopicId", "DeadLetteredCount"),

@@ -24,7 +24,7 @@ def step() -> str:
 
 
 def compiled(folder: Path, az: str) -> subprocess.CompletedProcess[str]:
-    """Run it with an ``az`` that does this; what it is asked for is in ``az.calls``."""
+    """Run it with an ``az`` that does this; its arguments are in ``az.calls``."""
     command = folder / "az"
     command.write_text(f'#!/bin/sh\necho "$@" >> az.calls\n{az}\n')
     command.chmod(0o755)

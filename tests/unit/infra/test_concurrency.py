@@ -56,7 +56,7 @@ def test_slices_take_a_small_part_of_an_instance(size: int) -> None:
     assert slices * Settings().range_bytes + APP_BYTES < size * 2**20 / 2
 
 
-def test_the_sizes_are_told() -> None:
+def test_the_sizes_are_documented() -> None:
     """In OPERATIONS.md, each of them; the default is one of them."""
     row = next(line for line in OPERATIONS.splitlines() if "`INSTANCE_MEMORY_MB`" in line)
     assert [int(each) for each in re.findall(r"\b\d{4}\b", row.split("|")[3])] == SIZES

@@ -54,10 +54,10 @@ def test_the_package_is_the_app_and_nothing_else() -> None:
 def test_the_workers_runtime_is_pinned() -> None:
     """Azure would take another one from one day to the next; the tests run the same one."""
     pin = "azure-functions-runtime=="
-    (asked,) = re.findall(f"(?m)^{pin}.+$", (ROOT / "requirements.in").read_text())
+    (pinned,) = re.findall(f"(?m)^{pin}.+$", (ROOT / "requirements.in").read_text())
     for lock in ("requirements.txt", "tests/requirements.txt"):
-        assert f"\n{asked} \\\n    --hash=sha256:" in (ROOT / lock).read_text(), lock
-    assert asked == f"{pin}{version('azure-functions-runtime')}"
+        assert f"\n{pinned} \\\n    --hash=sha256:" in (ROOT / lock).read_text(), lock
+    assert pinned == f"{pin}{version('azure-functions-runtime')}"
 
 
 KEPT = {"function_app.py", "host.json", "requirements.txt", "shared/transfer/work.py"}

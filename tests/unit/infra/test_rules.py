@@ -1,4 +1,4 @@
-"""What Azure would refuse is found before Azure is asked."""
+"""What Azure would refuse is found without Azure."""
 
 from pathlib import Path
 
