@@ -21,9 +21,8 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (empty(existin
   }
 }
 
-// Read only where there is one; a name must never be empty.
 resource present 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
-  name: empty(existingName) ? 'no-topic' : existingName
+  name: empty(existingName) ? name : existingName
 }
 
 module deadLetters 'dead-letter-role.bicep' = {
@@ -35,5 +34,5 @@ module deadLetters 'dead-letter-role.bicep' = {
   }
 }
 
-output id string = empty(existingName) ? topic.id : present.id
-output name string = empty(existingName) ? topic.name : present.name
+output id string = present.id
+output name string = present.name

@@ -34,7 +34,8 @@ def _names(template: Template) -> Iterator[str]:
     used = [*_NAME.findall(code), *_LOOPED.findall(code)]
     for name in sorted(set(used) - declared - bound - _KEYWORDS):
         yield f"{template.file}: {name} is not declared"
-    for name in sorted(inputs):
+    existing = {resource.symbol for resource in template.resources if resource.existing}
+    for name in sorted(inputs | existing):
         if used.count(name) < 2:
             yield f"{template.file}: {name} is not used"
 

@@ -52,12 +52,22 @@ def test_every_name_leads_somewhere(templates: dict[str, Template]) -> None:
 
 def test_a_name_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     """In code and inside a text; a key of an object and a function are no names."""
+    account = "'Microsoft.Storage/storageAccounts@2025-01-01' existing = { name: a }"
     found = references.faults(
-        infra_of(tmp_path, wrong="param a string\nvar b = { c: '${concat(d, a)}' }\nvar e = f\n")
+        infra_of(
+            tmp_path,
+            wrong=f"""
+            param a string
+            var b = {{ c: '${{concat(d, a)}}' }}
+            var e = f
+            resource account {account}
+            """,
+        )
     )
     assert list(found) == [
         "wrong.bicep: d is not declared",
         "wrong.bicep: f is not declared",
+        "wrong.bicep: account is not used",
         "wrong.bicep: b is not used",
         "wrong.bicep: e is not used",
     ]
@@ -153,13 +163,15 @@ def test_a_system_topic_that_is_there_already_is_used(templates: dict[str, Templ
     template = templates["app/blob-events.bicep"]
     (made,) = resources_of(templates, "Microsoft.EventGrid/systemTopics")
     assert made.conditional
+    assert {name: shown(value) for name, value in template.outputs.items()} == {
+        "id": "present.id",
+        "name": "present.name",
+    }
+    (present,) = [each for each in template.resources if each.symbol == "present"]
+    assert set(template.alternatives(present.body["name"])) == {made.body["name"], "existingName"}
     (dead_letters,) = template.modules
-    values = [dead_letters.arguments["principalId"], *template.outputs.values()]
-    for value in values:
-        assert {shown(each).partition(".")[0] for each in template.alternatives(value)} == {
-            "topic",
-            "present",
-        }
+    writers = {shown(each) for each in template.alternatives(dead_letters.arguments["principalId"])}
+    assert writers == {"topic.identity.principalId", "present.identity.principalId"}
 
 
 def test_every_parameter_can_be_set_from_the_environment(templates: dict[str, Template]) -> None:
