@@ -12,7 +12,8 @@ from shared.storage.blob_source import BlobSource
 from shared.storage.session_store import SessionStore
 from shared.transfer.payloads import Failure, TransferStatus
 from shared.transfer.recording import Recorder
-from shared.transfer.work import RecordAttachment
+from shared.transfer.telemetry import observed
+from shared.transfer.work import Job, RecordAttachment, Step, UploadRanges
 from tests.memory_storage import MemoryContainer
 
 ID = "0123456789abcdef-0123456789abcdef"
@@ -67,6 +68,40 @@ def test_a_transfer_that_failed_is_found_in_the_log(
     """As its end is logged; other ends are no alert."""
     record = recorded(outcome, caplog)
     assert finds(queries(templates)["transfers-failed"], record) is alerted
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_transfer_near_its_deadline_is_found_in_the_log(
+    templates: dict[str, Template], caplog: pytest.LogCaptureFixture, *, near: bool
+) -> None:
+    """Once, when it is counted."""
+    job = Job(
+        transfer_id=ID,
+        blob="scan.pdf",
+        etag="",
+        created="",
+        md5="",
+        size=1,
+        mailbox="a@contoso.com",
+        item_type="message",
+        item_id="1",
+        file_name="scan.pdf",
+        content_type="application/pdf",
+        activity_bytes=1,
+        queue_seconds=1,
+        deadline_seconds=1,
+        reconcile_seconds=1,
+        near_deadline=near,
+    )
+
+    def upload(_: UploadRanges) -> Step:
+        return Step(outcome="progress")
+
+    with caplog.at_level("INFO"):
+        observed("upload_ranges", upload)(UploadRanges(job=job, offset=0))
+    query = queries(templates)["transfers-near-deadline"]
+    found = [record for record in caplog.records if finds(query, record.getMessage())]
+    assert len(found) == near
 
 
 def test_events_that_are_lost_raise_an_alert(templates: dict[str, Template]) -> None:
