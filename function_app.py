@@ -24,6 +24,7 @@ from shared.transfer.starting import Starter
 from shared.transfer.telemetry import name_transfers_in_the_log
 from shared.transfer.uploads import Uploads
 from shared.triggers.blob import blob_functions
+from shared.triggers.callers import Callers
 from shared.triggers.event_grid import event_grid_functions
 from shared.triggers.history import history_functions
 from shared.triggers.http import TransferApi, http_functions
@@ -68,6 +69,8 @@ app.register_functions(
     )
 )
 app.register_functions(blob_functions(_starter, _settings.source.name))
-app.register_functions(http_functions(_api))
+app.register_functions(
+    http_functions(_api, Callers(signed_in=_values.sign_in_client_id is not None))
+)
 app.register_functions(event_grid_functions(_values, _starter, _account.primary_hostname))
 app.register_functions(history_functions(_values, utc_now))

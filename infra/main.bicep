@@ -216,6 +216,7 @@ module functionApp 'app/function-app.bicep' = {
     taskHubName: taskHubName
     schedulerEndpoint: usesScheduler ? scheduler!.outputs.endpoint : ''
     topicEndpoint: events ? eventTopic!.outputs.endpoint : ''
+    signInClientId: signInClientId
     transferSettings: union(transferSettings, {
       SOURCE_CONTAINER: sourceContainer
       SESSION_CONTAINER: sessionContainer

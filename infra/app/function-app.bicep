@@ -17,6 +17,9 @@ param schedulerEndpoint string
 @description('Of the topic for events out. Empty: none are sent.')
 param topicEndpoint string
 
+@description('Client id of the app registration that callers sign in to. Empty: nobody signs in.')
+param signInClientId string
+
 @description('App settings of README. An empty one is left out.')
 param transferSettings object
 
@@ -170,6 +173,8 @@ var appSettings = {
   SourceStorage__queueServiceUri: sourceAccount.properties.primaryEndpoints.queue
   GRAPH_CLIENT_ID: identityClientId
   EVENT_GRID_TOPIC_ENDPOINT: topicEndpoint
+  // The app trusts the headers that name a caller only where callers sign in.
+  SIGN_IN_CLIENT_ID: signInClientId
 }
 
 resource settings 'Microsoft.Web/sites/config@2024-11-01' = {

@@ -16,6 +16,7 @@ from shared.transfer.starting import Placed, Starter
 from shared.transfer.uploads import Uploads
 from shared.transfer.watching import Transfer, cancel, listing, watch
 from shared.triggers.api_models import Health, ListQuery, Placement, Placements, ReadyAnswer
+from shared.triggers.callers import Callers
 from shared.triggers.content_disposition import download_headers
 from shared.triggers.http_answers import Handler, answer, answering
 from shared.triggers.monitor_page import MonitorPage
@@ -156,22 +157,24 @@ def _placement(placed: Placed) -> Placement:
     return Placement(blob=placed.blob, id=placed.outcome.id)
 
 
-def http_functions(api: TransferApi) -> df.Blueprint:
+def http_functions(api: TransferApi, callers: Callers) -> df.Blueprint:
     """A blueprint with every route of the API."""
     blueprint = df.Blueprint()
 
     for call in CALLS:
-        _route(blueprint, call, answering(getattr(api, call.name)))
+        _route(blueprint, call, answering(getattr(api, call.name)), callers)
     return blueprint
 
 
-def _route(blueprint: df.Blueprint, call: Call, handler: Handler) -> None:
+def _route(blueprint: df.Blueprint, call: Call, handler: Handler, callers: Callers) -> None:
     async def with_client(
         req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
+        callers.log(call.name, req)
         return await handler(req, client)
 
     async def without_client(req: func.HttpRequest) -> func.HttpResponse:
+        callers.log(call.name, req)
         return await handler(req)
 
     level = func.AuthLevel.FUNCTION if call.keyed else func.AuthLevel.ANONYMOUS

@@ -3,7 +3,12 @@
 import re
 from typing import Any
 
+import azure.functions as func
+import pytest
+
 from infra.offline.bicep import INFRA, Module, Resource, Template, decorators, shown
+from infra.offline.settings import app_settings
+from shared.triggers.callers import Callers
 from shared.triggers.openapi import CALLS
 
 # What Event Grid and probes call, with a key in the URL or with none: they cannot sign in.
@@ -12,6 +17,10 @@ EXCLUDED = {
     "/runtime/webhooks/blobs",
     "/runtime/webhooks/EventGrid",
     "/runtime/webhooks/eventgrid",
+}
+PRINCIPAL = {
+    "X-MS-CLIENT-PRINCIPAL-ID": "4d1f",
+    "X-MS-CLIENT-PRINCIPAL-NAME": "ann@contoso.com",
 }
 
 
@@ -95,6 +104,38 @@ def test_tokens_are_for_this_app_and_of_this_tenant(templates: dict[str, Templat
     }
     assert entra["validation"]["allowedAudiences"] == ["clientId", "api://${clientId}"]
     assert sign_in(templates)["login"]["tokenStore"]["enabled"] is False
+
+
+def test_the_app_knows_whether_its_callers_sign_in(templates: dict[str, Template]) -> None:
+    """By the same parameter: without sign-in anybody could send the headers that name a caller."""
+    (app,) = uses(templates, "app/function-app.bicep")
+    (gate,) = uses(templates, "app/sign-in.bicep")
+    assert app_settings(templates)["SIGN_IN_CLIENT_ID"] == "signInClientId"
+    assert app.arguments["signInClientId"] == gate.arguments["clientId"] == "signInClientId"
+
+
+@pytest.mark.parametrize(
+    ("signed_in", "headers", "logged"),
+    [
+        (True, PRINCIPAL, ["call list_transfers by 4d1f ('ann@contoso.com')"]),
+        (True, {"X-MS-CLIENT-PRINCIPAL-ID": "4d1f"}, ["call list_transfers by 4d1f ('')"]),
+        (True, {"X-MS-CLIENT-PRINCIPAL-ID": "4\nd1f"}, ["call list_transfers by 4d1f ('')"]),
+        (True, {}, []),
+        (False, PRINCIPAL, []),
+    ],
+)
+def test_the_log_names_who_called(
+    caplog: pytest.LogCaptureFixture,
+    headers: dict[str, str],
+    logged: list[str],
+    *,
+    signed_in: bool,
+) -> None:
+    """As App Service authentication says; where it is off, its headers are anybody's."""
+    request = func.HttpRequest("GET", "/api/transfers", headers=headers, body=b"")
+    with caplog.at_level("INFO"):
+        Callers(signed_in=signed_in).log("list_transfers", request)
+    assert [record.getMessage() for record in caplog.records] == logged
 
 
 def test_operations_has_a_page_for_auditors() -> None:
