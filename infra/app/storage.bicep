@@ -7,7 +7,7 @@ param containers string[]
 @description('Whether only private endpoints, trusted Azure services and allowedAddresses get in.')
 param firewall bool
 
-@description('Comma-separated IPv4 addresses or ranges that the firewall lets in.')
+@description('Comma-separated public IPv4 addresses or ranges that the firewall lets in. Not for callers in Azure of the same region.')
 param allowedAddresses string = ''
 
 @description('Blobs of this container are deleted when they are old. Empty: no such container.')

@@ -239,6 +239,15 @@ def test_a_region_with_the_plan_is_taken(tmp_path: Path, location: str) -> None:
     assert "--subscription the-azure-subscription-id" in call
 
 
+def test_the_check_works_before_azd_knows_the_subscription(tmp_path: Path) -> None:
+    """The one that the Azure CLI is signed in to is taken then."""
+    machine = Machine(tmp_path, "echo westeurope")
+    ended = machine.run("check-region.sh", AZURE_SUBSCRIPTION_ID="", AZURE_LOCATION="")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    (call,) = machine.calls("az")
+    assert "--subscription" not in call
+
+
 def test_a_region_without_the_plan_is_refused(tmp_path: Path) -> None:
     """With those that have it."""
     machine = Machine(tmp_path, 'printf "westeurope\\nNorth Europe\\n"')

@@ -135,6 +135,21 @@ def test_the_update_strategy_is_the_one_that_is_deployed(templates: dict[str, Te
     assert "*RollingUpdate*" in text
 
 
+def test_what_surprises_operators_is_written_down() -> None:
+    """By section: what does not work, what is not retried, what stays behind."""
+    expected = {
+        "Deploy": ("list-flexconsumption-locations", "`azd restore`", "same region"),
+        "Permissions on mailboxes": ("Shared and delegated mailboxes", "known issue"),
+        "Restore a dead letter": ("(400, 401, 403, 413) is not tried again",),
+        "Rotate": ("does not try such an event again",),
+        "Delete it all": ("`azd down`", "Exchange", "14 days", "--purge"),
+        "What you see": ("second system topic", "wait ten minutes"),
+    }
+    for title, words in expected.items():
+        text = section(OPERATIONS, title)
+        assert [each for each in words if each not in text] == [], title
+
+
 def test_every_meter_that_runs_while_nothing_happens_is_listed() -> None:
     """With an example in money, its date, and the shortest time that an execution counts for."""
     text = section(CAPACITY, "What costs while nothing happens")
