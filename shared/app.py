@@ -29,6 +29,7 @@ from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.start import Starter
 from shared.transfer.service.upload_link import UploadLinks
 from shared.triggers.blob import blob_functions
+from shared.triggers.callers import Callers
 from shared.triggers.event_grid import event_grid_functions
 from shared.triggers.http.monitor_page import MonitorPage
 from shared.triggers.http.routes import TransferApi, http_functions
@@ -85,7 +86,8 @@ def compose_app(
     app = df.DFApp()
     app.register_functions(transfer_functions(activities(values, clients), values, clock))
     app.register_functions(blob_functions(starter, settings.source.name))
-    app.register_functions(http_functions(_http_api(values, account, clients, starter)))
+    callers = Callers(signed_in=values.sign_in_client_id is not None)
+    app.register_functions(http_functions(_http_api(values, account, clients, starter), callers))
     app.register_functions(event_grid_functions(values, starter, account.primary_hostname))
     app.register_functions(history_functions(values, clock))
     return app

@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(default=120, ge=0, le=3_600)
     event_grid_topic_endpoint: str | None = None
     history_days: int = Field(default=30, ge=1)
+    sign_in_client_id: str | None = None
 
     @field_validator("graph_base_url")
     @classmethod

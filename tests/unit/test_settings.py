@@ -38,6 +38,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         "reconcile_seconds": 120,
         "event_grid_topic_endpoint": None,
         "history_days": 30,
+        "sign_in_client_id": None,
     }
     assert settings.source == settings.host_storage
 

@@ -20,6 +20,7 @@ from shared.transfer.service.transfers import (
     list_transfers,
 )
 from shared.transfer.service.upload_link import UploadLinks
+from shared.triggers.callers import Callers
 from shared.triggers.http.calls import CALLS, Call
 from shared.triggers.http.download_headers import download_headers
 from shared.triggers.http.models import (
@@ -170,22 +171,24 @@ def _batch_item(result: StartResult) -> BatchItem:
     return BatchItem(blob=result.blob, id=result.outcome.id)
 
 
-def http_functions(api: TransferApi) -> df.Blueprint:
+def http_functions(api: TransferApi, callers: Callers) -> df.Blueprint:
     """A blueprint with every route of the API."""
     blueprint = df.Blueprint()
 
     for call in CALLS:
-        _route(blueprint, call, error_boundary(getattr(api, call.name)))
+        _route(blueprint, call, error_boundary(getattr(api, call.name)), callers)
     return blueprint
 
 
-def _route(blueprint: df.Blueprint, call: Call, handler: Handler) -> None:
+def _route(blueprint: df.Blueprint, call: Call, handler: Handler, callers: Callers) -> None:
     async def with_client(
         req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
+        callers.log(call.name, req)
         return await handler(req, client)
 
     async def without_client(req: func.HttpRequest) -> func.HttpResponse:
+        callers.log(call.name, req)
         return await handler(req)
 
     level = func.AuthLevel.FUNCTION if call.keyed else func.AuthLevel.ANONYMOUS
