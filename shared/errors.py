@@ -72,12 +72,6 @@ class Permanent(TransferError):
 class Unaddressed(Permanent):
     """Raised when neither the request, the metadata nor the path names an item."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The blob names no item. Set its metadata mailbox and messageid (or eventid) before "
-            "uploading, or name it {mailbox}/messages/{id}/{file}."
-        )
-
 
 class ContradictoryAddress(Permanent):
     """Raised when a blob names two items, half of one, or a malformed one."""

@@ -9,7 +9,8 @@ from typing import Self
 
 from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.outlook.byte_ranges import ByteRange
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import BlobVersion

@@ -8,7 +8,7 @@ after the other instead of all at the last moment, and none is passed by for eve
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from durabletask.entities import EntityContext
 from pydantic import BaseModel, ConfigDict, Field
@@ -235,8 +235,3 @@ def _entity(name: str, limits: Limits, clock: Clock) -> Entity:
 
     entity.__name__ = name
     return entity
-
-
-def utc_now() -> datetime:
-    """The time, as entities see it."""
-    return datetime.now(UTC)

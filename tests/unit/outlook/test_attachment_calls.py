@@ -16,7 +16,7 @@ from shared.outlook.graph_response import NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
 from shared.transfer.retry_policy import RESPONSE_RULES
-from tests.harness import EmulatorCredential
+from tests.support.harness import EmulatorCredential
 
 MAILBOX = "reports@contoso.com"
 ITEM = OutlookItem(MAILBOX, "message", "AAkA+/=")

@@ -4,7 +4,7 @@ import pytest
 
 from shared.transfer.activity_payloads import CancelUploadSession, FindAttachment
 from shared.transfer.payloads import TransferRequest
-from tests.unit.transfer.workflow.test_state_machine import job
+from tests.support.jobs import job
 
 
 def test_the_keys_of_a_cleanup_stay() -> None:

@@ -5,7 +5,7 @@ from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.transfer.messages import error_of_response, failure_of_response
 from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Call
-from tests.unit.transfer.workflow.test_state_machine import job
+from tests.support.jobs import job
 
 
 @pytest.mark.parametrize(

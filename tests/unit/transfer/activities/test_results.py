@@ -7,7 +7,7 @@ from shared.transfer.activities.blob_reader import ContentUncertain, RestartRequ
 from shared.transfer.activities.results import result_of_error, result_of_refusal
 from shared.transfer.activity_payloads import ActivityResult
 from shared.transfer.retry_table import Call
-from tests.unit.transfer.workflow.test_state_machine import job
+from tests.support.jobs import job
 
 
 def test_a_success_is_no_refusal() -> None:
