@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from itertools import count
 
 import pytest
+from hypothesis import settings
 
 from infra.local.azurite import Azurite
 from infra.local.outlook import OutlookEmulator, Rules
@@ -16,6 +17,10 @@ from tests.support.virtual_app import MAILBOX
 MakeHarness = Callable[..., Harness]
 
 pytest_plugins = ["tests.support.figures"]
+
+# A machine that is busy makes no test fail.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _containers = count()
 

@@ -1,4 +1,4 @@
-"""The Outlook item that receives a file, and the file as requests describe it."""
+"""The Outlook item that receives a file, and the file as Graph's requests describe it."""
 
 import base64
 import json
@@ -75,7 +75,7 @@ class OutlookItem:
 
 @dataclass(frozen=True, slots=True)
 class OutlookFile:
-    """A file as requests describe it. A ``content_id`` makes it an inline picture."""
+    """A file to attach. A ``content_id`` makes it an inline picture."""
 
     name: str
     size: int
@@ -93,7 +93,7 @@ class OutlookFile:
         return json.dumps({"AttachmentItem": item | self._inline()}).encode()
 
     def file_attachment(self, content: bytes) -> bytes:
-        """The body of the small POST, as JSON; the content is encoded once and copied once."""
+        """The body of the small POST, as JSON; the bytes are encoded once and copied once."""
         described = {
             "@odata.type": "#microsoft.graph.fileAttachment",
             "name": self.name,

@@ -14,7 +14,7 @@ from shared.storage.storage_errors import StorageNotFound, storage_errors
 
 
 class InvalidBlobName(Permanent, code="UnsupportedBlob"):
-    """Raised for a name that an HTTP library would resolve to a path outside the container."""
+    """Raised for a name that an HTTP library would normalise to a path outside the container."""
 
     def __init__(self) -> None:
         super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")

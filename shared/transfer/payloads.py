@@ -109,9 +109,9 @@ class TransferRequest(ItemAddress):
     """The input of the orchestrator: a blob of the source container and the item it goes to.
 
     Address and ``content`` are fixed when the transfer is started: later writes to the metadata
-    change neither. ``refused`` is the reason why there is no address; ``unaddressed``: the blob
-    names none. ``explicit``: a request named the item, so that the record of an earlier failure
-    does not end the transfer; with ``force``, that of an earlier success does not either. A
+    change neither. ``refused`` is the reason why there is no address; ``unaddressed``: because the
+    blob names none. ``explicit``: a request named the item, so that the record of an earlier
+    failure does not end the transfer; with ``force``, that of an earlier success does not either. A
     transfer that ``follows`` another one begins when that has ended, or after a day; ``next`` are
     the transfers that follow this one. ``announced``: an event reports the end.
     """

@@ -219,7 +219,7 @@ def test_a_topic_that_accepts_nothing_fails_no_transfer(
     with caplog.at_level(logging.DEBUG):
         assert not make_announcer(topic.url).announce(end()).sent
     assert len(topic.requests) == requests
-    expected = "transfer t-1: the topic took no event of type BlobToOutlook.Attached: "
+    expected = "transfer t-1: the topic accepted no event of type BlobToOutlook.Attached: "
     assert warning_of(caplog) == expected + shown
 
 
@@ -244,7 +244,7 @@ def test_a_topic_with_an_untrusted_certificate_gets_nothing(
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     assert not make_announcer(topic.url).announce(end()).sent
     assert topic.requests == []
-    assert "took no event" in warning_of(caplog)
+    assert "accepted no event" in warning_of(caplog)
 
 
 def test_without_an_identity_nothing_is_sent(
