@@ -248,7 +248,7 @@ def _refusal(call: Call, answer: GraphResponse, job: Job) -> ActivityResult | No
     return ActivityResult.model_validate(
         {
             "outcome": _OTHER_STEPS.get(row.action, "failed"),
-            "wait_seconds": effective_retry_after(row, answer),
+            "retry_after": effective_retry_after(row, answer),
             "tries": row.tries,
             "failure": failure(row, answer, job),
         }

@@ -41,13 +41,13 @@ class Locks:
         # Whether the entities may know this transfer, and what it did with its last turn.
         self._known = False
         self._awaited = False
-        self._used = {"sent": 0, "rest_seconds": 0.0}
+        self._used = {"sent": 0, "retry_after": 0.0}
         self._waiting_since: datetime | None = None
         self.waited = 0.0
 
     def used(self, sent: int, retry_after: float) -> None:
         """Note what went out in this turn, and how long a rest the far side asked for."""
-        self._used = {"sent": sent, "rest_seconds": retry_after}
+        self._used = {"sent": sent, "retry_after": retry_after}
 
     def acquire(self, size: int) -> Orchestration[float]:
         """Ask for both turns, to send ``size`` bytes: 0.0, or the seconds until asking again.
