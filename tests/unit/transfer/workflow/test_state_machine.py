@@ -170,6 +170,55 @@ def test_new_sessions_are_bounded_but_progress_refills_them() -> None:
     assert end.error == BUSY
 
 
+def test_the_fifth_attempt_without_progress_is_the_last() -> None:
+    """Not one more: each costs the mailbox a session."""
+    attaching = begun(job(), NOW)
+    sessions = 0
+    while attaching.end is None:
+        drive(attaching, step("progress"), step("new_session", failure=BUSY))
+        sessions += 1
+        if attaching.end is None:
+            drive(attaching, step("progress"))
+    assert sessions == 5
+
+
+def test_the_backoff_starts_anew_when_the_session_gets_further() -> None:
+    """Even if the transfer does not: an earlier session had more bytes."""
+    attaching = begun(job(), NOW)
+    drive(attaching, step("progress"), step("progress", offset=9_000), step("new_session"))
+    drive(attaching, step("progress"), step("progress"))
+    drive(attaching, *[step("retry", failure=BUSY)] * 3)
+    assert attaching.pause is not None
+    assert attaching.pause.tries == 2
+    drive(attaching, step("retry", offset=1_000, failure=BUSY))
+    assert attaching.pause.tries == 0
+
+
+def test_ranges_that_are_accepted_without_progress_are_slowed_down() -> None:
+    """A session that accepts a range and stays where it is would be sent it for ever."""
+    attaching = begun(job(), NOW)
+    drive(attaching, step("progress"))
+    tries = []
+    for offset in (1_000, 1_000, 1_000, 1_000, 2_000):
+        drive(attaching, step("progress", offset=offset))
+        tries.append(attaching.pause.tries if attaching.pause else None)
+    assert tries == [None, 0, 1, 2, None]
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(119, "OutcomeUnknown"), (120, "DeadlineExceeded")])
+def test_a_search_that_the_deadline_cuts_short_proves_nothing(seconds: int, code: str) -> None:
+    """Outlook may still commit until RECONCILE_SECONDS are over; after that it has not."""
+    attaching = begun(job(5), NOW)
+    late = NOW + timedelta(seconds=3_600)
+    attaching.apply(step("reconcile"), late - timedelta(seconds=seconds))
+    attaching.apply(step("not_attached", failure=BUSY), late)
+    assert attaching.end is None
+    attaching.apply(step("not_attached"), late)
+    error = end_of(attaching).error
+    assert error is not None
+    assert error.code == code
+
+
 def test_a_fresh_draft_is_waited_for_a_few_times() -> None:
     """A step that bounds its tries ends with its own error."""
     attaching = begun(job(), NOW)
