@@ -14,7 +14,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.workflow import orchestrator
+from shared.transfer.workflow import activity_calls
 from tests.faults.hub import Finished, Hub
 from tests.figures import Say
 from tests.harness import MAILBOX
@@ -300,7 +300,7 @@ def test_a_record_that_could_not_be_written_does_not_double(
         hub.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
         with monkeypatch.context() as held:
             held.setattr(hub.blobs, "set_metadata", leased)
-            held.setattr(orchestrator, "STORAGE_PATIENCE", timedelta(minutes=10))
+            held.setattr(activity_calls, "STORAGE_PATIENCE", timedelta(minutes=10))
             hub.deliver("a")
             hub.finish()
         hub.deliver("a")
