@@ -17,12 +17,11 @@ from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import name_transfers_in_the_log
-from shared.transfer.functions import transfer_functions
+from shared.transfer.functions import transfer_functions, utc_now
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.start import Starter
 from shared.transfer.service.upload_link import UploadLinks
-from shared.transfer.workflow.mailbox_budget import utc_now
 from shared.triggers.blob import blob_functions
 from shared.triggers.event_grid import event_grid_functions
 from shared.triggers.http.monitor_page import MonitorPage

@@ -1,6 +1,7 @@
 """The job as Durable functions: orchestrator, activities and entities, registered by name."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import azure.durable_functions as df
 
@@ -18,8 +19,13 @@ from shared.transfer.activity_payloads import (
     UploadRanges,
 )
 from shared.transfer.payloads import Payload
-from shared.transfer.workflow.mailbox_budget import lock_entities, utc_now
+from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
+
+
+def utc_now() -> datetime:
+    """The time, as entities and triggers take it."""
+    return datetime.now(UTC)
 
 
 def transfer_functions(
