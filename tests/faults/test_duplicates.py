@@ -14,7 +14,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.workflow import orchestrator
+from shared.transfer.workflow import activity_calls
 from tests.support.figures import ReportLine
 from tests.support.in_memory.app import FinishedIds, InMemoryApp
 from tests.support.virtual_app import MAILBOX
@@ -303,7 +303,7 @@ def test_a_record_that_could_not_be_written_does_not_double(
         app.blobs.put("a", content, md5_of(content), {"mailbox": MAILBOX, "messageid": item})
         with monkeypatch.context() as patch:
             patch.setattr(app.blobs, "set_metadata", leased)
-            patch.setattr(orchestrator, "STORAGE_PATIENCE", timedelta(minutes=10))
+            patch.setattr(activity_calls, "STORAGE_PATIENCE", timedelta(minutes=10))
             app.deliver("a")
             app.finish()
         app.deliver("a")
