@@ -23,7 +23,7 @@ resource systemTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
 }
 
 // Azure checks names even where a condition is false: the name must never be empty.
-resource eventTopic 'Microsoft.EventGrid/topics@2025-02-15' existing = {
+resource eventTopic 'Microsoft.EventGrid/topics@2025-02-15' existing = if (!empty(eventTopicName)) {
   name: empty(eventTopicName) ? 'no-topic' : eventTopicName
 }
 
