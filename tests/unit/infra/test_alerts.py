@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from infra.offline.bicep import INFRA, Template
+from shared.outlook import graph_http
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import traced_activity
 from shared.transfer.activity_payloads import ActivityResult, Job, RecordAttachment, UploadRanges
 from shared.transfer.payloads import Failure, TransferStatus
+from shared.transfer.retry_policy import RESPONSE_RULES
 from tests.support.in_memory.storage import MemoryContainer
 
 ID = "0123456789abcdef-0123456789abcdef"
@@ -102,6 +104,15 @@ def test_a_transfer_near_its_deadline_is_found_in_the_log(
     query = queries(templates)["transfers-near-deadline"]
     found = [record for record in caplog.records if finds(query, record.getMessage())]
     assert len(found) == near
+
+
+def test_every_answer_that_counts_as_throttled_is_found(templates: dict[str, Template]) -> None:
+    """Among the calls, by their own attribute and by the statuses of the app's own table."""
+    query = queries(templates)["outlook-throttles"]
+    (attribute,) = re.findall(r"isnotempty\(tostring\(customDimensions\.(\w+)\)\)", query)
+    (codes,) = re.findall(r"resultCode in \(([^)]+)\)", query)
+    assert {int(code) for code in re.findall(r"\d+", codes)} == set(RESPONSE_RULES.throttled)
+    assert f'set_attribute("{attribute}"' in Path(graph_http.__file__).read_text()
 
 
 def test_events_that_are_lost_raise_an_alert(templates: dict[str, Template]) -> None:
