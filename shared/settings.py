@@ -95,7 +95,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
-    """How to connect to one storage account: by connection string or by identity.
+    """A connection to one storage account, by connection string or by identity.
 
     ``name`` is the prefix of its app settings, and the ``connection`` of a trigger.
     """

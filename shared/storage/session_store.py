@@ -1,4 +1,4 @@
-"""The session store: state that a transfer needs between activities, and no history may hold.
+"""The session store: what a transfer needs between activities and must not put into its history.
 
 One blob per transfer in a private container of the app's own storage account, deleted when the
 transfer ends. It holds the upload URL, which is a credential, and the ids of the attachments that

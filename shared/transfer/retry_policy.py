@@ -9,7 +9,7 @@ Retries of the libraries:
 
 - Graph and Outlook (``outlook/graph_http``): none, so that every try is counted here. A request
   whose token is refused is sent once more with a new token.
-- Tokens (azure-identity): its own; a token that cannot be had counts as a request not sent.
+- Tokens (azure-identity): its own; without a token, the request counts as not sent.
 - Azure Storage (``storage/accounts``): the SDK retries a request twice within a few seconds, which
   bridges a dropped connection within an activity; an outage is bridged by durable timers. Writes
   that are conditional on an ETag are not retried by the SDK: after a lost response, the second try
@@ -172,7 +172,7 @@ TABLE: tuple[Row, ...] = (
     Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
     Row(PUT, Action.RETRY, "not before the Retry-After", statuses=_NOT_THE_RANGE, when=_has_to_wait),
     Row(PUT, Action.RESYNCHRONISE, "not the range that the server expects, with any code", statuses=_NOT_THE_RANGE, tries=MAX_RANGE_REFUSALS),
-    Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged on its way", statuses=_s(400), codes=_c(""), tries=3),
+    Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged in transit", statuses=_s(400), codes=_c(""), tries=3),
     Row(ALL, Action.GIVE_UP, "any other refusal is final"),
 )
 # An accepted range whose response does not say what the server expects next.
