@@ -136,7 +136,7 @@ def test_what_lies_around_does_not_go_to_azure(
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_are_shell(script: Path) -> None:
-    """As far as the shell can tell without running them; and they say which shell it is."""
+    """As far as the shell can check without running them; and they say which shell it is."""
     assert script.read_text().startswith("#!/bin/sh\n")
     subprocess.run(["sh", "-n", script], check=True)
 
@@ -231,7 +231,7 @@ def test_the_hook_gives_up_and_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("location", ["westeurope", ""])
 def test_a_region_with_the_plan_is_taken(tmp_path: Path, location: str) -> None:
-    """However Azure writes its name; none yet is for azd to ask for."""
+    """However Azure writes its name; without one, azd prompts for it."""
     machine = Machine(tmp_path, 'printf "North Europe\\nwesteurope\\n"')
     ended = machine.run("check-region.sh", AZURE_LOCATION=location)
     assert (ended.returncode, ended.stderr) == (0, "")
