@@ -1,4 +1,4 @@
-"""All errors of the app, as one tree; those of another module stand with the module's path.
+"""All errors of the app, as one tree; those of other modules are listed with the module's path.
 
 TransferError                      code and sentence, as users and blob records see them
 ├── Permanent                      somebody has to change something first; never retried

@@ -65,7 +65,7 @@ class SessionStore:
         )
 
     def put(self, transfer_id: str, notes: SessionNotes) -> None:
-        """Replace the notes that have their ETag, or create them.
+        """Replace the stored notes if they have the ETag of these; without an ETag, create them.
 
         Of two deliveries of one activity at the same time, one raises :class:`NotesTaken`.
         Raises :class:`StorageUnavailable`.

@@ -1,7 +1,7 @@
 """Where retrying is decided: what each response of Graph, Outlook and Azure Storage leads to.
 
 ``TABLE`` is for Graph and Outlook, ``STORAGE_TABLE`` for Azure Storage; the first row that matches
-decides. Every bound of a repetition stands here, too. Without a ``Retry-After``, the orchestrator
+decides. Every bound of a repetition is defined here, too. Without a ``Retry-After``, the orchestrator
 waits 1, 2, 4 … 60 seconds with jitter between two tries, and longer before a new upload session.
 Modules that may not import this one are given its data: ``RESPONSE_RULES``, ``RECORD_WRITES``.
 

@@ -66,7 +66,7 @@ class AttachmentFinder:
         *,
         is_last_attempt: bool,
     ) -> SearchResult:
-        """Search the item's attachments, but for those that were there ``earlier``.
+        """Search the item's attachments, except those that were there ``earlier``.
 
         On the last attempt, a single candidate whose bytes cannot be read counts as found.
         Raises :class:`OutcomeUnknown` if the candidates do not allow a decision,

@@ -71,7 +71,7 @@ Mailbox = Annotated[
     Field(min_length=1, max_length=320, json_schema_extra={"pattern": _MAILBOX_PATTERN}),
     AfterValidator(_mailbox),
 ]
-Short = Annotated[str, Field(min_length=1, max_length=1_024)]
+ShortText = Annotated[str, Field(min_length=1, max_length=1_024)]
 ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
 
 
@@ -136,10 +136,10 @@ class AttachRequest(ItemRequest):
 
     blob: BlobName | None = None
     blobs: Annotated[list[BlobName], Field(min_length=1, max_length=MAX_BLOBS)] | None = None
-    file_name: Short | None = None
+    file_name: ShortText | None = None
     content_type: ContentType | None = None
     is_inline: bool | None = None
-    content_id: Annotated[Short, AfterValidator(_content_id)] | None = None
+    content_id: Annotated[ShortText, AfterValidator(_content_id)] | None = None
     force: bool = False
 
     @property
@@ -166,7 +166,7 @@ class AttachRequest(ItemRequest):
 class UploadLinkRequest(ItemRequest):
     """The body of ``POST /api/uploads``: a file of ``size`` bytes that is about to be uploaded."""
 
-    file_name: Short
+    file_name: ShortText
     size: Annotated[int, Field(ge=0)]
     content_type: ContentType = "application/octet-stream"
 

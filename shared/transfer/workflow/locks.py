@@ -31,7 +31,7 @@ type Orchestration[T] = Generator[Any, Any, T]
 class Locks:
     """Both locks of one transfer; the transfer that began first is first in either queue.
 
-    ``waited``: seconds between the first request for the locks and their grant.
+    ``waited``: seconds from the first request for the locks until they were granted.
     """
 
     def __init__(self, ctx: OrchestrationContext, item: OutlookItem) -> None:
