@@ -64,7 +64,7 @@ resource blobArrived 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-0
   }
 }
 
-// The app's own events are on the same topic: only orders come in.
+// The app's own events are on the same topic: only attach requests come in.
 resource eventReceived 'Microsoft.EventGrid/topics/eventSubscriptions@2025-02-15' = if (!empty(eventTopicName)) {
   parent: eventTopic
   name: 'event-received'

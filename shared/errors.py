@@ -1,4 +1,4 @@
-"""All errors of the app, as one tree; those of another module stand with the module's path.
+"""All errors of the app, as one tree; those of other modules are listed with the module's path.
 
 TransferError                      code and sentence, as users and blob records see them
 ├── Permanent                      somebody has to change something first; never retried
@@ -121,7 +121,7 @@ class TransferOver(Permanent):
     """Raised when a transfer that is to be cancelled has ended already."""
 
     def __init__(self, transfer_id: str, state: str) -> None:
-        super().__init__(f"Transfer {transfer_id} is {state} and cannot be cancelled any more.")
+        super().__init__(f"Transfer {transfer_id} is {state}, so it can no longer be cancelled.")
 
 
 class UnsupportedBlob(Permanent):
@@ -166,7 +166,7 @@ class UploadSessionsUnavailable(Permanent):
 
 
 class GraphRefused(Permanent):
-    """Raised for a refusal that has no error class of its own."""
+    """Raised when Graph or Outlook refuses a request, and no other class says why."""
 
 
 class AttachmentNotFound(Permanent):
@@ -202,7 +202,7 @@ class InternalError(Permanent):
 
     def __init__(self, transfer_id: str) -> None:
         super().__init__(
-            "The app met an error of its own. Report it with the log entries of transfer "
+            "The app failed with an internal error. Report it with the log entries of transfer "
             f"{transfer_id}, then upload the file again."
         )
 

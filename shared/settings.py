@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         return hosts
 
     def allows(self, mailbox: str) -> bool:
-        """Whether ALLOWED_MAILBOXES names this mailbox, in any case. ``*`` is the only wildcard."""
+        """Whether ALLOWED_MAILBOXES names the mailbox, in any case; ``*`` is the only wildcard."""
         return any(
             re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), mailbox.lower())
             for pattern in self.allowed_mailboxes
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
-    """How to connect to one storage account: by connection string or by identity.
+    """A connection to one storage account, by connection string or by identity.
 
     ``name`` is the prefix of its app settings, and the ``connection`` of a trigger.
     """

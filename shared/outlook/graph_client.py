@@ -155,12 +155,12 @@ class GraphClient(GraphHttp):
         return self._upload("DELETE", url)
 
     def reach(self) -> GraphResponse:
-        """Get Graph's service document, which needs a token but no permission."""
+        """GET Graph's service document, which needs a token but no permission."""
         return self._graph("GET", "", into=lambda _: None, brief=True)
 
 
 def _unusable(message: str = "") -> GraphResponse:
-    """A success without what it should contain: it is as good as lost."""
+    """A success that lacks what it should contain counts as a lost response."""
     return GraphResponse(no_response=NoResponse.UNKNOWN, message=message)
 
 
@@ -172,6 +172,6 @@ def _listed(entry: dict[str, object]) -> ListedAttachment:
 
 def _attachment(item: OutlookItem, attachment_id: str) -> str:
     if not attachment_id.strip("."):
-        # The URL would be the item's own.
+        # An id of dots would address the item itself.
         raise ValueError("not an attachment's id")
     return f"{item.path}/attachments/{quote(attachment_id, safe='')}"

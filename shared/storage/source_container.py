@@ -121,7 +121,7 @@ class SourceContainer:
             content = b"".join(download.chunks())
         if len(content) != length:
             raise StorageUnavailable(
-                f"Azure Storage gave {len(content)} of {length} bytes of the blob {name}."
+                f"Azure Storage returned {len(content)} of {length} bytes of the blob {name}."
             )
         return content
 
@@ -142,7 +142,7 @@ class SourceContainer:
 
 @contextmanager
 def _blob_errors(name: str) -> Iterator[None]:
-    """Translate the SDK's exceptions about a blob that a transfer is about."""
+    """Translate the SDK's exceptions; a missing blob is :class:`BlobDeleted`."""
     try:
         with storage_errors(name):
             yield

@@ -93,7 +93,7 @@ class Inspection(Payload):
 
 
 class TransferWork(Protocol):
-    """The input of an activity: it has its transfer's id."""
+    """The input of any activity."""
 
     @property
     def transfer_id(self) -> str:

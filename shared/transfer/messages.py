@@ -112,7 +112,7 @@ def deadline_exceeded(last: Failure | None) -> Failure:
 
 
 def queue_deadline_exceeded(mailbox: str) -> Failure:
-    """The end of a transfer whose mailbox was busy with other transfers all the time."""
+    """The end of a transfer that never got its locks, since others kept the mailbox busy."""
     sentence = (
         f"Mailbox {mailbox} was busy with other files for as long as the app setting "
         "QUEUE_DEADLINE_HOURS lets a file wait. Upload it again when there are fewer."

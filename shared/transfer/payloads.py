@@ -1,4 +1,4 @@
-"""What triggers, orchestrator and activities exchange: a request goes in, a status comes out.
+"""The input and the output of a transfer: a request and a status.
 
 Durable's history stores all of it, readable in the task hub: no upload URL, token or content is
 ever a field here. Each call takes one payload and returns one, so that fields can be added later.
@@ -32,7 +32,7 @@ RecordedStatus = Literal["attached", "failed", "cancelled", "unaddressed"]
 
 
 class Payload(BaseModel):
-    """A frozen value that travels as JSON."""
+    """A frozen value that is exchanged and stored as JSON."""
 
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore"
@@ -148,7 +148,7 @@ class TransferRequest(ItemAddress):
 
 
 class TransferStatus(ItemAddress):
-    """How a transfer stands: its custom status while it runs, its output at the end.
+    """The status of a transfer: its custom status while it runs, its output at the end.
 
     ``recorded``: copied from the blob's record, which every writer of metadata can change.
     """

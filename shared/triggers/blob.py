@@ -28,7 +28,7 @@ def blob_functions(starter: Starter, connection: str) -> df.Blueprint:
         try:
             started = await starter.from_blob(client, blob.blob_name)
         except Permanent as error:
-            # There is no such blob: no metadata to write to, and nothing to retry.
+            # No such blob, or an invalid name: no metadata to write to, and nothing to retry.
             _LOG.warning("blob %r is not transferred: %s: %s", blob.blob_name, error.code, error)
             return
         if started.joined:

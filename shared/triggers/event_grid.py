@@ -1,7 +1,7 @@
-"""The Event Grid trigger: blobs that were created, and attach requests that come as events.
+"""The Event Grid trigger: events about created blobs, and attach requests as events.
 
-Event Grid repeats a failed delivery for a day. So only errors that another delivery may not meet
-are raised. All others are logged in one line, without the event's URL, which may hold a signature.
+Event Grid repeats a failed delivery for a day, so only errors that may be gone by then are raised.
+All others are logged in one line, without the event's URL, which may hold a signature.
 """
 
 import json
@@ -82,7 +82,7 @@ def event_grid_functions(settings: Settings, starter: Starter, account_host: str
     @blueprint.event_grid_trigger(arg_name="event")
     @blueprint.durable_client_input(client_name="client")
     async def event_received(event: str, client: df.DurableFunctionsClient) -> None:
-        """Start the transfers that the event asks for."""
+        """Start the transfers that the event requests."""
         await receive(client, starter, watched, event)
 
     return blueprint
@@ -91,9 +91,9 @@ def event_grid_functions(settings: Settings, starter: Starter, account_host: str
 async def receive(
     client: df.DurableFunctionsClient, starter: Starter, watched: WatchedContainer, text: str
 ) -> None:
-    """Start the transfers that an event asks for, or log why not.
+    """Start the transfers that an event requests, or log why not.
 
-    Raises :class:`StorageUnavailable` and the engine's own errors, which justify another delivery.
+    Raises :class:`StorageUnavailable` and the engine's own errors: another delivery may succeed.
     """
     shown = ""
     try:
@@ -145,7 +145,7 @@ def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> str:
     container, name = subject.groups()
     _check_name(name)
     if container != watched.name or not watched.holds(url):
-        raise DroppedEvent("its blob is of another account or container")
+        raise DroppedEvent("its blob is in another account or container")
     if api not in _COMPLETING:
         raise DroppedEvent(f"{api[:_SHOWN]!r} does not complete a blob")
     return name

@@ -200,8 +200,8 @@ def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
     blob = api.put("listed/a.pdf", b"listed")
     id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.ended(id_)
-    asked = {"status": "attached", "mailbox": MAILBOX.upper()}
-    listed = api.call("GET", "/transfers", params=asked).json()
+    query = {"status": "attached", "mailbox": MAILBOX.upper()}
+    listed = api.call("GET", "/transfers", params=query).json()
     assert listed["items"][0]["id"] == id_
     created = [each["createdAt"] for each in listed["items"]]
     assert created == sorted(created, reverse=True)

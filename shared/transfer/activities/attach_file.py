@@ -132,7 +132,7 @@ class Attacher:
 
     @activity_boundary
     def find_attachment(self, work: FindAttachment) -> ActivityResult:
-        """Search the attachment of an attempt with unknown outcome.
+        """Search for the attachment of an attempt with unknown outcome.
 
         Attachments that prove to be others' are noted, so that they are not read again. A second
         delivery searches again.

@@ -43,7 +43,7 @@ class RangeUploader:
     ranges_per_activity: int
 
     def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
-        """Upload from ``offset`` on, until this run's ranges are sent or the result is another."""
+        """Upload from ``offset`` on, until this run's ranges are sent or something else decides."""
         stop = offset + self.range_bytes * self.ranges_per_activity
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:

@@ -16,9 +16,9 @@ from shared.validation import field_faults
 
 MAX_BLOBS = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# Narrower than what is accepted: clients that generate values from the description get good ones.
-_A_MAILBOX = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
-_AN_ID = r"^[A-Za-z0-9_+/=-]+$"
+# Narrower than what is accepted: values that a client generates from them are always valid.
+_MAILBOX_PATTERN = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
+_ID_PATTERN = r"^[A-Za-z0-9_+/=-]+$"
 _CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
 _ID_FIELDS = tuple(kind.request_field for kind in ITEM_KINDS.values())
 
@@ -63,15 +63,15 @@ def _content_id(content_id: str) -> str:
 BlobName = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_blob_name)]
 ItemId = Annotated[
     str,
-    Field(min_length=1, max_length=1_024, json_schema_extra={"pattern": _AN_ID}),
+    Field(min_length=1, max_length=1_024, json_schema_extra={"pattern": _ID_PATTERN}),
     AfterValidator(_item_id),
 ]
 Mailbox = Annotated[
     str,
-    Field(min_length=1, max_length=320, json_schema_extra={"pattern": _A_MAILBOX}),
+    Field(min_length=1, max_length=320, json_schema_extra={"pattern": _MAILBOX_PATTERN}),
     AfterValidator(_mailbox),
 ]
-Short = Annotated[str, Field(min_length=1, max_length=1_024)]
+ShortText = Annotated[str, Field(min_length=1, max_length=1_024)]
 ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
 
 
@@ -121,7 +121,7 @@ class ItemRequest(_WithItemIds):
 
     @classmethod
     def _contradictions(cls, body: Mapping[str, object]) -> Iterator[FieldFault]:
-        """Faults that lie in more than one field."""
+        """Faults in the combination of fields."""
         yield from _exactly_one(body, *_ID_FIELDS)
 
 
@@ -136,10 +136,10 @@ class AttachRequest(ItemRequest):
 
     blob: BlobName | None = None
     blobs: Annotated[list[BlobName], Field(min_length=1, max_length=MAX_BLOBS)] | None = None
-    file_name: Short | None = None
+    file_name: ShortText | None = None
     content_type: ContentType | None = None
     is_inline: bool | None = None
-    content_id: Annotated[Short, AfterValidator(_content_id)] | None = None
+    content_id: Annotated[ShortText, AfterValidator(_content_id)] | None = None
     force: bool = False
 
     @property
@@ -166,7 +166,7 @@ class AttachRequest(ItemRequest):
 class UploadLinkRequest(ItemRequest):
     """The body of ``POST /api/uploads``: a file of ``size`` bytes that is about to be uploaded."""
 
-    file_name: Short
+    file_name: ShortText
     size: Annotated[int, Field(ge=0)]
     content_type: ContentType = "application/octet-stream"
 

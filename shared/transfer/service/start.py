@@ -1,4 +1,4 @@
-"""How every trigger starts a transfer: read the address, derive the instance id, start it once."""
+"""Starts transfers, for every trigger: read the address, derive the instance id, start it once."""
 
 import asyncio
 import logging
@@ -66,7 +66,7 @@ class Starter:
     source: SourceContainer
 
     async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
-        """Start the transfer that a blob's own metadata or path asks for, or join it.
+        """Start the transfer to the item that the blob's metadata or path names, or join it.
 
         Raises :class:`BlobDeleted` when there is no such blob, and :class:`StorageUnavailable`.
         """
@@ -178,7 +178,7 @@ class Starter:
 def _transfer_to_join(
     id_: str, blob: SourceBlob, attach: AttachRequest, known: list[Transfer]
 ) -> Transfer | None:
-    """The transfer that makes another one unnecessary."""
+    """The existing transfer that a request without ``force`` joins, None to start one."""
     item = str(attach.item)
     for each in known:
         if each.completed_at is None:

@@ -61,7 +61,7 @@ def is_running(state: OrchestrationState) -> bool:
 
 
 def transfer_of(state: OrchestrationState) -> Transfer:
-    """The transfer that an instance of ``attach_blob`` stands for."""
+    """The transfer of an instance of ``attach_blob``."""
     request = TransferRequest.from_json(state.get_input(dict) or {"blob": ""})
     last = state.get_output(dict) if _has_output(state) else state.get_custom_status(dict)
     status = TransferStatus.from_json(last or request.status.to_json())
@@ -122,8 +122,8 @@ async def list_transfers(
 ) -> Transfers:
     """The transfers created since that time, newest first. The default is the last 24 hours.
 
-    Durable filters by time alone, and each storage provider sorts its own way: the rest is done
-    here.
+    Durable filters by time alone, and each storage provider sorts differently: the rest is
+    done here.
     """
     since = since or datetime.now(UTC) - timedelta(days=1)
     query = OrchestrationQuery(created_time_from=since, fetch_inputs_and_outputs=True)

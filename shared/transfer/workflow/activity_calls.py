@@ -73,7 +73,7 @@ class ActivityCalls:
                 yield from self._waits.wait_for_lock(wait)
 
     def delete_notes_once(self, *, must_wait: bool, last: bool) -> Orchestration[ActivityResult]:
-        """Delete both; without a call to Outlook if ``must_wait``, and at ``last`` in any case."""
+        """Delete both; ``must_wait``: send nothing to Outlook, ``last``: at least the notes."""
         work = CancelUploadSession(
             transfer_id=self._ctx.instance_id,
             delete_notes=True,

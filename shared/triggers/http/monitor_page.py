@@ -66,7 +66,7 @@ class MonitorPage:
         """The style, script or picture that the route names; 404 for any other name."""
         name = req.route_params["asset"]
         if name not in ASSETS:
-            return problem_response(404, "NotFound", "The page has no such part.")
+            return problem_response(404, "NotFound", "The page has no such file.")
         return _file_response(_FILES[name], req, {})
 
 

@@ -1,4 +1,4 @@
-"""Every alert asks for something that is sent, and none rests on a figure alone."""
+"""Every alert queries something that is sent, and none rests on a metric alone."""
 
 import re
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ OPERATORS = {"startswith": str.startswith, "endswith": str.endswith, "contains":
 
 
 def queries(templates: dict[str, Template]) -> dict[str, str]:
-    """What each alert asks of Application Insights."""
+    """What each alert queries in Application Insights."""
     alerts: list[dict[str, Any]] = templates["app/alerts.bicep"].variables["queries"]
     return {alert["name"]: alert["query"] for alert in alerts}
 
@@ -130,7 +130,7 @@ def test_events_that_are_lost_raise_an_alert(templates: dict[str, Template]) -> 
 
 
 def test_the_workbook_is_of_this_app() -> None:
-    """Without that it asks for an Application Insights resource each time."""
+    """Without that it prompts for an Application Insights resource each time."""
     text = (INFRA / "app" / "workbook.bicep").read_text()
     assert "fallbackResourceIds: [ componentId ]" in text
     assert Path(INFRA / "app" / "workbook.json").read_text().count("fallbackResourceIds") == 0

@@ -137,7 +137,7 @@ def test_what_lies_around_does_not_go_to_azure(
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_are_shell(script: Path) -> None:
-    """As far as the shell can tell without running them; and they say which shell it is."""
+    """As far as the shell can check without running them; and they say which shell it is."""
     assert script.read_text().startswith("#!/bin/sh\n")
     subprocess.run(["sh", "-n", script], check=True)
 

@@ -138,7 +138,7 @@ def test_a_host_name_of_one_cloud_is_found(tmp_path: Path, line: str, host: str)
 
 
 def test_host_names_of_the_cloud_are_none(tmp_path: Path) -> None:
-    """Nor are types, comments and what a resource tells of itself."""
+    """Nor are types, comments and the properties of a resource itself."""
     text = """
     // Not storage.blob.core.windows.net itself.
     resource app 'Microsoft.Web/sites@2024-11-01' existing = { name: 'an-app' }

@@ -16,7 +16,7 @@ from shared.transfer.activity_payloads import (
 from shared.transfer.payloads import Failure
 from shared.transfer.workflow.stages import End, Event, Stage, State
 from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, StateMachine
-from shared.transfer.workflow.transitions import TABLE
+from shared.transfer.workflow.transitions import TRANSITIONS
 from tests.support.jobs import LARGE, job
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -54,7 +54,7 @@ def result(outcome: Outcome, **fields: object) -> ActivityResult:
 
 def is_possible(state: State, outcome: Outcome) -> bool:
     """Whether a state's activity can have this outcome; any activity can say that it is busy."""
-    return outcome == "retry" or (outcome != "recorded" and Event(outcome) in TABLE[state])
+    return outcome == "retry" or (outcome != "recorded" and Event(outcome) in TRANSITIONS[state])
 
 
 def test_a_large_file_is_uploaded_by_a_session() -> None:
@@ -99,14 +99,14 @@ def test_a_file_that_fits_neither_way_ends() -> None:
     assert end.error == BUSY
 
 
-def test_an_unknown_outcome_deletes_the_session_before_it_looks() -> None:
+def test_an_unknown_outcome_deletes_the_session_before_it_searches() -> None:
     """A session that lives could commit after the search."""
     machine = begun(job(), NOW)
     stages = drive(machine, result("progress"), result("reconcile"))
     assert isinstance(machine.work(), CancelUploadSession)
     stages += drive(machine, result("progress"), result("not_attached"))
-    assert stages == ["CREATE", "UPLOAD", "CLOSE", "LOOK"]
-    assert machine.stage is Stage.LOOK
+    assert stages == ["CREATE", "UPLOAD", "CLOSE", "SEARCH"]
+    assert machine.stage is Stage.SEARCH
     assert machine.pause is not None
 
 
@@ -116,7 +116,7 @@ def test_outlook_may_commit_late() -> None:
     drive(machine, result("progress"), result("progress", offset=9), result("reconcile"))
     drive(machine, result("progress"))
     machine.apply(result("not_attached"), NOW + timedelta(seconds=100))
-    assert machine.stage is Stage.LOOK
+    assert machine.stage is Stage.SEARCH
     machine.apply(result("not_attached"), NOW + timedelta(seconds=130))
     assert isinstance(last := machine.work(), FindAttachment)
     assert last.is_last_attempt
@@ -130,7 +130,7 @@ def test_a_post_whose_answer_was_lost_is_searched_for() -> None:
     machine = begun(job(5), NOW)
     assert drive(machine, result("reconcile"), result("attached", attachment_id="A")) == [
         "POST",
-        "LOOK",
+        "SEARCH",
     ]
 
 
@@ -268,7 +268,7 @@ def test_the_deadline_during_a_search_leaves_the_outcome_unknown() -> None:
     machine = begun(job(5), NOW)
     drive(machine, result("reconcile"))
     machine.apply(result("retry", failure=BUSY), NOW + timedelta(hours=2))
-    assert machine.end is None, "there is one last look"
+    assert machine.end is None, "there is one last search"
     machine.apply(result("retry", failure=BUSY), NOW + timedelta(hours=2))
     end = end_of(machine)
     assert end.error is not None
