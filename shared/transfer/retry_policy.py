@@ -63,7 +63,7 @@ MAX_SESSION_CANCELS = 4
 MAX_CLEANUP_TRIES = 4
 CLEANUP_PATIENCE = timedelta(minutes=10)
 # Searches for an attachment whose bytes could not be read, and the wait before the last search.
-MAX_UNREAD_LOOKS = 4
+MAX_UNREAD_SEARCHES = 4
 LAST_SEARCH_PATIENCE = timedelta(seconds=30)
 # ETag changes by others while one range is read, and while one record is written.
 MAX_ETAG_CHANGES = 5

@@ -9,7 +9,7 @@ from typing import Any, Self
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
 from shared.transfer.activity_payloads import ActivityResult
-from shared.transfer.retry_policy import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MAX_UNREAD_LOOKS
+from shared.transfer.retry_policy import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MAX_UNREAD_SEARCHES
 from shared.transfer.workflow.locks import WAKE, Orchestration
 
 # A transfer is near its deadline in this last part of its time.
@@ -187,4 +187,4 @@ class Search:
 
     def goes_on(self, now: datetime, *, unread: bool) -> bool:
         """Whether a search that found nothing, or something ``unread``, is to be repeated."""
-        return self.left(now) > 0 or (unread and self.unread < MAX_UNREAD_LOOKS)
+        return self.left(now) > 0 or (unread and self.unread < MAX_UNREAD_SEARCHES)
