@@ -6,7 +6,6 @@ import uuid
 from dataclasses import dataclass
 
 import azure.durable_functions as df
-import grpc
 
 from shared.errors import BlobDeleted, BlobNotFound, Permanent, StorageUnavailable, TransferError
 from shared.settings import Settings
@@ -16,11 +15,12 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
 from shared.transfer.admission import check_mailbox, check_size
 from shared.transfer.payloads import TransferRequest
+from shared.transfer.service.instances import raise_event, restart_instance, start_instance
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.transfer_requests import explicit_request, request_of_blob
 from shared.transfer.service.transfers import Transfer, find_by_fingerprint
 from shared.transfer.transfer_id import instance_id
-from shared.transfer.workflow.orchestrator import attach_blob, predecessor_done
+from shared.transfer.workflow.orchestrator import predecessor_done
 
 # A request starts transfers in these states again, and joins those in any other.
 _RESTARTED = frozenset({"failed", "cancelled", "superseded"})
@@ -73,7 +73,10 @@ class Starter:
         blob = await asyncio.to_thread(self.source.look, name)
         request = request_of_blob(blob)
         id_ = instance_id(blob, str(request.item or ""))
-        return Started(id_, joined=not await self._schedule(client, id_, request))
+        started = await start_instance(client, id_, self._announced(request))
+        if started:
+            _log_start(id_, request)
+        return Started(id_, joined=not started)
 
     async def from_request(
         self, client: df.DurableFunctionsClient, attach: AttachRequest, attempt_key: str = ""
@@ -146,33 +149,23 @@ class Starter:
     async def _start(
         self, client: df.DurableFunctionsClient, plan: _Plan, request: TransferRequest
     ) -> None:
-        if plan.known is not None:
-            # Some storage providers replace a finished instance, others refuse its id.
-            await client.purge_orchestration(plan.id)
-        if await self._schedule(client, plan.id, request):
+        start = start_instance if plan.known is None else restart_instance
+        if await start(client, plan.id, self._announced(request)):
+            _log_start(plan.id, request)
             return
         # Another call started it first, without these followers.
         for following in request.next:
-            await client.raise_orchestration_event(following, predecessor_done(plan.id))
+            await raise_event(client, following, predecessor_done(plan.id))
 
-    async def _schedule(
-        self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
-    ) -> bool:
-        """Start the transfer; False when there is one with that id already."""
+    def _announced(self, request: TransferRequest) -> TransferRequest:
         announced = self.settings.event_grid_topic_endpoint is not None
-        request = request.model_copy(update={"announced": announced})
-        try:
-            await client.schedule_new_orchestration(
-                attach_blob.__name__, input=request.to_json(), instance_id=id_
-            )
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                raise
-            return False
-        item = request.item or "no item"
-        extra = {"transfer_id": id_}
-        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
-        return True
+        return request.model_copy(update={"announced": announced})
+
+
+def _log_start(id_: str, request: TransferRequest) -> None:
+    item = request.item or "no item"
+    extra = {"transfer_id": id_}
+    _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
 
 
 def _transfer_to_join(
