@@ -33,8 +33,8 @@ class Job(ItemAddress):
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
-    attached it. The settings are part of the history, so that a replay decides the same. For the
-    telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
+    attached it. The settings are pinned by the inspection: every delivery and every replay
+    decides by the same; histories of version 1.0 have no ``range_bytes``. For the telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
     ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
     """
 
@@ -53,6 +53,7 @@ class Job(ItemAddress):
     content_id: str | None = None
     attempt: int = 1
     unsure: bool = False
+    range_bytes: int | None = None
     activity_bytes: int
     queue_seconds: float
     deadline_seconds: float

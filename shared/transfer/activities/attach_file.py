@@ -123,8 +123,8 @@ class Attacher:
             graph=self.graph,
             source=self.source,
             readers=self.readers,
-            range_bytes=self.settings.range_bytes,
-            ranges_per_activity=self.settings.ranges_per_activity,
+            # Histories of version 1.0 do not say.
+            range_bytes=work.job.range_bytes or self.settings.range_bytes,
         )
         return uploader.upload(
             work.job, self.graph.upload_url(notes.upload_url.reveal()), work.offset

@@ -77,6 +77,7 @@ class Inspector:
             file_name=request.file_name,
             content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
+            range_bytes=self.settings.range_bytes,
             activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,

@@ -1,6 +1,7 @@
 """Uploads some ranges of a blob; the next ones are read while this one is being sent."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from shared.errors import (
     BlobDeleted,
@@ -34,23 +35,23 @@ from shared.transfer.retry_table import Action, Call, Row
 
 @dataclass(frozen=True, slots=True)
 class RangeUploader:
-    """Uploads up to ``ranges_per_activity`` ranges of at most ``range_bytes`` to a session."""
+    """Uploads the ranges of one activity, of at most ``range_bytes`` each, to a session."""
 
     graph: GraphClient
     source: SourceContainer
     readers: ReaderCache
     range_bytes: int
-    ranges_per_activity: int
 
     def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
         """Upload from ``offset`` on, until this run's ranges are sent or something else decides."""
-        stop = offset + self.range_bytes * self.ranges_per_activity
+        # As the job says, and so the state machine decides: settings may have changed since.
+        stop = offset + job.activity_bytes
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:
             run = _Run(self.graph, job, url, session, reader)
             result: ActivityResult | None = None
             try:
-                for _ in range(self.ranges_per_activity):
+                for _ in range(ceil(job.activity_bytes / self.range_bytes)):
                     result = run.put_next()
                     if result is not None or session.is_done:
                         break

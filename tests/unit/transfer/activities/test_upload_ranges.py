@@ -54,7 +54,6 @@ def upload(session: Session) -> ActivityResult:
         source=cast("SourceContainer", Zeros()),
         readers=ReaderCache(),
         range_bytes=RANGE,
-        ranges_per_activity=2,
     )
     job = Job(
         transfer_id="t",
