@@ -33,9 +33,10 @@ class Job(ItemAddress):
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
-    attached it. The settings are pinned by the inspection: every delivery and every replay
-    decides by the same; histories of version 1.0 have no ``range_bytes``. For the telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
-    ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
+    attached it. The settings are pinned by the inspection, so that every delivery and every replay
+    decides by the same; histories of version 1.0 have no ``range_bytes``. For the telemetry:
+    ``waited_seconds`` is how long the next activity waited for its locks, and ``near_deadline``
+    marks the first activity after four fifths of ``deadline_seconds``.
     """
 
     transfer_id: str
