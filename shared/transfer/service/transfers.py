@@ -58,13 +58,15 @@ def transfer_of(state: OrchestrationState) -> Transfer:
         status = status.model_copy(update={"state": "failed", "error": error})
     elif state.runtime_status is OrchestrationStatus.TERMINATED:
         status = status.model_copy(update={"state": "cancelled"})
+    # A custom status that would be too long has no names; the input always has the blob's.
+    names = {"blob": request.blob or status.blob}
     updated = _utc(state.last_updated_at)
     return Transfer(
         id=state.instance_id,
         created_at=_utc(state.created_at),
         updated_at=updated,
         completed_at=None if is_running(state) else updated,
-        **(request.status.model_dump() | status.model_dump(exclude_none=True)),
+        **(request.status.model_dump() | status.model_dump(exclude_none=True) | names),
     )
 
 

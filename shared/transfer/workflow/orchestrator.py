@@ -80,7 +80,7 @@ class _Transfer:
 
     def show(self, **fields: object) -> None:
         """Make the status the custom status, with these fields for now."""
-        self.ctx.set_custom_status(self.status.model_copy(update=fields).to_json())
+        self.ctx.set_custom_status(self.status.model_copy(update=fields).to_custom_status())
 
     def run(self) -> Orchestration[None]:
         if self.predecessor:
