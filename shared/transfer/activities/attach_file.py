@@ -52,7 +52,7 @@ class Attacher:
         """
         notes = self.sessions.get(job.transfer_id)
         if notes and notes.attempt >= job.attempt:
-            return ActivityResult(outcome="reconcile")
+            return ActivityResult(outcome="reconcile", sent=_post_bytes(job))
         noted = self._note_attachments(job, notes)
         if isinstance(noted, ActivityResult):
             return noted
@@ -64,10 +64,10 @@ class Attacher:
             # Another delivery sends it; two POSTs would attach the file twice.
             return ActivityResult(outcome="reconcile")
         response = self.graph.attach_small_file(job.item, job.file, content)
-        result = result_of_refusal(Call.SMALL_POST, response, job)
-        return result or ActivityResult(
+        result = result_of_refusal(Call.SMALL_POST, response, job) or ActivityResult(
             outcome="attached", offset=job.size, attachment_id=str(response.body["id"])
         )
+        return result.model_copy(update={"sent": _post_bytes(job)})
 
     @activity_boundary
     def create_upload_session(self, job: Job) -> ActivityResult:
@@ -226,3 +226,8 @@ class Attacher:
                 # Another search, with waits, before anything is sent.
                 return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
         return replace(notes, attempt=job.attempt, upload_url=None)
+
+
+def _post_bytes(job: Job) -> int:
+    """The bytes of the file as base64, which is how a POST sends them."""
+    return (job.size + 2) // 3 * 4

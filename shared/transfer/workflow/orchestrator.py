@@ -22,7 +22,6 @@ from shared.transfer.retry_policy import PREDECESSOR_PATIENCE
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
 from shared.transfer.workflow.locks import Locks, Orchestration
-from shared.transfer.workflow.stages import Stage
 from shared.transfer.workflow.state_machine import StateMachine
 
 # The external event that cancels a transfer.
@@ -172,10 +171,9 @@ class _Transfer:
         """Run the stage's activity, and pause if need be."""
         machine.begin(self.ctx.current_utc_datetime, locks.waited)
         self.show(state="uploading", bytes_sent=machine.offset)
-        stage, most = machine.stage, machine.sends
-        result = ActivityResult.from_json((yield self.activities.call(stage.value, machine.work())))
-        sent = result.sent if stage is Stage.UPLOAD else most
-        locks.used(sent, result.retry_after or 0.0)
+        call = self.activities.call(machine.stage.value, machine.work())
+        result = ActivityResult.from_json((yield call))
+        locks.used(result.sent, result.retry_after or 0.0)
         self.waits.note_retry_after(result)
         machine.apply(result, self.ctx.current_utc_datetime)
         if self.cancelled.is_complete:
