@@ -109,7 +109,7 @@ class StateMachine:
         self._move(event, now, result)
         if self.end is None:
             if result.retry_after and self.pause is None:
-                # Whatever is next, it is not allowed earlier.
+                # No work is allowed earlier.
                 self.pause = Pause(0, result.retry_after)
             self._check_deadline(now)
 
@@ -181,8 +181,8 @@ class StateMachine:
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # Refused. By the number, a second delivery that was not can be told apart, even one
-            # that could not read that it is the second.
+            # Refused. The number tells it from a second delivery of a request that was not, even
+            # if that delivery cannot read that it is the second.
             self._update_job(attempt=self.job.attempt + 1)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:

@@ -12,7 +12,7 @@ from tests.figures import Say
 
 QUEUED = {State.QUEUED_TO_POST, State.QUEUED_TO_CREATE}
 IN_DOUBT = {State.POSTING_IN_DOUBT, State.CREATING_IN_DOUBT, State.UPLOADING_IN_DOUBT}
-# A special case counts as the general one in a state that does not tell them apart.
+# A special case counts as the general one in a state without a row for it.
 GENERAL = {
     Event.RETRY_IN_DOUBT: {Event.RETRY},
     Event.ATTEMPTS_SPENT: {Event.NEW_SESSION, Event.START_OVER, Event.NOT_ATTACHED},
@@ -48,7 +48,7 @@ IMPOSSIBLE: list[tuple[str, Set[State], Set[Event]]] = [
     ("a request is never too small", of(Stage.POST), {Event.POST_INSTEAD}),
     ("a session is never too large for one request", of(Stage.CREATE), {Event.SESSION_INSTEAD}),
     (
-        "the request before was too large: the other way is used up",
+        "the request before was too large: the other one is used up",
         {State.CREATING_IN_DOUBT},
         {Event.POST_INSTEAD},
     ),
@@ -138,7 +138,7 @@ def test_after_the_deadline_nothing_is_sent() -> None:
 
 
 def test_after_a_cancellation_nothing_is_sent() -> None:
-    """From whatever state, every way leads to an end."""
+    """From any state, every path leads to an end."""
     reached = {row[Event.CANCEL] for row in TABLE.values()}
     while True:
         next_ = {t for s in reached if isinstance(s, State) for t in TABLE[s].values()}
