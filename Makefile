@@ -39,7 +39,9 @@ test: install ## Run all tests
 soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print the figures
 	@$(PYTHON) -m tests.faults.soak
 
-mutants: $(PARTS) ## Change the code in small ways, and count the changes that no fast test notices
+mutants: install ## Change the code in small ways, and count the changes that no fast test notices
+	@mkdir -p mutants/infra/local
+	@ln -sfn $(CURDIR)/infra/local/node_modules mutants/infra/local/node_modules
 	@nice -n 10 $(VENV)/bin/uv tool run --quiet --python $(PYTHON) --with-requirements \
 		tests/requirements.txt --from mutmut==3.8.1 mutmut run --max-children 1 $(ONLY)
 
