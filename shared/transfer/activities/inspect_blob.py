@@ -1,23 +1,18 @@
-"""``inspect_blob``: is there something to do, and is it allowed?"""
+"""``inspect_blob``: decides whether there is something to do, and whether it is allowed."""
 
 import logging
 from dataclasses import dataclass
 
-from shared.errors import (
-    AttachmentTooLarge,
-    MailboxNotAllowed,
-    Permanent,
-    StorageUnavailable,
-    Superseded,
-    UnsupportedBlob,
-)
+from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
-from shared.storage.source_container import SourceBlob, SourceContainer
-from shared.transfer.activities.blob_reader import MD5_CHANGED
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
+from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
+from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
-from shared.transfer.transfer_id import is_of, may_be_of
+from shared.transfer.transfer_id import matches, may_match
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,33 +21,34 @@ _STATES: dict[str, State] = {"attached": "attached", "cancelled": "cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """Looks at blobs of the source container. Changes nothing: any number of deliveries will do."""
+    """Inspects blobs of the source container. Changes nothing, so it can run repeatedly."""
 
     settings: Settings
     source: SourceContainer
 
     def inspect(self, work: Inspect) -> Inspection:
-        """The job to do, or the end that the transfer has without doing anything.
+        """The job to do, or the end of a transfer that needs none.
 
-        A final record of the same content ends it: the work was done, or refused, before.
+        A final record of the same content ends the transfer: it was attached or refused before.
         """
         request = work.request
         item = str(request.item or "")
         try:
             blob = self.source.look(request.blob)
-            if not may_be_of(work.transfer_id, self.source, blob, item, request.content):
+            if not may_match(work.transfer_id, blob, item, request.content):
                 return _superseded(work)
-            if not is_of(work.transfer_id, self.source, blob, item):
-                raise UnsupportedBlob(MD5_CHANGED)
+            if not matches(work.transfer_id, blob, item):
+                raise ContentUncertain(MD5_CHANGED)
             record = read_record(blob.metadata)
             if self._is_done(request, record, blob):
                 status = request.status.model_copy(update={"size": blob.size})
                 return Inspection(ended=as_recorded(record, status))
             if request.refused:
-                return _refused(work, request.refused)
-            self._check(request, blob)
+                return _refused(work, request.refused, unaddressed=request.unaddressed)
+            check_mailbox(self.settings, request.mailbox or "")
+            check_blob(self.settings, blob)
         except StorageUnavailable as error:
-            _LOG.warning("transfer %s cannot look at its blob: %s", work.transfer_id, error)
+            _LOG.warning("transfer %s cannot inspect its blob: %s", work.transfer_id, error)
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
@@ -61,29 +57,13 @@ class Inspector:
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
     ) -> bool:
-        """Whether the record ends the transfer: any final one does, unless it was asked for."""
+        """Whether the record ends the transfer; a requested one is ended by a success only."""
         if request.force:
             return False
-        item, container = str(request.item or ""), self.source.container
-        if request.ordered:
-            return record.proves_attached(container, blob, item)
-        return record.is_about(container, blob, item)
-
-    def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
-        """The checks that need no Graph; the mailbox first, so that nothing else is revealed."""
-        if not self.settings.allows(request.mailbox or ""):
-            raise MailboxNotAllowed(request.mailbox or "")
-        if blob.kind != "BlockBlob":
-            raise UnsupportedBlob(
-                f"The blob is of kind {blob.kind}; only block blobs can be attached. "
-                "Upload it as a block blob."
-            )
-        if blob.archived:
-            raise UnsupportedBlob(
-                "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
-            )
-        if blob.size > self.settings.max_attachment_bytes:
-            raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
+        item = str(request.item or "")
+        if request.explicit:
+            return record.proves_attached(blob, item)
+        return record.is_about(blob, item)
 
     def _job(self, work: Inspect, blob: SourceBlob) -> Job:
         request = work.request
@@ -94,9 +74,6 @@ class Inspector:
             created=blob.created,
             md5=blob.md5,
             size=blob.size,
-            mailbox=request.mailbox or "",
-            item_type=request.item_type or "message",
-            item_id=request.item_id or "",
             file_name=request.file_name,
             content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
@@ -104,6 +81,7 @@ class Inspector:
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,
             reconcile_seconds=self.settings.reconcile_seconds,
+            **request.fields_of(request.item),
         )
 
 
@@ -114,9 +92,8 @@ def _superseded(work: Inspect) -> Inspection:
     return Inspection(ended=work.request.status.model_copy(update=update))
 
 
-def _refused(work: Inspect, reason: Failure) -> Inspection:
-    unaddressed = reason.code == "Unaddressed"
-    # A blob without an address waits for somebody to claim it: no alert.
+def _refused(work: Inspect, reason: Failure, *, unaddressed: bool = False) -> Inspection:
+    # Not a warning: a transfer of a blob without an address can be requested later.
     _LOG.log(
         logging.INFO if unaddressed else logging.WARNING,
         "transfer %s of blob %r refused: %s: %s",
@@ -130,7 +107,7 @@ def _refused(work: Inspect, reason: Failure) -> Inspection:
 
 
 def as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferStatus:
-    """The end of an earlier transfer of the same content, as its record tells it."""
+    """The end of an earlier transfer of the same content, from its record."""
     error = None
     if record.error_code:
         error = Failure(code=record.error_code, message=record.error_message)

@@ -56,7 +56,7 @@ class ActivityCalls:
             wait = retry_after or (yield from locks.acquire(0))
             left = (until - self._ctx.current_utc_datetime).total_seconds()
             last = tries == MAX_CLEANUP_TRIES - 1 or wait > left
-            result = yield from self.delete_notes_once(resting=wait > 0, last=last)
+            result = yield from self.delete_notes_once(must_wait=wait > 0, last=last)
             over = last or result.outcome != "retry"
             locks.used(0, result.retry_after or 0.0)
             if over or not wait:
@@ -72,9 +72,12 @@ class ActivityCalls:
             else:
                 yield from self._waits.wait_for_lock(wait)
 
-    def delete_notes_once(self, *, resting: bool, last: bool) -> Orchestration[ActivityResult]:
-        """Delete both; without a call to Outlook if ``resting``, and at ``last`` in any case."""
+    def delete_notes_once(self, *, must_wait: bool, last: bool) -> Orchestration[ActivityResult]:
+        """Delete both; without a call to Outlook if ``must_wait``, and at ``last`` in any case."""
         work = CancelUploadSession(
-            transfer_id=self._ctx.instance_id, delete_notes=True, resting=resting, best_effort=last
+            transfer_id=self._ctx.instance_id,
+            delete_notes=True,
+            must_wait=must_wait,
+            best_effort=last,
         )
         return ActivityResult.from_json((yield self.call("cancel_upload_session", work)))

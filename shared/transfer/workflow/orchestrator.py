@@ -207,8 +207,8 @@ class _Transfer:
 
     def _delete_notes_after_a_bug(self) -> Orchestration[None]:
         if self.status.state != "attached":
-            resting = self.waits.retry_after > 0
-            yield from self.activities.delete_notes_once(resting=resting, last=True)
+            must_wait = self.waits.retry_after > 0
+            yield from self.activities.delete_notes_once(must_wait=must_wait, last=True)
 
     def _release_locks(self) -> Orchestration[None]:
         if self.locks:

@@ -9,7 +9,12 @@ from shared.transfer.activity_payloads import (
     Job,
     UploadRanges,
 )
-from shared.transfer.messages import never_its_turn, outcome_unknown, too_late, unexplained
+from shared.transfer.messages import (
+    deadline_exceeded,
+    outcome_unknown,
+    queue_deadline_exceeded,
+    refused_without_reason,
+)
 from shared.transfer.payloads import Failure, Payload
 from shared.transfer.payloads import State as StatusState
 
@@ -82,11 +87,11 @@ class Ending(Enum):
             case Ending.UNKNOWN:
                 return outcome_unknown(last)
             case Ending.TOO_LATE:
-                return too_late(last)
+                return deadline_exceeded(last)
             case Ending.NEVER_STARTED:
-                return never_its_turn(mailbox)
+                return queue_deadline_exceeded(mailbox)
             case Ending.FAILED | Ending.SUPERSEDED:
-                return last or unexplained()
+                return last or refused_without_reason()
 
 
 class Event(Enum):

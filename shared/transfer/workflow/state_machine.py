@@ -141,7 +141,7 @@ class StateMachine:
         """Whether a delivery of the work that is to be repeated may have attached the file."""
         if self.stage is Stage.POST:
             # The notes of an earlier delivery may be what could not be read.
-            return result.is_of_storage
+            return result.storage_failed
         return self._may_be_complete
 
     @property

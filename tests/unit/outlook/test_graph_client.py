@@ -1,4 +1,4 @@
-"""The client's own manners: tokens, lost answers, and what it never shows."""
+"""Tokens, lost responses, and what the client never shows."""
 
 import logging
 import socket
@@ -15,9 +15,10 @@ from shared.errors import UploadHostNotAllowed
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
-from shared.outlook.graph_response import Lost
+from shared.outlook.graph_response import NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
+from shared.transfer.retry_policy import RESPONSE_RULES
 
 MAILBOX = "reports@contoso.com"
 FILE = OutlookFile("big.bin", 4_000_000, "application/octet-stream")
@@ -35,7 +36,7 @@ def outlook(monkeypatch: pytest.MonkeyPatch) -> Iterator[OutlookEmulator]:
 @pytest.fixture
 def client(outlook: OutlookEmulator) -> Iterator[GraphClient]:
     endpoint = graph_endpoint(Settings.model_validate({"graph_base_url": outlook.url}))
-    graph = GraphClient(endpoint, ManagedIdentityCredential, timeouts=(2.0, 1.0))
+    graph = GraphClient(endpoint, ManagedIdentityCredential, RESPONSE_RULES, timeouts=(2.0, 1.0))
     yield graph
     graph.close()
 
@@ -50,17 +51,17 @@ def test_the_real_managed_identity_gets_the_token(
 ) -> None:
     """One token for the cloud's Graph serves every call, with immutable ids."""
     for _ in range(3):
-        answer, _ = client.list_attachments(item)
-        assert answer.status == 200
+        response, _ = client.list_attachments(item)
+        assert response.status == 200
     kinds = [request.kind for request in outlook.requests]
     assert kinds == ["token", "list", "list", "list"]
     assert outlook.requests[1].headers["Prefer"] == 'IdType="ImmutableId"'
 
 
-def test_a_refused_token_is_asked_for_anew_once(
+def test_a_refused_token_is_renewed_once(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem
 ) -> None:
-    """The library's cache does not hand out the refused one again."""
+    """The library's cache does not return the refused one again."""
     outlook.faults.add(Fault(misbehaviour=catalogue.unauthorized(), kind="list"))
     assert client.list_attachments(item)[0].status == 200
     outlook.faults.add(Fault(misbehaviour=catalogue.unauthorized(), kind="list", times=None))
@@ -70,18 +71,18 @@ def test_a_refused_token_is_asked_for_anew_once(
 
 
 def test_without_an_identity_nothing_is_sent(outlook: OutlookEmulator, item: OutlookItem) -> None:
-    """The loss says why, without the library's text."""
+    """The response says why, without the library's text."""
 
     class NoIdentity:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
             raise ClientAuthenticationError("secret detail")
 
     endpoint = graph_endpoint(Settings.model_validate({"graph_base_url": outlook.url}))
-    client = GraphClient(endpoint, lambda: cast("TokenCredential", NoIdentity()))
-    answer, _ = client.list_attachments(item)
+    client = GraphClient(endpoint, lambda: cast("TokenCredential", NoIdentity()), RESPONSE_RULES)
+    response, _ = client.list_attachments(item)
     client.close()
-    assert answer.lost is Lost.NO_IDENTITY
-    assert "secret" not in answer.message
+    assert response.no_response is NoResponse.NO_IDENTITY
+    assert "secret" not in response.message
     assert outlook.requests == []
 
 
@@ -92,24 +93,24 @@ def test_every_page_of_a_listing_is_followed(
     for number in range(23):
         file = OutlookFile(f"{number}.txt", 1, "text/plain")
         assert client.attach_small_file(item, file, b"x").status == 201
-    answer, found = client.list_attachments(item)
-    assert answer.succeeded
+    response, found = client.list_attachments(item)
+    assert response.succeeded
     assert sorted(each.name for each in found) == sorted(f"{n}.txt" for n in range(23))
     assert {each.id for each in found} == {a.id for a in outlook.attachments(MAILBOX, item.id)}
 
 
 def test_a_refused_connection_was_never_sent(item: OutlookItem) -> None:
-    """Nobody listens: nothing can have happened."""
+    """No server: nothing can have happened."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     endpoint = graph_endpoint(
         Settings.model_validate({"graph_base_url": f"http://127.0.0.1:{port}"})
     )
-    client = GraphClient(endpoint, ManagedIdentityCredential)
-    answer = client.session_state(client.upload_url(f"http://127.0.0.1:{port}/x"))
+    client = GraphClient(endpoint, ManagedIdentityCredential, RESPONSE_RULES)
+    response = client.session_state(client.upload_url(f"http://127.0.0.1:{port}/x"))
     client.close()
-    assert answer.lost is Lost.NEVER_SENT
+    assert response.no_response is NoResponse.NEVER_SENT
 
 
 @pytest.mark.parametrize(
@@ -123,35 +124,35 @@ def test_a_refused_connection_was_never_sent(item: OutlookItem) -> None:
     ],
     ids=lambda misbehaviour: misbehaviour.name,
 )
-def test_a_broken_connection_leaves_the_outcome_unknown(
+def test_a_broken_connection_makes_the_outcome_unknown(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem, misbehaviour: Any
 ) -> None:
-    """However it breaks, the call returns and says that it does not know; it is sent once."""
+    """However it breaks, the call returns without a response; the request is sent once."""
     created = client.create_upload_session(item, FILE)
     url = client.upload_url(created.body["uploadUrl"])
     outlook.faults.add(Fault(misbehaviour=misbehaviour, kind="range"))
-    answer = client.put_range(url, ByteRange(0, 1000), FILE.size, bytes(1000))
-    assert answer.lost is Lost.UNKNOWN
+    response = client.put_range(url, ByteRange(0, 1000), FILE.size, bytes(1000))
+    assert response.no_response is NoResponse.UNKNOWN
     assert [request.kind for request in outlook.requests].count("range") == 1
 
 
-def test_a_session_without_a_url_is_a_lost_answer(
+def test_a_session_without_a_url_is_a_lost_response(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem
 ) -> None:
-    """A truncated answer to the creation names no URL to go on with."""
+    """A truncated response to the creation has no URL."""
     outlook.faults.add(Fault(misbehaviour=catalogue.cut_answer(), kind="create"))
-    assert client.create_upload_session(item, FILE).lost is Lost.UNKNOWN
+    assert client.create_upload_session(item, FILE).no_response is NoResponse.UNKNOWN
 
 
-def test_a_hostile_upload_url_gets_not_one_request(
+def test_a_hostile_upload_url_gets_no_request(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem
 ) -> None:
     """The host is checked before a byte is sent."""
     bad = catalogue.upload_url("https://evil.example/x?authtoken=canary")
     outlook.faults.add(Fault(misbehaviour=bad, kind="create"))
-    answer = client.create_upload_session(item, FILE)
+    response = client.create_upload_session(item, FILE)
     with pytest.raises(UploadHostNotAllowed):
-        client.upload_url(answer.body["uploadUrl"])
+        client.upload_url(response.body["uploadUrl"])
 
 
 def test_no_url_or_token_is_logged(
@@ -167,6 +168,6 @@ def test_no_url_or_token_is_logged(
     created = client.create_upload_session(item, FILE)
     url = client.upload_url(created.body["uploadUrl"])
     outlook.faults.add(Fault(misbehaviour=catalogue.lost_answer("reset"), kind="range"))
-    answers = [client.put_range(url, ByteRange(0, 9), FILE.size, bytes(9)) for _ in range(2)]
-    shown = caplog.text + repr(answers)
+    responses = [client.put_range(url, ByteRange(0, 9), FILE.size, bytes(9)) for _ in range(2)]
+    shown = caplog.text + repr(responses)
     assert not [secret for secret in outlook.secrets() if secret in shown]

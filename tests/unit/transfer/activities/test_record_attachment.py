@@ -11,8 +11,8 @@ from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import BlobVersion, TransferStatus
 from shared.transfer.transfer_id import instance_id
-from tests.memory_storage import MemoryContainer
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.clock import VirtualClock
+from tests.support.in_memory.storage import MemoryContainer
 
 NAME, CONTENT = "in/report.pdf", b"hello"
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).digest()
@@ -38,7 +38,7 @@ def test_a_blob_whose_md5_changed_is_known_by_both_fingerprints(
     work = RecordAttachment(
         transfer_id="", content=BlobVersion.of(blob), status=STATUS, record="attached"
     )
-    id_ = instance_id(source, blob, work.item)
+    id_ = instance_id(blob, work.item)
     recorder = Recorder(source, SessionStore(MemoryContainer("notes", VirtualClock()).as_client()))
     blobs.set_md5(NAME, after)
     recorder.record(work.model_copy(update={"transfer_id": id_}))
@@ -47,4 +47,4 @@ def test_a_blob_whose_md5_changed_is_known_by_both_fingerprints(
     assert written.sources[1] == id_[:FINGERPRINT_DIGITS]
     for md5 in (before, after):
         blobs.set_md5(NAME, md5)
-        assert written.proves_attached(source.container, source.look(NAME), work.item)
+        assert written.proves_attached(source.look(NAME), work.item)

@@ -52,7 +52,7 @@ def upload(session: Session) -> ActivityResult:
     uploader = RangeUploader(
         graph=cast("GraphClient", session),
         source=cast("SourceContainer", Zeros()),
-        kept=ReaderCache(),
+        readers=ReaderCache(),
         range_bytes=RANGE,
         ranges_per_activity=2,
     )

@@ -9,7 +9,9 @@ from shared.outlook.item import OutlookItem
 from shared.settings import Settings
 from shared.transfer.workflow.locks import Locks
 from shared.transfer.workflow.mailbox_budget import lock_entities
-from tests.virtual_engine import VirtualClock, VirtualEngine, VirtualEntities
+from tests.support.engine.clock import VirtualClock
+from tests.support.engine.entities import VirtualEntities
+from tests.support.engine.virtual_engine import VirtualEngine
 
 MAILBOX = "a@contoso.com"
 CLOCK = VirtualClock()

@@ -17,7 +17,7 @@ from shared.transfer.workflow.mailbox_budget import (
     ReleaseLock,
     mailbox_limits,
 )
-from tests.virtual_engine import EPOCH as NOW
+from tests.support.engine.clock import EPOCH as NOW
 
 LIMITS = Limits(at_once=2, window_bytes=100, window=timedelta(seconds=300))
 

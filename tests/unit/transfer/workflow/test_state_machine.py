@@ -18,31 +18,11 @@ from shared.transfer.workflow.backoff import Pause
 from shared.transfer.workflow.stages import End, Event, Stage, State
 from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, StateMachine
 from shared.transfer.workflow.transitions import TABLE
+from tests.support.jobs import LARGE, job
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-LARGE = 20_000_000
 BUSY = Failure(code="GraphRefused", message="busy")
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-
-
-def job(size: int = LARGE) -> Job:
-    return Job(
-        transfer_id="f-1",
-        blob="x",
-        etag="e1",
-        created="2026",
-        md5="m",
-        size=size,
-        mailbox="a@contoso.com",
-        item_type="message",
-        item_id="M",
-        file_name="x",
-        content_type="text/plain",
-        activity_bytes=1_000,
-        queue_seconds=7200,
-        deadline_seconds=3600,
-        reconcile_seconds=120,
-    )
 
 
 def begun(job: Job, now: datetime) -> StateMachine:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.transfer.workflow.stages import LAST_LOOKS, LATE, SEARCHES, Ending, Event, Stage, State
 from shared.transfer.workflow.transitions import TABLE
-from tests.figures import Say
+from tests.support.figures import ReportLine
 
 QUEUED = {State.QUEUED_TO_POST, State.QUEUED_TO_CREATE}
 IN_DOUBT = {State.POSTING_IN_DOUBT, State.CREATING_IN_DOUBT, State.UPLOADING_IN_DOUBT}
@@ -93,7 +93,7 @@ def test_every_event_is_in_the_table_or_impossible(state: State) -> None:
         assert is_known(state, event) or reasons(state, event), event
 
 
-def test_every_reason_is_needed(say: Say) -> None:
+def test_every_reason_is_needed(report_line: ReportLine) -> None:
     """None is about pairs that other reasons explain already."""
     kinds: Counter[str] = Counter()
     alone = set()
@@ -104,7 +104,7 @@ def test_every_reason_is_needed(say: Say) -> None:
         special = "as a more general event" if is_known(state, event) else "impossible"
         kinds["in the table" if event in TABLE[state] else special] += 1
     parts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    say(f"state machine: {len(State)} states, {len(Event)} events: {parts}")
+    report_line(f"state machine: {len(State)} states, {len(Event)} events: {parts}")
     assert alone == {reason for reason, _, _ in IMPOSSIBLE}
 
 
