@@ -12,16 +12,17 @@ from shared.transfer.activity_payloads import (
     Inspection,
     RecordAttachment,
 )
-from shared.transfer.payloads import Failure, TransferRequest, TransferStatus
+from shared.transfer.payloads import TransferRequest, TransferStatus
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import CANCEL, attach_blob, predecessor_done
-from tests.unit.transfer.workflow.test_state_machine import BUSY, job, result
-from tests.virtual_engine import Activity, VirtualClock, VirtualEngine, VirtualEntities
+from tests.support.engine.clock import VirtualClock
+from tests.support.engine.entities import VirtualEntities
+from tests.support.engine.virtual_engine import Activity, VirtualEngine
+from tests.support.jobs import BUSY, STORE_AWAY, job, result
 
 REQUEST = TransferRequest(
     blob="x", mailbox="a@contoso.com", item_type="message", item_id="M", file_name="x"
 )
-AWAY = Failure(code="StorageUnavailable", message="away")
 HOURS = 3600.0
 
 
@@ -155,8 +156,8 @@ def test_a_transfer_that_waits_for_its_locks_says_so() -> None:
 def test_an_outage_of_storage_is_waited_for_at_both_ends() -> None:
     """With a growing backoff before and after the file is attached."""
     script = Script(
-        inspect_blob=[*[Inspection(unavailable=AWAY)] * 3, Inspection(job=job(5))],
-        record_attachment=[*[result("retry", failure=AWAY)] * 3, result("recorded")],
+        inspect_blob=[*[Inspection(unavailable=STORE_AWAY)] * 3, Inspection(job=job(5))],
+        record_attachment=[*[result("retry", failure=STORE_AWAY)] * 3, result("recorded")],
     )
     engine = start(script)
     assert end(engine).state == "attached"
@@ -167,10 +168,10 @@ def test_an_outage_of_storage_is_waited_for_at_both_ends() -> None:
 
 def test_an_outage_at_the_inspection_ends_after_hours() -> None:
     """As failed, by the reason of the outage, and recorded if that is possible again."""
-    script = Script(inspect_blob=[Inspection(unavailable=AWAY)])
+    script = Script(inspect_blob=[Inspection(unavailable=STORE_AWAY)])
     engine = start(script)
     status = end(engine)
-    assert (status.state, status.error) == ("failed", AWAY)
+    assert (status.state, status.error) == ("failed", STORE_AWAY)
     assert script.record.record == "failed"
     assert sum(engine.waits) == pytest.approx(4 * HOURS)
     assert set(script.names) == {"inspect_blob", "record_attachment"}
@@ -178,7 +179,7 @@ def test_an_outage_at_the_inspection_ends_after_hours() -> None:
 
 def test_an_outage_at_the_record_ends_after_hours() -> None:
     """What is attached stays so."""
-    script = Script(record_attachment=[result("retry", failure=AWAY)])
+    script = Script(record_attachment=[result("retry", failure=STORE_AWAY)])
     engine = start(script)
     assert end(engine).state == "attached"
     assert sum(engine.waits) == pytest.approx(4 * HOURS)
@@ -186,7 +187,7 @@ def test_an_outage_at_the_record_ends_after_hours() -> None:
 
 def test_a_transfer_can_be_cancelled_during_an_outage() -> None:
     """At once, without an error."""
-    script = Script(inspect_blob=[Inspection(unavailable=AWAY)])
+    script = Script(inspect_blob=[Inspection(unavailable=STORE_AWAY)])
     engine = start(script)
     for _ in range(5):
         engine.advance()
@@ -201,7 +202,7 @@ def test_a_transfer_can_be_cancelled_during_an_outage() -> None:
 def test_a_cancellation_does_not_hasten_the_record() -> None:
     """The pauses of the record keep their lengths."""
     script = Script(
-        record_attachment=[*[result("retry", failure=AWAY)] * 3, result("recorded")],
+        record_attachment=[*[result("retry", failure=STORE_AWAY)] * 3, result("recorded")],
     )
     engine = start(script)
     engine.run_until("record_attachment")
@@ -213,7 +214,7 @@ def test_a_cancellation_does_not_hasten_the_record() -> None:
 @pytest.mark.parametrize("record", ["unaddressed", None])
 def test_an_inspection_can_end_the_transfer(record: Any) -> None:
     """Nothing is sent, and its status becomes the transfer's."""
-    ended = REQUEST.status.model_copy(update={"state": "failed", "error": AWAY})
+    ended = REQUEST.status.model_copy(update={"state": "failed", "error": STORE_AWAY})
     script = Script(inspect_blob=[Inspection(ended=ended, record=record)])
     assert end(start(script)) == ended
     expected = ["inspect_blob"] + ["record_attachment"] * (record is not None)
@@ -222,7 +223,7 @@ def test_an_inspection_can_end_the_transfer(record: Any) -> None:
 
 def test_a_superseded_transfer_has_no_record() -> None:
     """The blob's new content has a transfer of its own. The notes are deleted."""
-    script = Script(attach_small_file=[result("superseded", failure=AWAY)])
+    script = Script(attach_small_file=[result("superseded", failure=STORE_AWAY)])
     assert end(start(script)).state == "superseded"
     assert script.names == ["inspect_blob", "attach_small_file", "cancel_upload_session"]
 
@@ -240,7 +241,7 @@ def test_a_recorded_end_is_announced(names: list[str], *, announced: bool) -> No
 
 def test_an_end_without_record_is_not_announced() -> None:
     """Superseded, for example."""
-    script = Script(attach_small_file=[result("superseded", failure=AWAY)])
+    script = Script(attach_small_file=[result("superseded", failure=STORE_AWAY)])
     end(start(script, REQUEST.model_copy(update={"announced": True})))
     assert "announce_end" not in script.names
 
@@ -317,7 +318,7 @@ def test_a_bug_ends_with_an_error_and_a_cleanup() -> None:
     assert script.names[3:] == ["cancel_upload_session", "record_attachment", "announce_end"]
     (deletion,) = [CancelUploadSession.from_json(x) for x in script.of("cancel_upload_session")]
     assert deletion == CancelUploadSession(
-        transfer_id="f-1", delete_notes=True, resting=False, best_effort=True
+        transfer_id="f-1", delete_notes=True, must_wait=False, best_effort=True
     )
     error = script.record.status.error
     assert error is not None
@@ -362,14 +363,14 @@ def deletions(script: Script) -> list[tuple[bool, bool]]:
     """Of the deletions at the end: whether Outlook was left alone, and whether it was the last."""
     works = [CancelUploadSession.from_json(each) for each in script.of("cancel_upload_session")]
     assert all(each.delete_notes for each in works)
-    return [(each.resting, each.best_effort) for each in works]
+    return [(each.must_wait, each.best_effort) for each in works]
 
 
 def test_the_notes_are_deleted_after_a_failure_in_four_tries() -> None:
     """With a growing backoff; the last one does not depend on Outlook."""
     script = Script(
         attach_small_file=[result("failed", failure=BUSY)],
-        cancel_upload_session=[result("retry", failure=AWAY)],
+        cancel_upload_session=[result("retry", failure=STORE_AWAY)],
     )
     engine = start(script)
     assert end(engine).error == BUSY

@@ -18,10 +18,9 @@ from shared.transfer.workflow.backoff import Pause
 from shared.transfer.workflow.stages import End, Event, Stage, State
 from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, StateMachine
 from shared.transfer.workflow.transitions import TABLE
-from tests.support.jobs import LARGE, job
+from tests.support.jobs import BUSY, LARGE, STORE_AWAY, job, result
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-BUSY = Failure(code="GraphRefused", message="busy")
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -47,10 +46,6 @@ def end_of(machine: StateMachine) -> End:
     """How it ended."""
     assert machine.end is not None
     return machine.end
-
-
-def result(outcome: Outcome, **fields: object) -> ActivityResult:
-    return ActivityResult.model_validate({"outcome": outcome, **fields})
 
 
 def is_possible(state: State, outcome: Outcome) -> bool:
@@ -402,13 +397,10 @@ def test_a_deletion_does_not_say_that_the_deadline_is_near() -> None:
     assert begin_at(machine, 2_901) == (0.0, True)
 
 
-STORE_AWAY = Failure(code="StorageUnavailable", message="away")
-
-
 def test_a_post_that_storage_prevented_keeps_its_number() -> None:
     """The notes of an earlier delivery of the same attempt may be what could not be read."""
     machine = begun(job(5), NOW)
-    drive(machine, result("retry", failure=STORE_AWAY))
+    drive(machine, result("retry", failure=STORE_AWAY, storage_failed=True))
     assert (machine.job.attempt, machine.state) == (1, State.POSTING_IN_DOUBT)
     drive(machine, result("retry", failure=BUSY))
     assert (machine.job.attempt, machine.state) == (2, State.POSTING)
@@ -417,7 +409,7 @@ def test_a_post_that_storage_prevented_keeps_its_number() -> None:
 @pytest.mark.parametrize(
     ("results", "noted"),
     [
-        ([result("retry", failure=STORE_AWAY)], False),
+        ([result("retry", failure=STORE_AWAY, storage_failed=True)], False),
         ([result("reconcile"), result("not_attached")], True),
         ([result("session_instead"), result("progress", offset=5)], True),
     ],
@@ -490,7 +482,7 @@ def test_a_search_that_finds_nothing_ends_as_the_upload_would_have(outcome: Any)
     otherwise = result(outcome, failure=GONE)
     drive(machine, result("progress"), result("progress", offset=9_000))
     drive(machine, result("reconcile", offset=9_000, failure=BUSY, otherwise=otherwise))
-    drive(machine, result("progress"), result("retry", failure=STORE_AWAY))
+    drive(machine, result("progress"), result("retry", failure=STORE_AWAY, storage_failed=True))
     drive(machine, *[result("not_attached")] * 2, seconds=121)
     assert end_of(machine) == End(outcome, 0, error=GONE)
 
@@ -642,4 +634,4 @@ def test_an_end_without_a_reason_has_a_sentence() -> None:
     drive(machine, result("retry", tries=1))
     error = end_of(machine).error
     assert error is not None
-    assert "did not take the file" in error.message
+    assert "did not accept the file" in error.message
