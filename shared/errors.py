@@ -10,6 +10,7 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── TransferNotFound           no such transfer, or its history has been purged
 │   ├── TransferOver               a transfer that has ended cannot be cancelled
 │   ├── UnsupportedBlob            page, append or archived blob
+│   │   └── UnreadableBlob         shared/storage/storage_errors: storage refuses this blob for good
 │   ├── ContentUncertain           shared/transfer/activities/blob_reader: the MD5 proves nothing
 │   ├── InvalidBlobName            shared/storage/source_container: '.' or '..' as a folder
 │   ├── BlobDeleted                the blob is gone

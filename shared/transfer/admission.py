@@ -3,6 +3,7 @@
 from shared.errors import AttachmentTooLarge, MailboxNotAllowed, UnsupportedBlob
 from shared.settings import Settings
 from shared.storage.source_blob import SourceBlob
+from shared.storage.storage_errors import ARCHIVED
 
 
 def check_mailbox(settings: Settings, mailbox: str) -> None:
@@ -28,7 +29,5 @@ def check_blob(settings: Settings, blob: SourceBlob) -> None:
             "Upload it as a block blob."
         )
     if blob.archived:
-        raise UnsupportedBlob(
-            "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
-        )
+        raise UnsupportedBlob(ARCHIVED)
     check_size(settings, blob.size)

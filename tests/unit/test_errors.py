@@ -58,6 +58,7 @@ SHARED_CODES = {
     "InvalidBlobName": "UnsupportedBlob",
     "RecordNotWritable": "UnsupportedBlob",
     "StorageDenied": "StorageUnavailable",
+    "UnreadableBlob": "UnsupportedBlob",
     "StorageNotFound": "StorageUnavailable",
 }
 
