@@ -81,13 +81,14 @@ class SourceContainer:
             container=self.container,
             name=name,
             etag=properties.etag,
-            size=properties.size,
+            size=_size(properties),
             content_type=settings.content_type or "application/octet-stream",
             created=properties.creation_time.isoformat(),
             md5=bytes(settings.content_md5 or b"").hex(),
             kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
             archived=str(properties.blob_tier or "").lower() == "archive",
             metadata=dict(properties.metadata or {}),
+            copy_status=str(properties.copy.status or "").lower(),
         )
 
     def md5_of(self, blob: SourceBlob) -> str:
@@ -138,6 +139,18 @@ class SourceContainer:
                 match_condition=MatchConditions.IfNotModified,
                 retry_total=0,
             )
+
+
+def _size(properties: BlobProperties) -> int:
+    """The size; for a copy that is not complete, which has no content, that of its source.
+
+    So a transfer's id is the same before and after the end of the copy.
+    """
+    copy = properties.copy
+    _, _, total = str(copy.progress or "").rpartition("/")
+    if str(copy.status or "success").lower() != "success" and total.isdecimal():
+        return int(total)
+    return int(properties.size)
 
 
 @contextmanager

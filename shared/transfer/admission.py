@@ -28,6 +28,11 @@ def check_blob(settings: Settings, blob: SourceBlob) -> None:
             f"The blob is of kind {blob.kind}; only block blobs can be attached. "
             "Upload it as a block blob."
         )
+    if blob.copy_status in {"failed", "aborted"}:
+        raise UnsupportedBlob(
+            f"The copy that should make the blob is {blob.copy_status}, so it has no content. "
+            "Copy or upload it again."
+        )
     if blob.archived:
         raise UnsupportedBlob(ARCHIVED)
     check_size(settings, blob.size)

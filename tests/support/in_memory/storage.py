@@ -191,6 +191,7 @@ class MemoryBlobClient:
             creation_time=blob.created,
             blob_type="BlockBlob",
             blob_tier="Hot",
+            copy=SimpleNamespace(status=None, progress=None),
             metadata=dict(blob.metadata),
         )
 
