@@ -25,6 +25,7 @@ class SourceBlob:
     archived: bool
     metadata: Mapping[str, str]
     copy_status: str = ""
+    is_directory: bool = False
 
     @property
     def is_copying(self) -> bool:

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core import MatchConditions
+from azure.core.pipeline import PipelineResponse
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
 from shared.errors import BlobDeleted, Permanent, StorageUnavailable
@@ -71,10 +73,19 @@ class SourceContainer:
 
         Raises :class:`BlobDeleted`, :class:`InvalidBlobName` or :class:`StorageUnavailable`.
         """
-        with _blob_errors(name):
-            return self._source_blob(name, self._blob(name).get_blob_properties())
+        kinds: list[str] = []
 
-    def _source_blob(self, name: str, properties: BlobProperties) -> SourceBlob:
+        def note_kind(response: PipelineResponse[Any, Any]) -> None:
+            # The SDK's properties do not have it.
+            kinds.append(str(response.http_response.headers.get("x-ms-resource-type", "")))
+
+        with _blob_errors(name):
+            properties = self._blob(name).get_blob_properties(raw_response_hook=note_kind)
+        return self._source_blob(name, properties, is_directory="directory" in kinds)
+
+    def _source_blob(
+        self, name: str, properties: BlobProperties, *, is_directory: bool
+    ) -> SourceBlob:
         settings = properties.content_settings
         return SourceBlob(
             account=self.account,
@@ -89,6 +100,7 @@ class SourceContainer:
             archived=str(properties.blob_tier or "").lower() == "archive",
             metadata=dict(properties.metadata or {}),
             copy_status=str(properties.copy.status or "").lower(),
+            is_directory=is_directory,
         )
 
     def md5_of(self, blob: SourceBlob) -> str:

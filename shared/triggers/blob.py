@@ -7,6 +7,7 @@ import azure.functions as func
 from azurefunctions.extensions.bindings.blob import BlobClient
 
 from shared.errors import Permanent, StorageUnavailable
+from shared.transfer.admission import FolderMarker
 from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.start import Starter
 
@@ -28,6 +29,9 @@ def blob_functions(starter: Starter, connection: str) -> df.Blueprint:
         """Start the transfer. The binding is a client, so that the host never reads the content."""
         try:
             started = await starter.from_blob(client, blob.blob_name)
+        except FolderMarker:
+            _LOG.debug("blob %r stands for a folder", blob.blob_name)
+            return
         except (Permanent, StorageUnavailable) as error:
             if isinstance(error, StorageUnavailable) and is_retryable(error):
                 raise

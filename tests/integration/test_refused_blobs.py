@@ -1,11 +1,8 @@
 """Blobs that storage refuses to hand out: final for a blob, or worth another try."""
 
-import asyncio
 import io
-import json
-from typing import Any, cast
+from typing import Any
 
-import azure.durable_functions as df
 import pytest
 import requests
 import urllib3
@@ -14,15 +11,11 @@ from azure.core.rest._requests_basic import RestRequestsTransportResponse
 
 from shared.errors import StorageUnavailable, UnsupportedBlob
 from shared.transfer.payloads import TransferStatus
-from shared.transfer.service.requests import AttachRequest
-from shared.triggers.blob import blob_functions
-from shared.triggers.event_grid import WatchedContainer, receive
-from shared.triggers.http.responses import error_response
 from tests.conftest import MakeHarness
+from tests.support.deliveries import EVENTS, call_status
 from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
 from tests.support.files import put_for_new_item
-from tests.support.harness import Harness, Product, RecordingClient
-from tests.support.virtual_app import MAILBOX
+from tests.support.harness import Harness, Product
 
 NAME = "in/report.pdf"
 FINAL = [
@@ -70,77 +63,37 @@ def refusing(make_harness: MakeHarness) -> tuple[Harness, RefusingTransport]:
     return harness, transport
 
 
-def run_blob_trigger(harness: Harness) -> None:
-    """What the host does for an event about the blob."""
-    app = df.DFApp()
-    app.register_functions(blob_functions(harness.starter, "AzureWebJobsStorage"))
-    (function,) = [f for f in app.get_functions() if f.get_function_name() == "blob_arrived"]
-    untyped: Any = function.get_user_function()
-    blob = harness.container.get_blob_client(NAME)
-    asyncio.run(untyped.client_function(blob=blob, client=None))
-
-
-def deliver_created(harness: Harness) -> None:
-    """What Event Grid does for the same blob."""
-    watched = WatchedContainer("account.blob.core.windows.net", harness.source.container)
-    subject = f"/blobServices/default/containers/{watched.name}/blobs/{NAME}"
-    event = {
-        "id": "event-1",
-        "eventType": "Microsoft.Storage.BlobCreated",
-        "subject": subject,
-        "data": {"api": "PutBlob", "url": f"https://{watched.host}/{watched.name}/{NAME}"},
-    }
-    asyncio.run(receive(cast("Any", None), harness.starter, watched, json.dumps(event)))
-
-
-def deliver_request(harness: Harness) -> None:
-    """An event that requests the blob for an item."""
-    watched = WatchedContainer("account.blob.core.windows.net", harness.source.container)
-    data = {"blob": NAME, "mailbox": MAILBOX, "messageId": "M="}
-    event = {"id": "event-1", "eventType": "BlobToOutlook.AttachRequested", "data": data}
-    asyncio.run(receive(cast("Any", None), harness.starter, watched, json.dumps(event)))
-
-
-def call_status(harness: Harness) -> int:
-    """The status of the answer to a call for the blob."""
-    attach = AttachRequest.read({"blob": NAME, "mailbox": MAILBOX, "messageId": "M="})
-    client = cast("df.DurableFunctionsClient", RecordingClient())
-    (result,) = asyncio.run(harness.starter.from_request(client, attach))
-    assert result.error is not None
-    return int(error_response(result.error).status_code)
-
-
 def test_a_blob_that_is_never_readable_ends_its_event(
     make_harness: MakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One warning with what to change, no delivery again; a call for it is answered 400."""
     harness, transport = refusing(make_harness)
     for transport.refusal in FINAL:
-        for deliver in (run_blob_trigger, deliver_created, deliver_request):
+        for deliver in EVENTS:
             caplog.clear()
-            deliver(harness)
+            deliver(harness, NAME)
             (entry,) = [each for each in caplog.records if each.name.startswith("shared.")]
             assert "UnsupportedBlob: The blob is" in entry.getMessage()
-        assert call_status(harness) == 400
+        assert call_status(harness, NAME) == 400
 
 
 def test_other_refusals_are_tried_again(make_harness: MakeHarness) -> None:
     """They are about the account or the moment: events are delivered again, a call gets 503."""
     harness, transport = refusing(make_harness)
     for transport.refusal in PASSING:
-        for deliver in (run_blob_trigger, deliver_created, deliver_request):
+        for deliver in EVENTS:
             with pytest.raises(StorageUnavailable):
-                deliver(harness)
-        assert call_status(harness) == 503
+                deliver(harness, NAME)
+        assert call_status(harness, NAME) == 503
 
 
 def test_a_name_that_storage_calls_malformed_ends_its_event(make_harness: MakeHarness) -> None:
     """At every trigger: 400 stays 400."""
     harness, transport = refusing(make_harness)
     transport.refusal = (400, "InvalidUri")
-    for deliver in (run_blob_trigger, deliver_created, deliver_request):
-        deliver(harness)
-    assert call_status(harness) == 400
+    for deliver in EVENTS:
+        deliver(harness, NAME)
+    assert call_status(harness, NAME) == 400
 
 
 @pytest.mark.parametrize("refusal", [FINAL[0], FINAL[2]])
