@@ -10,6 +10,8 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── TransferNotFound           no such transfer, or its history has been purged
 │   ├── TransferOver               a transfer that has ended cannot be cancelled
 │   ├── UnsupportedBlob            page, append or archived blob
+│   │   ├── UnreadableBlob         shared/storage/storage_errors: storage refuses this blob for good
+│   │   └── FolderMarker           shared/transfer/admission: stands for a folder, not for a file
 │   ├── ContentUncertain           shared/transfer/activities/blob_reader: the MD5 proves nothing
 │   ├── InvalidBlobName            shared/storage/source_container: '.' or '..' as a folder
 │   ├── BlobDeleted                the blob is gone

@@ -15,6 +15,7 @@ import azure.durable_functions as df
 from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavailable
 from shared.settings import Settings
 from shared.transfer.addressing import decode
+from shared.transfer.admission import FolderMarker
 from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Starter
@@ -104,6 +105,8 @@ async def receive(
         _LOG.warning("event %r is refused: %s", shown, error)
     except DroppedEvent as reason:
         _LOG.info("event %r is dropped: %s", shown, reason)
+    except FolderMarker:
+        _LOG.debug("event %r is about a folder", shown)
     except Permanent as error:
         _LOG.warning("event %r starts nothing: %s: %s", shown, error.code, _sentence(error))
     except StorageUnavailable as error:

@@ -11,13 +11,21 @@ from pydantic.alias_generators import to_camel
 from shared.errors import FieldFault, InvalidRequest
 from shared.outlook.item import ITEM_KINDS, OutlookItem
 from shared.path_segments import has_dot_segments
-from shared.transfer.addressing import item_id_fault, item_of, mailbox_fault, safe_content_id
+from shared.transfer.addressing import (
+    ID_LENGTH,
+    MAILBOX_LENGTH,
+    MAILBOX_PATTERN,
+    item_id_fault,
+    item_of,
+    mailbox_fault,
+    safe_content_id,
+)
 from shared.validation import field_faults
 
 MAX_BLOBS = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# Narrower than what is accepted: values that a client generates from them are always valid.
-_MAILBOX_PATTERN = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
+_DOT_SEGMENTS = r"(^|\/)\.\.?(\/|$)"
+# Narrower than what is accepted: values that a client generates from it are always valid.
 _ID_PATTERN = r"^[A-Za-z0-9_+/=-]+$"
 _CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
 _ID_FIELDS = tuple(kind.request_field for kind in ITEM_KINDS.values())
@@ -63,12 +71,16 @@ def _content_id(content_id: str) -> str:
 BlobName = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_blob_name)]
 ItemId = Annotated[
     str,
-    Field(min_length=1, max_length=1_024, json_schema_extra={"pattern": _ID_PATTERN}),
+    Field(min_length=1, max_length=ID_LENGTH, json_schema_extra={"pattern": _ID_PATTERN}),
     AfterValidator(_item_id),
 ]
 Mailbox = Annotated[
     str,
-    Field(min_length=1, max_length=320, json_schema_extra={"pattern": _MAILBOX_PATTERN}),
+    Field(
+        min_length=1,
+        max_length=MAILBOX_LENGTH,
+        json_schema_extra={"pattern": MAILBOX_PATTERN, "not": {"pattern": _DOT_SEGMENTS}},
+    ),
     AfterValidator(_mailbox),
 ]
 ShortText = Annotated[str, Field(min_length=1, max_length=1_024)]

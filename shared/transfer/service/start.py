@@ -13,7 +13,7 @@ from shared.storage.attachment_record import AttachmentRecord, fingerprint, read
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
-from shared.transfer.admission import check_mailbox, check_size
+from shared.transfer.admission import check_is_file, check_mailbox, check_name, check_size
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.service.instances import raise_event, restart_instance, start_instance
 from shared.transfer.service.requests import AttachRequest
@@ -68,9 +68,10 @@ class Starter:
     async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
         """Start the transfer to the item that the blob's metadata or path names, or join it.
 
-        Raises :class:`BlobDeleted` when there is no such blob, and :class:`StorageUnavailable`.
+        Raises :class:`BlobDeleted` when there is no such blob, :class:`FolderMarker` when it stands
+        for a folder, :class:`UnreadableBlob` and :class:`StorageUnavailable`.
         """
-        blob = await asyncio.to_thread(self.source.look, name)
+        blob = await self._look(name)
         request = request_of_blob(blob)
         id_ = instance_id(blob, str(request.item or ""))
         started = await start_instance(client, id_, self._announced(request))
@@ -100,11 +101,18 @@ class Starter:
         results = await self._start_in_order(client, drafts)
         return tuple(results[name] for name in attach.names)
 
+    async def _look(self, name: str) -> SourceBlob:
+        """The blob as it is now, if it is a file."""
+        check_name(name)
+        blob = await asyncio.to_thread(self.source.look, name)
+        check_is_file(blob)
+        return blob
+
     async def _draft(
         self, client: df.DurableFunctionsClient, attach: AttachRequest, name: str, attempt_key: str
     ) -> StartResult | _Plan:
         try:
-            blob = await asyncio.to_thread(self.source.look, name)
+            blob = await self._look(name)
         except BlobDeleted:
             raise BlobNotFound(name) from None
         check_size(self.settings, blob.size)
