@@ -6,7 +6,7 @@ Nothing here decides what to do about a response: ``transfer/retry_policy`` does
 import email.utils
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -19,6 +19,17 @@ MAX_RETRY_AFTER = 86_400.0
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 # Any case; the quotes around the id may be percent-encoded.
 _ATTACHMENT = re.compile(r"attachments\((?:'|%27)(.+?)(?:'|%27)\)", re.IGNORECASE)
+
+# The keys that this app reads. Graph, Outlook and the clouds spell them in different cases.
+_SPELLINGS = {
+    key.lower(): key
+    for key in (
+        *("uploadUrl", "nextExpectedRanges", "expirationDateTime"),
+        *("value", "@odata.nextLink", "error", "code", "message"),
+        *("id", "name", "contentType", "size", "isInline", "lastModifiedDateTime", "contentId"),
+        "isDraft",
+    )
+}
 
 
 class NoResponse(Enum):
@@ -35,7 +46,9 @@ class GraphResponse:
 
     Either ``status`` or ``no_response`` is set. ``retry_after`` is in seconds and never negative.
     ``code`` and ``message`` are the server's error, ``request_id`` identifies the request to
-    Microsoft's support. ``body`` is the JSON object of the response, empty if there is none.
+    Microsoft's support. ``body`` is the JSON object of the response, empty if there is none; the
+    keys that this app reads have their documented case in it, at every depth. ``unread`` is what
+    arrived of a success that cannot be read; it may contain a credential.
     """
 
     status: int | None = None
@@ -46,6 +59,7 @@ class GraphResponse:
     body: Mapping[str, object] = field(default_factory=dict, repr=False)
     location: str | None = None
     request_id: str = ""
+    unread: bytes = field(default=b"", repr=False)
 
     @property
     def succeeded(self) -> bool:
@@ -80,7 +94,7 @@ def parse_response(status: int, headers: Mapping[str, str], content: bytes) -> G
     body = _json_object(content)
     succeeded = 200 <= status < 300
     if succeeded and body is None:
-        return GraphResponse(no_response=NoResponse.UNKNOWN)
+        return GraphResponse(no_response=NoResponse.UNKNOWN, unread=content)
     body = body or {}
     error = body.get("error")
     error = error if isinstance(error, Mapping) else {}
@@ -103,10 +117,23 @@ def _json_object(content: bytes) -> Mapping[str, object] | None:
     if not content.strip():
         return {}
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_spelled)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _spelled(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """An object with the keys of ``_SPELLINGS`` in their documented case.
+
+    Of a key that comes in two cases, the last one with a value counts.
+    """
+    result: dict[str, object] = {}
+    for key, value in pairs:
+        spelled = _SPELLINGS.get(key.lower(), key)
+        if value is not None or spelled not in result:
+            result[spelled] = value
+    return result
 
 
 def retry_after(value: str | None, server_date: str | None = None) -> float | None:
