@@ -96,7 +96,8 @@ def test_an_identity_without_the_role_learns_which(status: int) -> None:
     with pytest.raises(PermissionMissing) as caught:
         create(client)
     assert caught.value.sentence == (
-        f"Azure Storage refused the app a key to sign upload URLs with ({status} Why). Grant the app's "
+        f"Azure Storage refused the app a key to sign upload URLs with ({status} Why). "
+        "Grant the app's "
         "identity the role Storage Blob Delegator on the account of the watched container."
     )
 
