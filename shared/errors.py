@@ -48,6 +48,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from shared.one_line import one_line
+
 
 class TransferError(Exception):
     """An error with a stable code, and a sentence that says what to change.
@@ -63,8 +65,9 @@ class TransferError(Exception):
         cls.code = code or cls.__name__
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+        # Sentences quote blobs' names and answers of servers. They are log entries of one line.
+        self.sentence = one_line(sentence)
+        super().__init__(self.sentence)
 
 
 class Permanent(TransferError):

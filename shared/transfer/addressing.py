@@ -62,18 +62,28 @@ def read_address(name: str, metadata: Mapping[str, str]) -> Address:
     return Address(
         item=item,
         file_name=safe_file_name(file_name or _last_segment(name)),
-        content_id=safe_content_id(values.get("contentid")),
+        content_id=_content_id(values),
     )
 
 
 def read_file_name(name: str, metadata: Mapping[str, str]) -> tuple[str, str | None]:
     """The name and the content id of the blob's file, whichever item receives it.
 
-    Raises :class:`ContradictoryAddress` when the metadata holds a key twice.
+    Raises :class:`ContradictoryAddress` when the metadata holds a key twice, or a content id that
+    is too long.
     """
     values = _address_metadata(metadata)
     file_name = values.get("filename") or _last_segment(name)
-    return safe_file_name(file_name), safe_content_id(values.get("contentid"))
+    return safe_file_name(file_name), _content_id(values)
+
+
+def _content_id(values: Mapping[str, str]) -> str | None:
+    content_id = safe_content_id(values.get("contentid"))
+    if content_id and len(content_id) > ID_LENGTH:
+        raise ContradictoryAddress(
+            f"The content id has more than {ID_LENGTH:,} characters. Shorten it."
+        )
+    return content_id
 
 
 def _last_segment(name: str) -> str:

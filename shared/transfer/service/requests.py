@@ -27,7 +27,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DOT_SEGMENTS = r"(^|\/)\.\.?(\/|$)"
 # Narrower than what is accepted: values that a client generates from it are always valid.
 _ID_PATTERN = r"^[A-Za-z0-9_+/=-]+$"
-_CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
+_WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+_CONTENT_TYPE = rf'^{_WORD}/{_WORD}( *; *{_WORD}=({_WORD}|"[ !#-~]*"))*$'
 _ID_FIELDS = tuple(kind.request_field for kind in ITEM_KINDS.values())
 
 
@@ -43,10 +44,10 @@ _ONE_OF_EACH: dict[str, Any] = {"allOf": [_one_required("blob", "blobs"), _ONE_I
 def _blob_name(name: str) -> str:
     if _SCHEME.match(name):
         raise ValueError("should be the name of a blob in the source container, not a URL")
-    if name.startswith(("/", "\\")) or has_dot_segments(name):
-        raise ValueError("should be a blob's name: no leading slash, no . or .. in its path")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise ValueError("should hold no control characters")
+    if has_dot_segments(name):
+        raise ValueError("should be a blob's name: no . or .. as a folder in it")
+    if any(unicodedata.category(character) == "Cs" for character in name):
+        raise ValueError("should be valid Unicode")
     return name
 
 
@@ -84,7 +85,7 @@ Mailbox = Annotated[
     AfterValidator(_mailbox),
 ]
 ShortText = Annotated[str, Field(min_length=1, max_length=1_024)]
-ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
+ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=255)]
 
 
 class _MailboxRequest(BaseModel):

@@ -99,6 +99,7 @@ def test_other_paths_name_no_item(name: str) -> None:
         (MESSAGE | {"mailbox": "a b@contoso.com"}, "address"),
         (MESSAGE | {"mailbox": "a" * 309 + "@contoso.com"}, "320 characters"),
         (MESSAGE | {"messageid": "M" * 1_025}, "1,024 characters"),
+        (MESSAGE | {"contentid": "c" * 1_025}, "1,024 characters"),
         (MESSAGE | {"mailbox": "%2e%2e"}, "address"),
         (MESSAGE | {"mailbox": "@contoso.com"}, "address"),
         (MESSAGE | {"messageid": "../../users/b@contoso.com"}, "path"),
