@@ -17,6 +17,8 @@ MAX_RETRY_AFTER = 86_400.0
 
 # A GUID or something like it: logs and traces show it, so anything else is dropped.
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+# Characters of a Location that is searched for the id: ten times what Outlook sends.
+MAX_LOCATION = 8_192
 # Any case; the quotes around the id may be percent-encoded.
 _ATTACHMENT = re.compile(r"attachments\((?:'|%27)(.+?)(?:'|%27)\)", re.IGNORECASE)
 
@@ -69,7 +71,8 @@ class GraphResponse:
     @property
     def attachment_id(self) -> str | None:
         """The id in ``Location``: the only proof that an upload session's file is attached."""
-        match = _ATTACHMENT.search(self.location or "")
+        location = self.location or ""
+        match = _ATTACHMENT.search(location) if len(location) <= MAX_LOCATION else None
         found = unquote(match[1]) if match else ""
         # The id goes into blob metadata and URLs. Outlook's ids have no other characters.
         return found if found and all("!" <= c <= "~" for c in found) else None

@@ -3,7 +3,13 @@ from collections.abc import Mapping
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from shared.outlook.graph_response import GraphResponse, NoResponse, parse_response, retry_after
+from shared.outlook.graph_response import (
+    MAX_LOCATION,
+    GraphResponse,
+    NoResponse,
+    parse_response,
+    retry_after,
+)
 
 ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
 
@@ -87,3 +93,11 @@ def test_retry_after_in_every_form(
 ) -> None:
     """Seconds, fractions and dates; a date is relative to the server's own clock."""
     assert retry_after(value, date) == seconds
+
+
+def test_a_location_without_end_names_no_attachment() -> None:
+    """It is not searched; one that is long for Outlook is."""
+    place = "https://outlook.office.com/api/v2.0/Users('u')/Messages('m')/Attachments('A1')"
+    assert GraphResponse(201, location=f"{place}?{'x' * 4_000}").attachment_id == "A1"
+    for end in ("x" * MAX_LOCATION, "Attachments('" * 5_000):
+        assert GraphResponse(201, location=f"{place}?{end}").attachment_id is None
