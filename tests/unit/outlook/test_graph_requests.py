@@ -10,6 +10,7 @@ import pytest
 import requests
 import urllib3
 from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
 from requests.adapters import BaseAdapter
 
 from shared.outlook.byte_ranges import ByteRange
@@ -228,6 +229,39 @@ def test_a_success_without_its_content_is_a_lost_response(
 
 def page(link: object, *ids: str) -> dict[str, object]:
     return {"value": [{"id": id_} for id_ in ids], "@odata.nextLink": link}
+
+
+def test_a_listing_has_ids_names_and_sizes(client: MakeClient) -> None:
+    """As Graph reports them."""
+    graph, _ = client((200, {"value": [{"id": "A", "name": "a.pdf", "size": 7}]}))
+    assert graph.list_attachments(ITEM)[1] == [ListedAttachment("A", "a.pdf", 7)]
+
+
+def test_a_call_with_a_refused_token_is_repeated_as_it_was(client: MakeClient) -> None:
+    """With a new token, the same timeouts, and the bytes where they belong."""
+    graph, server = client((401, {}), (200, b"hello"), (401, {}), (201, {"id": "A"}))
+    assert graph.attachment_content(ITEM, "A", 9)[1] == b"hello"
+    assert [each["timeout"] for each in server.options] == [BRIEF_TIMEOUTS] * 2
+    graph.attach_small_file(ITEM, FILE, b"%PDF")
+    first, second = server.sent[2:]
+    assert first.body == second.body == FILE.file_attachment(b"%PDF")
+    assert (first.method, first.url) == (second.method, second.url)
+
+
+def test_without_a_token_the_response_says_why(client: MakeClient) -> None:
+    """The kind of the failure, without the library's text."""
+
+    class Refused:
+        def get_token(self, *_: str, **__: Any) -> AccessToken:
+            raise ClientAuthenticationError("secret detail")
+
+    endpoint = graph_endpoint(Settings.model_validate({}))
+    graph = GraphClient(endpoint, lambda: cast("TokenCredential", Refused()), RESPONSE_RULES)
+    expected = "no token: ClientAuthenticationError"
+    assert graph.reach() == GraphResponse(no_response=NoResponse.NO_IDENTITY, message=expected)
+    assert not graph.has_identity()
+    graph.close()
+    assert client()[0].has_identity()
 
 
 def test_a_listing_follows_the_links_of_graph(client: MakeClient) -> None:

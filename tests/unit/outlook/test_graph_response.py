@@ -68,6 +68,18 @@ def test_an_unreadable_success_is_a_lost_response(content: bytes) -> None:
     assert parsed(200, content).no_response is NoResponse.UNKNOWN
 
 
+def test_an_answer_of_300_is_no_success() -> None:
+    """Its text need not be JSON."""
+    assert parsed(300, b"<html>") == GraphResponse(status=300)
+    assert parsed(299, b"<html>").no_response is NoResponse.UNKNOWN
+
+
+def test_an_error_without_code_and_message_has_none() -> None:
+    """Both are empty."""
+    response = parsed(400, b'{"error": {"code": null}}')
+    assert (response.code, response.message) == ("", "")
+
+
 def test_an_unreadable_refusal_is_still_a_refusal() -> None:
     """The status of a proxy's HTML page is enough."""
     assert parsed(502, b"<html>Bad Gateway</html>").status == 502

@@ -165,7 +165,7 @@ def test_metadata_without_a_record_is_an_empty_record() -> None:
 
 def test_an_item_of_any_characters_is_shown_in_ascii() -> None:
     """Metadata takes nothing else; the fingerprint is that of the text that is shown."""
-    item = "\u00fc@contoso.com/messages/M~ \x1f"
+    item = "\u00fc@contoso.com/messages/{M~} \x1f"
     merged = merge_record({}, replace(ATTACHED, item=item))
-    assert merged["attachmentitem"] == "%C3%BC@contoso.com/messages/M~ %1F"
+    assert merged["attachmentitem"] == "%C3%BC@contoso.com/messages/{M~} %1F"
     assert fingerprint(BLOB, item) == fingerprint(BLOB, merged["attachmentitem"])

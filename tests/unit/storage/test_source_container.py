@@ -212,3 +212,12 @@ def test_an_etag_that_changed_is_no_outage() -> None:
         Blob(error=error).source.read("a", "0x1", 0, 1)
     assert (str(caught.value), caught.value.status) == ("a", 412)
     assert caught.value.storage_code == "ConditionNotMet"
+
+
+def test_a_lease_is_an_outage_and_no_change() -> None:
+    """It ends. Storage answers both with 412."""
+    error = ResourceModifiedError("no")
+    error.status_code = 412
+    error.error_code = "LeaseIdMissing"  # type: ignore[attr-defined]
+    with pytest.raises(StorageUnavailable, match="LeaseIdMissing"):
+        Blob(error=error).source.write_metadata("a", "0x1", {})

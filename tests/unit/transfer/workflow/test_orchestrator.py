@@ -425,3 +425,39 @@ def test_the_locks_are_released_during_a_pause_and_at_the_end() -> None:
     assert is_held(engine)
     engine.advance()
     assert (engine.next_activity, is_held(engine)) == ("record_attachment", False)
+
+
+def test_the_deletion_waits_for_its_locks() -> None:
+    """An older transfer is at the item; Outlook is called when it has ended."""
+    clock = VirtualClock()
+    entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
+    engines: dict[str, VirtualEngine] = {}
+    scripts = {
+        "old": Script(
+            attach_small_file=[
+                result("retry", failure=BUSY),
+                result("attached", attachment_id="A"),
+            ]
+        ),
+        "young": Script(
+            attach_small_file=[result("failed", failure=BUSY)],
+            cancel_upload_session=[result("retry"), result("progress")],
+        ),
+    }
+    for id_, script in scripts.items():
+        parts = (script.activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, REQUEST.to_json(), *parts)
+        engines[id_].advance()
+        if id_ == "old":
+            engines[id_].advance()
+            clock.advance(0.5)
+    old, young = engines["old"], engines["young"]
+    assert young.next_activity == "attach_small_file"
+    old.advance()
+    assert states(old)[-1] == "waiting"
+    for _ in range(2):
+        young.advance()
+    assert deletions(scripts["young"]) == [(True, False)]
+    old.run()
+    assert end(young).error == BUSY
+    assert deletions(scripts["young"]) == [(True, False), (False, False)]
