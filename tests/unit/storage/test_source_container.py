@@ -40,6 +40,7 @@ class Blob:
             "blob_type": SimpleNamespace(value="PageBlob"),
             "blob_tier": None,
             "metadata": None,
+            "copy": SimpleNamespace(status=None, progress=None),
         }
 
     def _call(self, *call: object) -> None:
@@ -51,7 +52,7 @@ class Blob:
         self.calls.append(("client", name))
         return self
 
-    def get_blob_properties(self) -> Any:
+    def get_blob_properties(self, **_: object) -> Any:
         self._call("properties")
         return SimpleNamespace(**self.properties)
 
@@ -98,7 +99,7 @@ def test_a_slice_is_read_as_it_is_stored_and_pinned_to_its_etag() -> None:
 
 def test_a_short_slice_is_an_outage() -> None:
     """It would be sent as a part of the file."""
-    with pytest.raises(StorageUnavailable, match="gave 2 of 5 bytes of the blob a"):
+    with pytest.raises(StorageUnavailable, match="returned 2 of 5 bytes of the blob a"):
         Blob(b"12345").source.read("a", "0x1", 3, 5)
 
 

@@ -99,7 +99,7 @@ def test_a_blob_that_changed_is_read_again() -> None:
 def test_a_blob_that_changes_all_the_time_is_an_outage() -> None:
     """After three tries; the sentence names the blob."""
     source = Source(*[OUTDATED] * 9)
-    with pytest.raises(StorageUnavailable, match="The metadata of a changes all the time"):
+    with pytest.raises(StorageUnavailable, match="write the metadata of a all the time"):
         write(source)
     assert source.looks == 3
 
