@@ -6,6 +6,7 @@ A call never raises because of the server or the network: it returns a
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -16,8 +17,11 @@ from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.outlook.upload_url import UploadUrl, find_upload_urls
 
-# No item has as many. Stops a listing whose page links form a loop.
+# Bounds of a listing, whose page links can form a circle. No item has as many attachments.
+MAX_PAGES = 1_000
 _MAX_ATTACHMENTS = 10_000
+LISTING_SECONDS = 300.0
+BRIEF_LISTING_SECONDS = 60.0
 # Upload URLs in one unreadable response that are deleted.
 _MAX_UNREAD_SESSIONS = 3
 # Without contentBytes; contentId is a property of file attachments only.
@@ -27,6 +31,8 @@ _DESCRIBED = (
 )
 # Seconds for all of an attachment's content: Azure ends an HTTP request after 230.
 _CONTENT_SECONDS = 120.0
+# The same for a comparison, on behalf of nobody who waits.
+_COMPARE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,12 @@ class GraphClient(GraphHttp):
         """
         found: list[ListedAttachment] = []
         path = f"{item.path}/attachments?$select=id,name,size"
-        while True:
+        pages: set[str] = set()
+        until = time.monotonic() + (BRIEF_LISTING_SECONDS if brief else LISTING_SECONDS)
+        while path not in pages and len(pages) < MAX_PAGES and time.monotonic() < until:
+            if len(found) > _MAX_ATTACHMENTS:
+                break
+            pages.add(path)
             response = self._graph("GET", path, brief=brief)
             entries = response.body.get("value")
             if not response.succeeded:
@@ -100,12 +111,11 @@ class GraphClient(GraphHttp):
             link = response.body.get("@odata.nextLink")
             if not link:
                 return response, found
-            if len(found) > _MAX_ATTACHMENTS:
-                return _unusable("the listing has no end"), []
             if not str(link).startswith(f"{self.endpoint.root}/"):
                 # The token is sent to Graph only.
                 return _unusable("a page link points away from Graph"), []
             path = str(link).removeprefix(self.endpoint.root)
+        return _unusable("the listing has no end"), []
 
     def attachment_md5(self, item: OutlookItem, attachment_id: str) -> tuple[GraphResponse, str]:
         """MD5, in hex, of an attachment's raw bytes; empty unless the response is a success.
@@ -115,7 +125,7 @@ class GraphClient(GraphHttp):
         """
         digest = hashlib.md5(usedforsecurity=False)
         path = f"{_attachment(item, attachment_id)}/$value"
-        response = self._graph("GET", path, into=digest.update)
+        response = self._graph("GET", path, into=digest.update, seconds=_COMPARE_SECONDS)
         return response, digest.hexdigest() if response.succeeded else ""
 
     def describe_attachment(self, item: OutlookItem, attachment_id: str) -> GraphResponse:
@@ -138,7 +148,7 @@ class GraphClient(GraphHttp):
         """
         buffer = BoundedBuffer(max_bytes, seconds)
         path = f"{_attachment(item, attachment_id)}/$value"
-        response = self._graph("GET", path, into=buffer.write, brief=True)
+        response = self._graph("GET", path, into=buffer.write, brief=True, seconds=seconds)
         return response, buffer.getvalue() if response.succeeded else None
 
     def remove_attachment(self, item: OutlookItem, attachment_id: str) -> GraphResponse:

@@ -6,20 +6,21 @@ exception text of the HTTP library is passed on or logged, since it contains who
 """
 
 import io
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from http.cookiejar import DefaultCookiePolicy
+from http.client import HTTPException
 
 import requests
 import urllib3.exceptions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError
 from opentelemetry.trace import get_current_span
-from requests.adapters import HTTPAdapter
 
 from shared.outlook.call_telemetry import traced_call
 from shared.outlook.clouds import GraphEndpoint
+from shared.outlook.connections import Exchange, NeverSent, environment, http_session
+from shared.outlook.content_coding import UnreadableContent, decoded
 from shared.outlook.graph_response import GraphResponse, NoResponse, ResponseRules, parse_response
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
@@ -28,15 +29,23 @@ from shared.secret import Secret
 TIMEOUTS = (10.0, 100.0)
 # The same for requests on behalf of a caller who waits.
 BRIEF_TIMEOUTS = (5.0, 15.0)
-CONNECTIONS = 32
+# Seconds for one request in all, with its response: eight ranges fit into the lease of a lock.
+TOTAL_SECONDS = 180.0
+BRIEF_TOTAL_SECONDS = 30.0
+# Bytes of a response's JSON. The response to a small POST can have the file in it, as base64.
+MAX_JSON_BYTES = 8_388_608
 _CHUNK = 65_536
 
+# Timeouts, to connect and between two bytes, and the total.
+type Limits = tuple[tuple[float, float], float]
 type Sink = Callable[[bytes], object]
 
-_NEVER_SENT = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-)
+# What a header may hold of a token.
+_TOKEN = re.compile(r"[!-~]+", re.ASCII)
+# What a request raises that cannot be sent as it is.
+_INVALID = (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)
+# What a broken connection raises, and a response that is not HTTP.
+_BROKEN = (OSError, HTTPException, urllib3.exceptions.HTTPError, UnreadableContent)
 
 
 class ResponseTooLarge(Exception):
@@ -83,13 +92,15 @@ class GraphHttp:
         *,
         verify: str | bool = True,
         timeouts: tuple[float, float] = TIMEOUTS,
+        total_seconds: float = TOTAL_SECONDS,
     ) -> None:
         self.endpoint = endpoint
         self.rules = rules
         self._new_credential = new_credential
         self._credential = new_credential()
         self._timeouts = timeouts
-        self._http = _http_session(verify)
+        self._total_seconds = total_seconds
+        self._http = http_session(verify)
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,12 +111,18 @@ class GraphHttp:
         return isinstance(self._token(), Secret)
 
     def _token(self) -> Secret | GraphResponse:
+        """A token; whatever else the identity endpoint answers means that there is none yet.
+
+        From HTML, an empty response or an odd ``expires_on`` the library raises ``ValueError``,
+        ``KeyError``, ``AttributeError`` and others.
+        """
         try:
-            return Secret(self._credential.get_token(self.endpoint.scope).token, "token")
-        except AzureError as error:
-            return GraphResponse(
-                no_response=NoResponse.NO_IDENTITY, message=f"no token: {type(error).__name__}"
-            )
+            token: object = self._credential.get_token(self.endpoint.scope).token
+        except Exception as error:  # noqa: BLE001
+            return _no_token(type(error).__name__)
+        if isinstance(token, str) and _TOKEN.fullmatch(token):
+            return Secret(token, "token")
+        return _no_token("not a token")
 
     def _upload(
         self,
@@ -125,15 +142,27 @@ class GraphHttp:
         data: bytes | None = None,
         into: Sink | None = None,
         brief: bool = False,
+        seconds: float | None = None,
     ) -> GraphResponse:
-        response = self._authorized(method, path, data, into, brief=brief)
+        limits = self._limits(brief=brief, seconds=seconds)
+        response = self._authorized(method, path, data, into, limits)
         if response.status in self.rules.token_refused:
-            self._credential = self._new_credential()
-            response = self._authorized(method, path, data, into, brief=brief)
+            try:
+                self._credential = self._new_credential()
+            except Exception as error:  # noqa: BLE001
+                return _no_token(type(error).__name__)
+            response = self._authorized(method, path, data, into, limits)
         return response
 
+    def _limits(self, *, brief: bool = False, seconds: float | None = None) -> Limits:
+        (connect, read), total = self._timeouts, self._total_seconds
+        if brief:
+            connect, read = min(connect, BRIEF_TIMEOUTS[0]), min(read, BRIEF_TIMEOUTS[1])
+            total = min(total, BRIEF_TOTAL_SECONDS)
+        return (connect, read), total if seconds is None else seconds
+
     def _authorized(
-        self, method: str, path: str, data: bytes | None, into: Sink | None, *, brief: bool
+        self, method: str, path: str, data: bytes | None, into: Sink | None, limits: Limits
     ) -> GraphResponse:
         token = self._token()
         if isinstance(token, GraphResponse):
@@ -141,11 +170,8 @@ class GraphHttp:
         headers = {"Authorization": f"Bearer {token.reveal()}", "Prefer": 'IdType="ImmutableId"'}
         if data is not None:
             headers["Content-Type"] = "application/json"
-        if into is not None:
-            # Uncompressed, so that a limit on the bytes holds for what is read.
-            headers["Accept-Encoding"] = "identity"
         url = self.endpoint.root + path
-        return self._send(method, url, headers=headers, data=data, into=into, brief=brief)
+        return self._send(method, url, headers=headers, data=data, into=into, limits=limits)
 
     @traced_call
     def _send(
@@ -156,7 +182,7 @@ class GraphHttp:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
         into: Sink | None = None,
-        brief: bool = False,
+        limits: Limits | None = None,
     ) -> GraphResponse:
         """Send one request, once. A success's bytes go to ``into``, if given, not into the body.
 
@@ -164,39 +190,53 @@ class GraphHttp:
         """
         request_id = str(uuid.uuid4())
         get_current_span().set_attribute("client_request_id", request_id)
-        sent = {"client-request-id": request_id} | dict(headers or {})
-        connect, read = map(min, self._timeouts, BRIEF_TIMEOUTS) if brief else self._timeouts
+        # Uncompressed, so that what is read has the size that is sent.
+        sent = {"client-request-id": request_id, "Accept-Encoding": "identity", **(headers or {})}
+        prepared = requests.Request(method, url, headers=sent, data=data)
+        timeout, total = limits or self._limits()
         try:
-            request = self._http.prepare_request(
-                requests.Request(method, url, headers=sent, data=data)
-            )
-            # An upload URL is opaque: not normalised, but for the case of its escapes.
+            request = self._http.prepare_request(prepared)
+            # Not as the library has rewritten it.
             request.url = url
-            with self._http.send(
-                request, timeout=(connect, read), allow_redirects=False, stream=True
-            ) as response:
-                if into is None or not response.ok:
-                    return parse_response(response.status_code, response.headers, response.content)
-                for chunk in response.iter_content(_CHUNK):
-                    into(chunk)
-                return parse_response(response.status_code, response.headers, b"")
-        except requests.RequestException as error:
-            return GraphResponse(no_response=_reason(error))
+            options = environment(url, self._http.verify)
+            with (
+                Exchange(url, total) as exchange,
+                self._http.send(
+                    request, timeout=timeout, allow_redirects=False, stream=True, **options
+                ) as response,
+            ):
+                return _received(response, exchange, into)
+        except (NeverSent, *_INVALID):
+            return GraphResponse(no_response=NoResponse.NEVER_SENT)
+        except _BROKEN:
+            return GraphResponse(no_response=NoResponse.UNKNOWN)
 
 
-def _reason(error: requests.RequestException) -> NoResponse:
-    cause: object = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", cause)
-    return NoResponse.NEVER_SENT if isinstance(cause, _NEVER_SENT) else NoResponse.UNKNOWN
+def _no_token(reason: str) -> GraphResponse:
+    return GraphResponse(no_response=NoResponse.NO_IDENTITY, message=f"no token: {reason}")
 
 
-def _http_session(verify: str | bool) -> requests.Session:
-    session = requests.Session()
-    # No netrc entry and no cookie may add a credential to a pre-authenticated URL.
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.verify = verify
-    adapter = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
+def _received(response: requests.Response, exchange: Exchange, into: Sink | None) -> GraphResponse:
+    status, headers = response.status_code, response.headers
+    succeeded = 200 <= status < 300
+    chunks = response.raw.stream(_CHUNK, decode_content=False)
+    pieces = decoded(chunks, headers.get("Content-Encoding", ""))
+    if into is not None and succeeded:
+        for piece in pieces:
+            into(piece)
+        exchange.check()
+        return parse_response(status, headers, b"")
+    body = bytearray()
+    try:
+        for piece in pieces:
+            body += piece
+            if len(body) > MAX_JSON_BYTES:
+                if succeeded:
+                    raise UnreadableContent
+                # The status is enough.
+                return parse_response(status, headers, b"")
+        exchange.check()
+    except _BROKEN:
+        unread = bytes(body[:_CHUNK]) if succeeded else b""
+        return GraphResponse(no_response=NoResponse.UNKNOWN, unread=unread)
+    return parse_response(status, headers, bytes(body))

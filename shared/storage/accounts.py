@@ -1,8 +1,11 @@
 """Clients of the storage accounts, with retries short enough for an activity."""
 
+import re
 from typing import Any
 
 import requests
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
@@ -31,9 +34,37 @@ def blob_service(connection: StorageConnection) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(connection.connection_string, **options)
     return BlobServiceClient(
         connection.service_uri or "",
-        credential=ManagedIdentityCredential(client_id=connection.client_id),
+        credential=StorageCredential(ManagedIdentityCredential(client_id=connection.client_id)),
         **options,
     )
+
+
+class StorageCredential:
+    """A credential whose every failure is an :class:`AzureError`: there is no token yet.
+
+    From HTML, an empty response or an odd ``expires_on`` of the identity endpoint the library
+    raises ``ValueError``, ``KeyError``, ``AttributeError`` and others.
+    """
+
+    def __init__(self, credential: TokenCredential) -> None:
+        self._credential = credential
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """The token.
+
+        Raises :class:`AzureError`.
+        """
+        try:
+            token = self._credential.get_token(*scopes, **options)
+            expires_on = int(token.expires_on)
+        except AzureError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            raise AzureError(f"no token: {type(error).__name__}") from None
+        text: object = token.token
+        if isinstance(text, str) and re.fullmatch(r"[!-~]+", text):
+            return AccessToken(text, expires_on)
+        raise AzureError("no token: not a token")
 
 
 def _transport() -> RequestsTransport:

@@ -10,7 +10,7 @@ import pytest
 from infra.local.stack import THREADS as LOCAL_THREADS
 from infra.offline.bicep import INFRA, Template, decorators, read_templates
 from infra.offline.settings import app_settings
-from shared.outlook.graph_http import CONNECTIONS as TO_OUTLOOK
+from shared.outlook.connections import CONNECTIONS as TO_OUTLOOK
 from shared.settings import Settings
 from shared.storage.accounts import CONNECTIONS as TO_STORAGE
 from shared.transfer.activities.blob_reader import MAX_READ_AHEAD

@@ -9,7 +9,7 @@ from azure.storage.blob import BlobServiceClient
 from requests.adapters import HTTPAdapter
 
 from shared.settings import StorageConnection
-from shared.storage.accounts import CONNECTIONS, blob_service
+from shared.storage.accounts import CONNECTIONS, StorageCredential, blob_service
 
 BY_STRING = StorageConnection(
     "Source",
@@ -37,8 +37,10 @@ def test_a_service_uri_is_used_with_the_managed_identity() -> None:
     """The one that the connection names."""
     service = blob_service(BY_IDENTITY)
     assert service.url == "https://a.blob.core.windows.net/"
-    assert isinstance(service.credential, ManagedIdentityCredential)
-    assert cast("Any", service.credential)._credential._config["client_id"] == "id-1"
+    assert isinstance(service.credential, StorageCredential)
+    identity = cast("Any", service.credential)._credential
+    assert isinstance(identity, ManagedIdentityCredential)
+    assert cast("Any", identity)._credential._config["client_id"] == "id-1"
 
 
 @pytest.mark.parametrize("connection", [BY_STRING, BY_IDENTITY], ids=["string", "identity"])
