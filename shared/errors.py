@@ -23,6 +23,7 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── UploadHostNotAllowed       the host of the upload URL is not on the list
 │   ├── UploadSessionsUnavailable  this cloud accepts small files only
 │   ├── GraphRefused               any other refusal, with Graph's own code
+│   │   └── GraphFailing           shared/transfer/retry_table: failed at every try, with no reason
 │   ├── AttachmentNotFound         the transfer has none, or the item no longer holds it
 │   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
 │   ├── Removed                    shared/transfer/service/attachments: recorded, never raised
@@ -37,6 +38,8 @@ TransferError                      code and sentence, as users and blob records 
     └── NotesTaken                 shared/storage/session_store: another delivery wrote the notes
 BlobChanged                        shared/storage/storage_errors: the ETag is another one now
 ResponseTooLarge                   shared/outlook/graph_http: more bytes than the limit
+NeverSent                          shared/outlook/connections: no byte of a request was sent
+UnreadableContent                  shared/outlook/content_coding: cannot be decoded
 Throttled                          shared/transfer/activities/find_attachment: wait first
 RestartRequired                    shared/transfer/activities/blob_reader: content may have changed
 MalformedEvent                     shared/triggers/event_grid: not what its type promises
@@ -54,8 +57,8 @@ from shared.one_line import one_line
 class TransferError(Exception):
     """An error with a stable code, and a sentence that says what to change.
 
-    ``code`` is what records, HTTP responses and logs show. It is the class's name, unless the class
-    statement names another one: some errors share the published code of another error.
+    ``code`` is what records, HTTP responses and logs show: the class's name, unless the class
+    statement names the published code of another error.
     """
 
     code: ClassVar[str] = "TransferError"

@@ -25,7 +25,7 @@ CONNECTIONS = 32
 _CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
-class NeverSent(requests.ConnectionError):
+class NeverSent(Exception):
     """Raised when no byte of a request was sent: no proxy, no host, no TLS, no CA bundle."""
 
 

@@ -76,10 +76,12 @@ class GraphClient(GraphHttp):
     def attach_small_file(
         self, item: OutlookItem, file: OutlookFile, content: bytes
     ) -> GraphResponse:
-        """Attach a file by one POST; the body of a success has the attachment's ``id``."""
-        response = self._graph(
-            "POST", f"{item.path}/attachments", data=file.file_attachment(content)
-        )
+        """Attach a file by one POST; the body of a success has the attachment's ``id``.
+
+        It is sent once: a response that refuses the token does not prove that nothing was done.
+        """
+        path = f"{item.path}/attachments"
+        response = self._graph("POST", path, data=file.file_attachment(content), once=True)
         if response.succeeded:
             BYTES.add(file.size)
             if not isinstance(response.body.get("id"), str):

@@ -1,8 +1,9 @@
 """Sends requests to Graph and to upload sessions: tokens, connections, timeouts.
 
 A request never raises because of the server or the network: it returns a
-:class:`~shared.outlook.graph_response.GraphResponse`. The only retry is with a new token. No
-exception text of the HTTP library is passed on or logged, since it contains whole URLs.
+:class:`~shared.outlook.graph_response.GraphResponse`. The only retry is with a new token, and never
+of a request that attaches. No exception text of the HTTP library is passed on or logged, since it
+contains whole URLs.
 """
 
 import io
@@ -143,15 +144,18 @@ class GraphHttp:
         into: Sink | None = None,
         brief: bool = False,
         seconds: float | None = None,
+        once: bool = False,
     ) -> GraphResponse:
+        """Send a request; if its token is refused and ``once`` is not set, with a new one, too."""
         limits = self._limits(brief=brief, seconds=seconds)
         response = self._authorized(method, path, data, into, limits)
         if response.status in self.rules.token_refused:
             try:
                 self._credential = self._new_credential()
             except Exception as error:  # noqa: BLE001
-                return _no_token(type(error).__name__)
-            response = self._authorized(method, path, data, into, limits)
+                return response if once else _no_token(type(error).__name__)
+            if not once:
+                response = self._authorized(method, path, data, into, limits)
         return response
 
     def _limits(self, *, brief: bool = False, seconds: float | None = None) -> Limits:

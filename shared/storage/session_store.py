@@ -23,12 +23,14 @@ class SessionNotes:
     """The notes of one transfer.
 
     ``attempt`` is the number of the attempt that last wrote them. ``upload_url`` is None while
-    there is no upload session. ``etag`` is that of the stored blob, empty for new notes.
+    there is no upload session. ``began`` is the position at which the last delivery of
+    ``upload_ranges`` began. ``etag`` is that of the stored blob, empty for new notes.
     """
 
     attempt: int
     earlier_attachments: tuple[str, ...]
     upload_url: Secret | None = None
+    began: int | None = None
     etag: str = ""
 
 
@@ -61,6 +63,8 @@ class SessionStore:
             attempt=values["attempt"],
             earlier_attachments=tuple(values["earlier_attachments"]),
             upload_url=Secret(url, "upload URL") if url else None,
+            # Notes of an earlier version do not say.
+            began=values.get("began"),
             etag=stream.properties.etag,
         )
 
@@ -86,6 +90,7 @@ class SessionStore:
             "attempt": notes.attempt,
             "earlier_attachments": notes.earlier_attachments,
             "upload_url": notes.upload_url.reveal() if notes.upload_url else "",
+            "began": notes.began,
         }
         unchanged: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         try:

@@ -34,9 +34,10 @@ class Job(ItemAddress):
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
     attached it. The settings are pinned by the inspection, so that every delivery and every replay
-    decides by the same; histories of version 1.0 have no ``range_bytes``. For the telemetry:
-    ``waited_seconds`` is how long the next activity waited for its locks, and ``near_deadline``
-    marks the first activity after four fifths of ``deadline_seconds``.
+    decides by the same; histories of version 1.0 have no ``range_bytes``. ``session_at_last``: if
+    the POSTs of a small file fail at every try, a session is tried; without it, the transfer ends
+    there. For the telemetry: ``waited_seconds`` is how long the next activity waited for its locks,
+    and ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
     """
 
     transfer_id: str
@@ -61,6 +62,7 @@ class Job(ItemAddress):
     reconcile_seconds: float
     waited_seconds: float = 0.0
     near_deadline: bool = False
+    session_at_last: bool = False
 
     @property
     def content(self) -> BlobVersion:
@@ -170,7 +172,8 @@ class ActivityResult(Payload):
     ``tries``: bound on such results without progress; None: until the deadline. ``failure``: how
     the transfer ends if this was its last activity. ``storage_failed``: Azure Storage failed, not
     Outlook. ``otherwise``: the result that applies once it is certain that the file is not
-    attached.
+    attached, or once ``tries`` are spent. ``look_once``: one search without a wait is enough.
+    ``may_be_attached``: the request that is to be repeated may have attached the file.
     """
 
     outcome: Outcome
@@ -183,6 +186,8 @@ class ActivityResult(Payload):
     failure: Failure | None = None
     storage_failed: bool = False
     otherwise: "ActivityResult | None" = None
+    look_once: bool = False
+    may_be_attached: bool = False
 
     @model_validator(mode="before")
     @classmethod

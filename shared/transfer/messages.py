@@ -22,7 +22,7 @@ from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import DEFAULT_RETRY_AFTER, effective_retry_after
-from shared.transfer.retry_table import Action, Row
+from shared.transfer.retry_table import Action, GraphFailing, Row
 
 # URLs, anything with a token in it, and tokens as they are quoted.
 _SECRET = re.compile(r"https?://\S+|\S*token=\S*|\bbearer\s+\S+|\beyJ\S+", re.IGNORECASE)
@@ -48,6 +48,10 @@ def failure_of_response(row: Row, response: GraphResponse, job: Job) -> Failure:
         OutcomeUnknown: (
             f"It cannot be determined whether the file was attached ({reason}). Look at the item "
             "in Outlook; if the file is missing, upload it again."
+        ),
+        GraphFailing: (
+            f"Graph or Outlook failed, and did not say what it had done ({reason}). Upload the "
+            "file again later; if that fails too, give the request-id to Microsoft's support."
         ),
         GraphRefused: (
             f"Graph or Outlook did not accept the file ({reason}). "
@@ -96,6 +100,14 @@ def _no_permission(item: OutlookItem, reason: str) -> str:
         f"Graph refused this app access to mailbox {item.mailbox} ({reason}). Grant its managed "
         f"identity {item.permission}, with a scope that includes this mailbox."
     )
+
+
+def both_failed(post: Failure | None, session: Failure | None) -> Failure | None:
+    """The last failure, if a small file was tried by POSTs and then by an upload session."""
+    if post is None or session is None or session is post:
+        return session or post
+    message = f"{post.message} An upload session instead failed, too: {session.message}"
+    return post.model_copy(update={"message": message})
 
 
 def outcome_unknown(last: Failure | None) -> Failure:

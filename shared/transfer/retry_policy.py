@@ -32,9 +32,11 @@ from shared.errors import (
 )
 from shared.outlook.graph_response import GraphResponse, NoResponse, ResponseRules
 from shared.storage.storage_errors import WriteRules
+from shared.transfer import published_codes as codes
 from shared.transfer.retry_table import (
     Action,
     Call,
+    GraphFailing,
     Row,
     StorageCall,
     StorageFailure,
@@ -45,6 +47,7 @@ AFTER_TRANSFER = frozenset({Call.DESCRIBE, Call.CONTENT, Call.REMOVE})
 GRAPH = frozenset({Call.LIST, Call.CREATE, Call.SMALL_POST, Call.FIND_ITEM}) | AFTER_TRANSFER
 PUT = frozenset({Call.RANGE, Call.LAST_RANGE})
 ATTACHING = frozenset({Call.LAST_RANGE, Call.SMALL_POST})
+SENDING = PUT | {Call.CREATE, Call.SMALL_POST}
 ALL = frozenset(Call)
 
 # Bounds. Progress is a byte that Outlook did not have before.
@@ -57,6 +60,8 @@ DEFAULT_RETRY_AFTER = 5.0
 # Requests for the state of an upload session, and refusals of one range.
 MAX_STATE_QUERIES = 3
 MAX_RANGE_REFUSALS = 5
+# Responses that may be refusals, but have no published code that says so.
+MAX_DOUBTFUL_REFUSALS = 4
 # Tries to delete an upload session: before the next one is created, and at the end of a transfer.
 # A session that is not deleted expires.
 MAX_SESSION_CANCELS = 4
@@ -99,26 +104,24 @@ def _s(*statuses: int) -> frozenset[int]:
     return frozenset(statuses)
 
 
-def _c(*codes: str) -> frozenset[str]:
-    return frozenset(codes)
-
-
 _CREATE, _SMALL_POST = frozenset({Call.CREATE}), frozenset({Call.SMALL_POST})
 _RANGE, _LAST_RANGE = frozenset({Call.RANGE}), frozenset({Call.LAST_RANGE})
 _COMPARE, _CANCEL = frozenset({Call.COMPARE}), frozenset({Call.CANCEL})
 _FIND_ITEM, _REACH = frozenset({Call.FIND_ITEM}), frozenset({Call.REACH})
+_STATE = frozenset({Call.STATE})
 _NEVER, _NO_TOKEN = frozenset({NoResponse.NEVER_SENT}), frozenset({NoResponse.NO_IDENTITY})
 _UNKNOWN = frozenset({NoResponse.UNKNOWN})
 _SUCCESS = frozenset(range(200, 300))
 _THROTTLED = _s(429, 503, 509)
-_FAILED_MIDWAY = _s(500, 502, 504)
+_CONFLICT = _s(409, 412, 423)
 _SESSION_GONE = _s(401, 404, 410)
 _NOT_THE_RANGE = _s(400, 416)
-_BUSY = frozenset({429, *range(500, 600)})
-_LIMITS = _c("errormessagesizeexceeded", "errorattachmentsizelimitexceeded", "errorquotaexceeded")
-_TOO_SMALL = _c("errorattachmentsizeshouldnotbelessthanminimumsize")
-_FILES_ONLY = _c("errorattachmentsessionissupportedonlyforfileattachments")
-_NO_MAILBOX = _c("errorinvaliduser", "mailboxnotenabledforrestapi", "mailboxnothosted")
+_PASSING = _s(408, 425, 429, *range(500, 600))
+
+
+def _is_passing(response: GraphResponse) -> bool:
+    return response.status in _PASSING or codes.passes(response.code)
+
 
 # A table reads by its columns, so its rows may be long.
 # ruff: noqa: E501
@@ -135,52 +138,68 @@ TABLE: tuple[Row, ...] = (
     Row(_COMPARE, Action.SKIP, "the bytes of a large attachment cannot always be read"),
     Row(_COMPARE, Action.SKIP, "the same", no_response=frozenset(NoResponse)),
     Row(_REACH, Action.GIVE_UP, "a fresh token was refused too", statuses=_s(401), error=PermissionMissing),
-    Row(_REACH, Action.RETRY, "throttled or unavailable", statuses=_BUSY),
+    Row(_REACH, Action.RETRY, "throttled or unavailable", when=_is_passing),
     Row(_REACH, Action.PROCEED, "any other response shows that Graph can be reached"),
     # No usable response: what may have happened decides.
     Row(ALL, Action.RETRY, "no connection: nothing was sent", no_response=_NEVER),
     Row(ALL, Action.RETRY, "nothing was sent; a new identity needs some time", no_response=_NO_TOKEN, error=PermissionMissing, tries=8),
-    Row(ATTACHING, Action.RECONCILE, "may have attached the file", no_response=_UNKNOWN, error=OutcomeUnknown),
+    Row(ATTACHING, Action.RECONCILE, "may have attached the file", no_response=_UNKNOWN, error=GraphFailing),
     Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", no_response=_UNKNOWN, resend=True),
+    Row(_STATE, Action.RETRY, "the question can be asked again", no_response=_UNKNOWN, tries=MAX_STATE_QUERIES),
     Row(ALL, Action.RETRY, "harmless to repeat", no_response=_UNKNOWN),
-    # Decided by the error code, for any status.
-    Row(ALL, Action.GIVE_UP, "the mailbox's own limit", codes=_LIMITS, error=MailboxLimitExceeded),
-    Row(_CREATE, Action.POST_INSTEAD, "the boundary is not published", codes=_TOO_SMALL),
-    Row(GRAPH, Action.GIVE_UP, "no such mailbox", codes=_NO_MAILBOX, error=ItemNotFound),
-    Row(GRAPH, Action.GIVE_UP, "a bug of this app", codes=_FILES_ONLY),
-    Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", message_part="segment 'createUploadSession'", error=UploadSessionsUnavailable),
+    # The question for a session's position.
+    Row(_STATE, Action.RETRY, "the question can be asked again", when=_is_passing, tries=MAX_STATE_QUERIES),
+    Row(_STATE, Action.SKIP, "Outlook does not say"),
     # Limits by status.
     Row(_SMALL_POST, Action.SESSION_INSTEAD, "the boundary is not published", statuses=_s(413)),
-    Row(ALL, Action.GIVE_UP, "too large for the mailbox", statuses=_s(413, 507), error=MailboxLimitExceeded),
-    # Waiting helps.
-    Row(ALL, Action.RETRY, "throttled or briefly unavailable: refused, not processed", statuses=_THROTTLED, retry_after=5.0),
-    Row(ALL, Action.RETRY, "another request is writing to the item", statuses=_s(409, 412, 423)),
-    # The server failed midway: the outcome is unknown.
-    Row(ATTACHING, Action.RECONCILE, "may have attached the file", statuses=_FAILED_MIDWAY, error=OutcomeUnknown),
-    Row(_RANGE, Action.RETRY, "not before the Retry-After", statuses=_FAILED_MIDWAY, when=_has_to_wait),
-    Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", statuses=_FAILED_MIDWAY, resend=True),
-    Row(ALL, Action.RETRY, "harmless to repeat", statuses=_FAILED_MIDWAY),
-    # The identity.
+    Row(SENDING, Action.GIVE_UP, "too large for the mailbox", statuses=_s(413, 507), error=MailboxLimitExceeded),
+    # Refused before any work, and final: by a published code, for any status.
+    Row(ALL, Action.GIVE_UP, "the mailbox's own limit", codes=codes.LIMITS, error=MailboxLimitExceeded),
+    Row(_CREATE, Action.POST_INSTEAD, "the boundary is not published", codes=codes.TOO_SMALL),
+    Row(GRAPH, Action.GIVE_UP, "no such mailbox", codes=codes.NO_MAILBOX, error=ItemNotFound),
+    Row(GRAPH, Action.GIVE_UP, "a bug of this app", codes=codes.FILES_ONLY),
+    Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", message_part="segment 'createUploadSession'", error=UploadSessionsUnavailable),
+    Row(GRAPH | PUT, Action.GIVE_UP, "the identity has no access to the mailbox", codes=codes.ACCESS_DENIED, error=PermissionMissing),
+    Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", statuses=_s(405, 501), codes=codes.MALFORMED, error=UploadSessionsUnavailable),
+    Row(GRAPH, Action.GIVE_UP, "the same request would be refused again", codes=codes.MALFORMED),
+    # Refused before any work, for now.
+    Row(ALL, Action.RETRY, "throttled: refused, not processed", codes=codes.THROTTLED, retry_after=5.0),
+    Row(ALL, Action.RETRY, "another request is writing to the item", codes=codes.CONFLICT),
+    Row(_SMALL_POST, Action.RETRY, "the token was refused: once more with a fresh one", codes=codes.TOKEN_REFUSED, error=PermissionMissing, tries=2),
+    Row(_SMALL_POST, Action.RETRY, "a new draft may not be visible yet", codes=codes.NOT_FOUND, error=ItemNotFound, tries=4),
+    # Every other response to a request that attaches leaves the outcome unknown.
+    Row(PUT, Action.RETRY, "not before the Retry-After", statuses=_NOT_THE_RANGE, when=_has_to_wait),
+    Row(PUT, Action.RESYNCHRONISE, "not the range that the server expects, with any code", statuses=_NOT_THE_RANGE, tries=MAX_RANGE_REFUSALS),
+    Row(ATTACHING, Action.RECONCILE, "may have attached the file; throttled, too", statuses=_THROTTLED, error=GraphFailing, retry_after=5.0),
+    Row(_SMALL_POST, Action.RECONCILE, "may have attached the file, and no code says otherwise", statuses=_s(401, 403), error=PermissionMissing),
+    Row(ATTACHING, Action.RECONCILE, "may have attached the file, and no code says otherwise", error=GraphFailing),
+    # A range before the last one: its bytes may have arrived. After a wait, the session is asked first.
+    Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
+    Row(_RANGE, Action.RETRY, "throttled or briefly unavailable", statuses=_THROTTLED, retry_after=5.0),
+    Row(_RANGE, Action.RETRY, "another request is writing to the item", statuses=_CONFLICT),
+    Row(_RANGE, Action.RETRY, "not before the Retry-After", when=_has_to_wait),
+    Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", when=_is_passing, resend=True),
+    Row(_RANGE, Action.RESYNCHRONISE, "a response that says nothing about the bytes", tries=MAX_RANGE_REFUSALS, resend=True),
+    # Removed, moved, or not there yet.
     Row(GRAPH, Action.GIVE_UP, "a fresh token was refused too", statuses=_s(401), error=PermissionMissing),
-    Row(GRAPH, Action.GIVE_UP, "the identity has no access to the mailbox", statuses=_s(403), error=PermissionMissing),
-    # The item, the session.
     Row(AFTER_TRANSFER, Action.GIVE_UP, "removed, or its item was removed or moved", statuses=_s(404, 410), error=AttachmentNotFound),
     Row(_FIND_ITEM, Action.GIVE_UP, "the item was removed or moved", statuses=_s(404, 410), error=ItemNotFound),
     Row(GRAPH, Action.RETRY, "a new draft may not be visible yet", statuses=_s(404), error=ItemNotFound, tries=4),
-    Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", statuses=_s(405, 501), error=UploadSessionsUnavailable),
-    Row(_LAST_RANGE, Action.RECONCILE, "gone, perhaps because it is complete", statuses=_SESSION_GONE),
-    Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
-    Row(PUT, Action.RETRY, "not before the Retry-After", statuses=_NOT_THE_RANGE, when=_has_to_wait),
-    Row(PUT, Action.RESYNCHRONISE, "not the range that the server expects, with any code", statuses=_NOT_THE_RANGE, tries=MAX_RANGE_REFUSALS),
-    Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged in transit", statuses=_s(400), codes=_c(""), tries=3),
-    Row(ALL, Action.GIVE_UP, "any other refusal is final"),
+    # Harmless to repeat: until the deadline, or a few times if it may be a refusal after all.
+    Row(_CREATE, Action.RETRY, "perhaps this cloud has no upload sessions", statuses=_s(405, 501), error=UploadSessionsUnavailable, tries=MAX_DOUBTFUL_REFUSALS),
+    Row(ALL, Action.RETRY, "throttled or briefly unavailable", statuses=_THROTTLED, retry_after=5.0),
+    Row(ALL, Action.RETRY, "another request is writing to the item", statuses=_CONFLICT),
+    Row(ALL, Action.RETRY, "it passes", when=_is_passing),
+    Row(GRAPH, Action.RETRY, "perhaps the identity has no access, but no code says so", statuses=_s(403), error=PermissionMissing, tries=MAX_DOUBTFUL_REFUSALS),
+    Row(GRAPH, Action.RETRY, "a response that nobody knows does not prove a refusal", tries=MAX_DOUBTFUL_REFUSALS),
+    Row(ALL, Action.GIVE_UP, "an upload session expires by itself"),
 )
 # An accepted range whose response does not say what the server expects next.
 POSITION_MISSING = Row(PUT, Action.RESYNCHRONISE, "accepted, without a position", resend=True)
 
 _METADATA = frozenset({StorageCall.METADATA_WRITE})
 _CALLER = frozenset({StorageCall.CALLER})
-_LEASED = _c("leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation")
+_LEASED = frozenset({"leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation"})
 
 STORAGE_TABLE: tuple[StorageRow, ...] = (
     StorageRow(_METADATA, Action.RETRY, "leased by another client; a lease ends", codes=_LEASED),
@@ -191,6 +210,11 @@ STORAGE_TABLE: tuple[StorageRow, ...] = (
     StorageRow(frozenset(StorageCall), Action.RETRY, "unavailable, or a role or network rule is missing"),
 )
 # fmt: on
+
+
+def is_final_after_a_look(call: Call, row: Row) -> bool:
+    """Whether this refusal ends a transfer only if one look shows that nothing is attached."""
+    return call in ATTACHING and row.action is Action.GIVE_UP
 
 
 def decide(call: Call, response: GraphResponse) -> Row:

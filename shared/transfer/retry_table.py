@@ -11,6 +11,10 @@ from shared.storage.storage_errors import BlobChanged
 type StorageFailure = StorageUnavailable | BlobChanged
 
 
+class GraphFailing(GraphRefused, code="GraphRefused"):
+    """The end when every try failed and no response says why."""
+
+
 class Call(Enum):
     """The requests to Graph and Outlook that the table distinguishes."""
 

@@ -56,6 +56,7 @@ def test_the_tree_is_true(name: str) -> None:
 SHARED_CODES = {
     "ContentUncertain": "UnsupportedBlob",
     "FolderMarker": "UnsupportedBlob",
+    "GraphFailing": "GraphRefused",
     "InvalidBlobName": "UnsupportedBlob",
     "RecordNotWritable": "UnsupportedBlob",
     "StorageDenied": "StorageUnavailable",

@@ -103,11 +103,13 @@ class Attacher:
     def upload_ranges(self, work: UploadRanges) -> ActivityResult:
         """PUT the next ranges.
 
-        A second delivery PUTs its first range again; the response says that the server is ahead,
-        and the delivery goes on from there.
+        The notes say where the last delivery began. Unless it sent all of its ranges, this one asks
+        the session for its position before it sends anything.
         """
         try:
             notes = self.sessions.get(work.job.transfer_id)
+            if notes:
+                self.sessions.put(work.job.transfer_id, replace(notes, began=work.offset))
         except StorageUnavailable as error:
             # The offset decides what may have been sent, so the result has to have it.
             return ActivityResult(
@@ -126,9 +128,9 @@ class Attacher:
             # Histories of version 1.0 do not say.
             range_bytes=work.job.range_bytes or self.settings.range_bytes,
         )
-        return uploader.upload(
-            work.job, self.graph.upload_url(notes.upload_url.reveal()), work.offset
-        )
+        url = self.graph.upload_url(notes.upload_url.reveal())
+        is_sure = notes.began in {None, work.offset - work.job.activity_bytes}
+        return uploader.upload(work.job, url, work.offset, ask_first=not is_sure)
 
     @activity_boundary
     def find_attachment(self, work: FindAttachment) -> ActivityResult:
@@ -225,7 +227,7 @@ class Attacher:
             if found.unread:
                 # Another search, with waits, before anything is sent.
                 return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
-        return replace(notes, attempt=job.attempt, upload_url=None)
+        return replace(notes, attempt=job.attempt, upload_url=None, began=None)
 
 
 def _post_bytes(job: Job) -> int:

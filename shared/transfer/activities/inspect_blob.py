@@ -83,6 +83,7 @@ class Inspector:
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,
             reconcile_seconds=self.settings.reconcile_seconds,
+            session_at_last=True,
             **request.fields_of(request.item),
         )
 

@@ -11,7 +11,12 @@ from shared.transfer.activities.find_attachment import Throttled
 from shared.transfer.activity_payloads import ActivityResult, Job, Outcome, TransferWork
 from shared.transfer.messages import failure_of_response
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import decide, effective_retry_after
+from shared.transfer.retry_policy import (
+    ATTACHING,
+    decide,
+    effective_retry_after,
+    is_final_after_a_look,
+)
 from shared.transfer.retry_table import Action, Call
 
 _LOG = logging.getLogger(__name__)
@@ -36,11 +41,24 @@ def result_of_refusal(call: Call, response: GraphResponse, job: Job) -> Activity
     row = decide(call, response)
     if row.action is Action.PROCEED:
         return None
-    return ActivityResult(
+    result = ActivityResult(
         outcome=_OUTCOMES.get(row.action, "failed"),
         retry_after=effective_retry_after(row, response),
         tries=row.tries,
         failure=failure_of_response(row, response, job),
+        may_be_attached=call in ATTACHING and not row.no_response,
+    )
+    return look_first(result) if is_final_after_a_look(call, row) else result
+
+
+def look_first(end: ActivityResult) -> ActivityResult:
+    """The result that ends the transfer so, unless one look shows that the file is attached."""
+    return ActivityResult(
+        outcome="reconcile",
+        retry_after=end.retry_after,
+        failure=end.failure,
+        otherwise=end,
+        look_once=True,
     )
 
 

@@ -3,12 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from shared.errors import (
-    BlobDeleted,
-    GraphRefused,
-    StorageUnavailable,
-    Superseded,
-)
+from shared.errors import BlobDeleted, StorageUnavailable, Superseded
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.graph_response import GraphResponse
 from shared.outlook.upload_session import Position, UploadSession
@@ -20,7 +15,7 @@ from shared.transfer.activities.blob_reader import (
     RestartRequired,
 )
 from shared.transfer.activities.reader_cache import ReaderCache
-from shared.transfer.activities.results import result_of_error
+from shared.transfer.activities.results import look_first, result_of_error
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.messages import failure_of_response
 from shared.transfer.payloads import Failure
@@ -42,19 +37,24 @@ class RangeUploader:
     readers: ReaderCache
     range_bytes: int
 
-    def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
-        """Upload from ``offset`` on, until this run's ranges are sent or something else decides."""
+    def upload(
+        self, job: Job, url: UploadUrl, offset: int, *, ask_first: bool = False
+    ) -> ActivityResult:
+        """Upload from ``offset`` on, until this run's ranges are sent or something else decides.
+
+        ``ask_first``: an earlier delivery may have sent ranges whose responses are not known.
+        """
         # As the job says, and so the state machine decides: settings may have changed since.
         stop = offset + job.activity_bytes
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:
             run = _Run(self.graph, job, url, session, reader)
-            result: ActivityResult | None = None
+            result = run.ask() if ask_first else None
             try:
                 for _ in range(ceil(job.activity_bytes / self.range_bytes)):
-                    result = run.put_next()
                     if result is not None or session.is_done:
                         break
+                    result = run.put_next()
             except StorageUnavailable as error:
                 result = result_of_error(error)
             except (BlobDeleted, ContentUncertain, RestartRequired, Superseded) as error:
@@ -136,15 +136,13 @@ class _Run:
             case Action.RECONCILE:
                 return self._reconcile(failure, response.retry_after)
             case _:
-                return self._refused(row, response, failure)
+                return self._refused(response, failure)
 
-    def _refused(self, row: Row, response: GraphResponse, failure: Failure) -> ActivityResult:
-        end = ActivityResult(outcome="failed", failure=failure)
-        if row.error is not GraphRefused or not self.may_be_attached:
-            return end
-        # It may be refused because it is attached. A second refusal is final.
-        otherwise = end if self.job.unsure else None
-        return self._reconcile(failure, response.retry_after, otherwise)
+    def _refused(self, response: GraphResponse, failure: Failure) -> ActivityResult:
+        retry_after = response.retry_after
+        end = ActivityResult(outcome="failed", failure=failure, retry_after=retry_after)
+        # It may be refused because it is attached.
+        return look_first(end) if self.may_be_attached else end
 
     def _reconcile(
         self,
@@ -180,13 +178,32 @@ class _Run:
             return ActivityResult(outcome="retry", failure=failure, tries=row.tries)
         if position is not None:
             return self._at(position, failure)
-        state_row = decide(Call.STATE, state)
-        if state_row.action is Action.RETRY:
-            return self._wait(state_row, state)
+        if pending := self._no_position(state):
+            return pending
         if row.resend:
             self.has_resent = True
             return None
         return self._session_gone(failure)
+
+    def ask(self) -> ActivityResult | None:
+        """Get the session's position before anything is sent; a result if that decides.
+
+        Where Outlook does not say, the response to the next range decides.
+        """
+        state = self.graph.session_state(self.url)
+        position = self._position(state)
+        if position is None:
+            return self._no_position(state)
+        return self._at(position, failure_of_response(POSITION_MISSING, state, self.job))
+
+    def _no_position(self, state: GraphResponse) -> ActivityResult | None:
+        """Ask again later, or nothing if Outlook does not answer such questions."""
+        row = decide(Call.STATE, state)
+        if row.action is not Action.RETRY:
+            return None
+        pending = self._wait(row, state)
+        gone = self._session_gone(failure_of_response(row, state, self.job))
+        return pending.model_copy(update={"otherwise": gone})
 
     def _position(self, state: GraphResponse) -> Position | None:
         return self.session.update(state.body) if state.succeeded else None

@@ -113,8 +113,10 @@ class Event(Enum):
     RECONCILE = "reconcile"
     NOT_ATTACHED = "not_attached"
     NOT_YET = "not attached, but the search goes on"
+    SEARCH_REFUSED = "failed, like the request that led to this search"
     FAILED_ANYWAY = "not attached, and what led to the search was a failure"
     SUPERSEDED_ANYWAY = "not attached, and what led to the search was other content"
+    SESSION_AT_LAST = "another attempt is needed, and every one of a small file was a POST"
     ATTEMPTS_SPENT = "another attempt is needed, but the bound on attempts is reached"
     BEGIN = "the first locks are acquired"
     CANCEL = "a cancellation is requested"
@@ -124,6 +126,8 @@ class Event(Enum):
     NO_CALL_LEFT = "no call is allowed until the deadline, or was possible shortly after it"
 
 
+# What led to a search is the end, since the search finds nothing.
+ENDED_BEFORE = frozenset({Event.FAILED_ANYWAY, Event.SUPERSEDED_ANYWAY, Event.SEARCH_REFUSED})
 # It is not known whether the file is attached, and a search is to find out.
 SEARCHES = frozenset(
     {
@@ -152,8 +156,16 @@ LAST_SEARCHES = frozenset(
     }
 )
 
+# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
+# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
+SMALL_FILE_BYTES = 3_000_000
 # Upper bound on the bytes of a request besides the file.
 _ENVELOPE = 4_096
+
+
+def is_small(job: Job) -> bool:
+    """Whether the file is sent by one POST, as far as Outlook accepts that."""
+    return job.size < SMALL_FILE_BYTES
 
 
 def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:

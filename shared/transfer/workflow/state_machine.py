@@ -7,13 +7,15 @@ after its deadline.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.transfer.activity_payloads import ActivityResult, Job
-from shared.transfer.payloads import Failure, Payload
+from shared.transfer.payloads import Payload
 from shared.transfer.retry_policy import LAST_SEARCH_PATIENCE
 from shared.transfer.workflow.backoff import Deadline, Patience, Pause, Search
+from shared.transfer.workflow.failures import Failures
 from shared.transfer.workflow.stages import (
+    ENDED_BEFORE,
     LAST_SEARCHES,
     LATE,
     SEARCHES,
@@ -23,15 +25,11 @@ from shared.transfer.workflow.stages import (
     Stage,
     State,
     bytes_sent_by,
+    is_small,
     work_of,
 )
 from shared.transfer.workflow.transitions import TRANSITIONS
 
-# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
-# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
-SMALL_FILE_BYTES = 3_000_000
-
-_ANYWAY = {"failed": Event.FAILED_ANYWAY, "superseded": Event.SUPERSEDED_ANYWAY}
 _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 
 
@@ -44,14 +42,14 @@ class StateMachine:
 
     def __init__(self, job: Job, now: datetime) -> None:
         self.job = job
-        self.state = State.QUEUED_TO_POST if _is_small(job) else State.QUEUED_TO_CREATE
+        self.state = State.QUEUED_TO_POST if is_small(job) else State.QUEUED_TO_CREATE
         self.offset = 0
         self.pause: Pause | None = None
         self.end: End | None = None
         self._deadline = Deadline.after(job.queue_seconds, now)
         self._patience = Patience()
         self._search = Search(now)
-        self._last_failure: Failure | None = None
+        self._failures = Failures()
         # Whether the session store is known to have had notes of this transfer.
         self._noted = False
 
@@ -100,7 +98,7 @@ class StateMachine:
     def apply(self, result: ActivityResult, now: datetime) -> None:
         """Choose the next state by the result of the stage's activity."""
         self.pause = None
-        self._last_failure = result.failure or self._last_failure
+        self._failures.note(result.failure)
         if result.etag:
             self._update_job(etag=result.etag)
         self._patience.note(result.offset)
@@ -116,19 +114,23 @@ class StateMachine:
     def _events_of(self, result: ActivityResult, now: datetime) -> Iterator[Event]:
         """The events that the result can stand for, special cases first."""
         outcome = result.outcome
-        if outcome == "retry":
-            if self.state in LATE or not self._patience.allows(result):
+        if outcome == "retry" and (self.state in LATE or not self._patience.allows(result)):
+            if result.otherwise is None:
                 yield Event.RETRIES_SPENT
-            if self._leaves_doubt(result):
-                yield Event.RETRY_IN_DOUBT
-        if outcome == ("post_instead" if _is_small(self.job) else "session_instead"):
+            else:
+                outcome = result.otherwise.outcome
+        if outcome == "retry" and self._leaves_doubt(result):
+            yield Event.RETRY_IN_DOUBT
+        if outcome == ("post_instead" if is_small(self.job) else "session_instead"):
             yield Event.BOTH_REFUSED
-        if outcome == "not_attached":
-            if self._search.goes_on(now, unread=result.failure is not None):
-                yield Event.NOT_YET
-            if self._search.otherwise and self._search.otherwise.outcome in _ANYWAY:
-                yield _ANYWAY[self._search.otherwise.outcome]
+        yield from self._search.events_of(result, now)
         if outcome in _NEEDS_ATTEMPT and not self._patience.has_attempts:
+            if (
+                is_small(self.job)
+                and self.job.session_at_last
+                and not self._failures.has_tried_both
+            ):
+                yield Event.SESSION_AT_LAST
             yield Event.ATTEMPTS_SPENT
         yield Event(outcome)
 
@@ -161,17 +163,17 @@ class StateMachine:
                 self._retry(result, event)
             case Event.RECONCILE:
                 self._noted = True
-            case Event.NEW_SESSION | Event.START_OVER:
-                self._new_attempt(result)
+            case Event.NEW_SESSION | Event.START_OVER | Event.SESSION_AT_LAST:
+                self._new_attempt(result, at_last=event is Event.SESSION_AT_LAST)
             case Event.NOT_YET:
                 self._search_again(now)
             case Event.NOT_ATTACHED if self.state in LAST_SEARCHES:
                 if self._search.otherwise and self._search.otherwise.etag:
                     self._update_job(etag=self._search.otherwise.etag)
                 self._new_attempt(result)
-            case Event.FAILED_ANYWAY | Event.SUPERSEDED_ANYWAY if self._search.otherwise:
+            case event if event in ENDED_BEFORE and self._search.otherwise:
                 self.offset = 0
-                self._last_failure = self._search.otherwise.failure
+                self._failures.end_as(self._search.otherwise)
 
     def _progress(self, result: ActivityResult) -> None:
         if self.stage is Stage.UPLOAD and result.offset <= self.offset:
@@ -183,14 +185,17 @@ class StateMachine:
         if self.stage is Stage.POST and event is Event.RETRY:
             # This POST was refused, so the next one is not a second delivery of it. The number in
             # the notes tells them apart.
-            self._update_job(attempt=self.job.attempt + 1)
+            unsure = self.job.unsure or result.may_be_attached
+            self._update_job(attempt=self.job.attempt + 1, unsure=unsure)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:
                 self._patience.reset_backoff()
             self.offset = result.offset
         self.pause = self._patience.pause(result.retry_after or 0.0)
 
-    def _new_attempt(self, result: ActivityResult) -> None:
+    def _new_attempt(self, result: ActivityResult, *, at_last: bool = False) -> None:
+        if at_last:
+            self._failures.end_posts()
         self.pause = self._patience.new_attempt(result.retry_after or 0.0)
         self.offset = 0
         self._update_job(attempt=self.job.attempt + 1)
@@ -227,7 +232,7 @@ class StateMachine:
         """Go to the state that the table gives, or to the end."""
         before, after = self.state, TRANSITIONS[self.state][event]
         if isinstance(after, Ending):
-            error = after.error(self._last_failure, self.job.mailbox)
+            error = after.error(self._failures.last, self.job.mailbox)
             id_ = result.attachment_id if result else None
             self.end, self.pause = End(after.status, self.offset, id_, error), None
             return
@@ -237,14 +242,9 @@ class StateMachine:
         if after in LATE and before not in LATE:
             self.pause, self._search = None, Search(until=now)
         elif after in SEARCHES and before not in SEARCHES:
-            until = now + timedelta(seconds=self.job.reconcile_seconds)
-            self._search = Search(until, result.otherwise if result else None)
+            self._search = Search.after(result, now, self.job.reconcile_seconds)
         if after in SEARCHES:
             self._update_job(unsure=True)
 
     def _update_job(self, **fields: object) -> None:
         self.job = self.job.model_copy(update=fields)
-
-
-def _is_small(job: Job) -> bool:
-    return job.size < SMALL_FILE_BYTES

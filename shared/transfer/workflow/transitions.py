@@ -160,6 +160,7 @@ TRANSITIONS: dict[State, Targets] = {
     },
     State.SEARCHING_FOR_POST: _SEARCHING
     | {
+        Event.SEARCH_REFUSED: Ending.FAILED,
         Event.RETRY: State.SEARCHING_FOR_POST,
         Event.NOT_YET: State.SEARCHING_FOR_POST,
         Event.NOT_ATTACHED: State.LAST_SEARCH_FOR_POST,
@@ -169,10 +170,15 @@ TRANSITIONS: dict[State, Targets] = {
         Event.RETRY: State.LAST_SEARCH_FOR_POST,
         Event.NOT_YET: State.LAST_SEARCH_FOR_POST,
         Event.NOT_ATTACHED: State.POSTING,
+        # A request that fails at every try may be too large.
+        Event.SESSION_AT_LAST: State.CREATING,
         Event.ATTEMPTS_SPENT: Ending.FAILED,
+        Event.SEARCH_REFUSED: Ending.FAILED,
+        Event.FAILED_ANYWAY: Ending.FAILED,
     },
     State.SEARCHING_FOR_UPLOAD: _SEARCHING
     | {
+        Event.SEARCH_REFUSED: Ending.FAILED,
         Event.RETRY: State.SEARCHING_FOR_UPLOAD,
         Event.NOT_YET: State.SEARCHING_FOR_UPLOAD,
         Event.NOT_ATTACHED: State.LAST_SEARCH_FOR_UPLOAD,
@@ -183,6 +189,7 @@ TRANSITIONS: dict[State, Targets] = {
         Event.NOT_YET: State.LAST_SEARCH_FOR_UPLOAD,
         Event.NOT_ATTACHED: State.CREATING,
         Event.ATTEMPTS_SPENT: Ending.FAILED,
+        Event.SEARCH_REFUSED: Ending.FAILED,
         Event.FAILED_ANYWAY: Ending.FAILED,
         Event.SUPERSEDED_ANYWAY: Ending.SUPERSEDED,
     },

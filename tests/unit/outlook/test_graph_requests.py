@@ -239,13 +239,23 @@ def test_a_listing_has_ids_names_and_sizes(client: MakeClient) -> None:
 
 def test_a_call_with_a_refused_token_is_repeated_as_it_was(client: MakeClient) -> None:
     """With a new token, the same timeouts, and the bytes where they belong."""
-    graph, server = client((401, {}), (200, b"hello"), (401, {}), (201, {"id": "A"}))
+    created = {"uploadUrl": UPLOAD}
+    graph, server = client((401, {}), (200, b"hello"), (401, {}), (201, created))
     assert graph.attachment_content(ITEM, "A", 9)[1] == b"hello"
     assert [each["timeout"] for each in server.options] == [BRIEF_TIMEOUTS] * 2
-    graph.attach_small_file(ITEM, FILE, b"%PDF")
+    graph.create_upload_session(ITEM, FILE)
     first, second = server.sent[2:]
-    assert first.body == second.body == FILE.file_attachment(b"%PDF")
+    assert first.body == second.body == FILE.attachment_item()
     assert (first.method, first.url) == (second.method, second.url)
+
+
+def test_a_file_is_sent_once_even_if_its_token_is_refused(client: MakeClient) -> None:
+    """It may be attached all the same. The next request has a new token."""
+    graph, server = client((401, {}), (201, {"id": "A"}))
+    assert graph.attach_small_file(ITEM, FILE, b"%PDF").status == 401
+    assert graph.attach_small_file(ITEM, FILE, b"%PDF").succeeded
+    tokens = [each.headers["Authorization"] for each in server.sent]
+    assert len(tokens) == 2
 
 
 def test_without_a_token_the_response_says_why(client: MakeClient) -> None:

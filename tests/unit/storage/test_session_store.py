@@ -50,9 +50,10 @@ def test_notes_are_read_back(url: Secret | None) -> None:
     container = Container()
     store = SessionStore(container.as_client())
     assert store.get("t") is None
-    store.put("t", replace(NOTES, upload_url=url))
+    store.put("t", replace(NOTES, upload_url=url, began=7))
     notes = kept(store)
     assert (notes.attempt, notes.earlier_attachments) == (2, ("A=", "B="))
+    assert notes.began == 7
     assert notes.etag == container.blob("t").etag
     revealed = notes.upload_url.reveal() if notes.upload_url else None
     assert revealed == (url.reveal() if url else None)
@@ -61,7 +62,16 @@ def test_notes_are_read_back(url: Secret | None) -> None:
         "attempt": 2,
         "earlier_attachments": ["A=", "B="],
         "upload_url": url.reveal() if url else "",
+        "began": 7,
     }
+
+
+def test_notes_of_an_earlier_version_have_no_position() -> None:
+    """Where the last delivery began is not known."""
+    container = Container()
+    old = {"attempt": 1, "earlier_attachments": [], "upload_url": ""}
+    container.upload_blob("t", json.dumps(old))
+    assert kept(SessionStore(container.as_client())).began is None
 
 
 def test_of_two_writers_one_succeeds() -> None:

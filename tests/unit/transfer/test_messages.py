@@ -70,11 +70,16 @@ def test_a_quoted_url_is_redacted() -> None:
         ),
         (GraphResponse(404, code="ErrorInvalidUser"), "ItemNotFound", "Check mailbox"),
         (
-            GraphResponse(400, code="Odd", message="Why https://x/?authtoken=canary"),
+            GraphResponse(400, code="BadRequest", message="Why https://x/?authtoken=canary"),
             "GraphRefused",
+            "BadRequest",
+        ),
+        (
+            GraphResponse(400, code="Odd", message="Why https://x/?authtoken=canary"),
+            "GraphUnavailable",
             "Odd",
         ),
-        (GraphResponse(413), "GraphRefused", "413"),
+        (GraphResponse(413), "GraphUnavailable", "413"),
     ],
 )
 def test_a_caller_reads_what_to_change(response: GraphResponse, code: str, part: str) -> None:

@@ -50,11 +50,11 @@ def retry_at(seconds: int) -> Alteration:
     return altered
 
 
-def failed(status: int) -> Alteration:
+def failed(status: int, code: str = "InternalServerError") -> Alteration:
     """An error in place of the response."""
 
     def altered(response: Response) -> Response:
-        error = GraphError(status, "InternalServerError", "Failed after acceptance.").answer()
+        error = GraphError(status, code, "Failed after acceptance.").answer()
         headers = without_header("Location")(response).headers
         headers.update(error.headers)
         return Response(status, headers, error.body)

@@ -89,10 +89,11 @@ def range_refused(status: Literal[416, 400] = 416) -> Misbehaviour:
 # --- accepted, with a wrong or lost response ---
 
 
-def failed_after_acceptance(status: int = 500) -> Misbehaviour:
+def failed_after_acceptance(status: int = 500, code: str = "InternalServerError") -> Misbehaviour:
     """The request is processed; the response says that it failed."""
 
-    return Misbehaviour(name=f"{status} after acceptance", alteration=alterations.failed(status))
+    name = f"{status} after acceptance"
+    return Misbehaviour(name=name, alteration=alterations.failed(status, code))
 
 
 def lost_answer(

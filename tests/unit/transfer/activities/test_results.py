@@ -10,6 +10,33 @@ from shared.transfer.retry_table import Call
 from tests.support.jobs import job
 
 
+def test_a_final_refusal_of_a_post_is_looked_at_once() -> None:
+    """If the file is not attached, it ends the transfer."""
+    response = GraphResponse(403, code="ErrorAccessDenied")
+    result = result_of_refusal(Call.SMALL_POST, response, job())
+    assert result is not None
+    assert result.otherwise is not None
+    assert (result.outcome, result.look_once) == ("reconcile", True)
+    assert (result.otherwise.outcome, result.otherwise.failure) == ("failed", result.failure)
+    created = result_of_refusal(Call.CREATE, response, job())
+    assert created is not None
+    assert created.outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("response", "may_be_attached"),
+    [
+        (GraphResponse(429, code="ApplicationThrottled"), True),
+        (GraphResponse(no_response=NoResponse.NEVER_SENT), False),
+    ],
+)
+def test_a_repeated_post_may_have_attached(response: GraphResponse, may_be_attached: bool) -> None:
+    """Unless nothing was sent."""
+    result = result_of_refusal(Call.SMALL_POST, response, job())
+    assert result is not None
+    assert (result.outcome, result.may_be_attached) == ("retry", may_be_attached)
+
+
 def test_a_success_is_no_refusal() -> None:
     assert result_of_refusal(Call.LIST, GraphResponse(200), job()) is None
 
@@ -29,7 +56,9 @@ def test_a_success_is_no_refusal() -> None:
             None,
         ),
         (Call.SMALL_POST, GraphResponse(413), "session_instead", None, None),
-        (Call.LIST, GraphResponse(403), "failed", None, None),
+        (Call.LIST, GraphResponse(403, code="ErrorAccessDenied"), "failed", None, None),
+        (Call.LIST, GraphResponse(403), "retry", None, 4),
+        (Call.SMALL_POST, GraphResponse(403), "reconcile", None, None),
     ],
 )
 def test_a_refusal_keeps_its_retry_after(

@@ -15,8 +15,8 @@ from shared.transfer.activity_payloads import (
 )
 from shared.transfer.payloads import Failure
 from shared.transfer.workflow.backoff import Pause
-from shared.transfer.workflow.stages import End, Event, Stage, State
-from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, StateMachine
+from shared.transfer.workflow.stages import SMALL_FILE_BYTES, End, Event, Stage, State
+from shared.transfer.workflow.state_machine import StateMachine
 from shared.transfer.workflow.transitions import TRANSITIONS
 from tests.support.jobs import BUSY, LARGE, STORE_AWAY, job, result
 
@@ -525,6 +525,71 @@ def test_the_last_attempt_ends_after_its_search() -> None:
         for _ in range(2):
             machine.apply(result("not_attached"), after(now))
     assert end_of(machine) == End("failed", 0, error=BUSY)
+
+
+def after_failed_posts() -> StateMachine:
+    """A small file whose POSTs failed five times, and are known to have attached nothing."""
+    machine = begun(job(5).model_copy(update={"session_at_last": True}), NOW)
+    for attempt in range(5):
+        machine.apply(result("reconcile", failure=BUSY), after(attempt * 240.0))
+        for _ in range(2):
+            machine.apply(result("not_attached"), after(attempt * 240.0 + 120))
+    return machine
+
+
+def test_a_post_that_always_fails_ends_with_a_session() -> None:
+    """Once: it may be too large for one request. The end names what both met."""
+    machine = after_failed_posts()
+    assert (machine.state, machine.job.attempt) == (State.CREATING, 6)
+    machine.apply(result("post_instead", failure=STORE_AWAY), after(1_300))
+    error = end_of(machine).error
+    assert error is not None
+    assert error.code == BUSY.code
+    assert BUSY.message in error.message
+    assert STORE_AWAY.message in error.message
+
+
+def test_a_session_at_last_may_attach() -> None:
+    """Its own unknown outcome ends the transfer after a search; there is no third way."""
+    machine = after_failed_posts()
+    machine.apply(result("progress"), after(1_300))
+    machine.apply(result("reconcile", failure=STORE_AWAY), after(1_300))
+    machine.apply(result("progress"), after(1_300))
+    for seconds in (1_500, 1_500):
+        machine.apply(result("not_attached"), after(seconds))
+    assert end_of(machine).state == "failed"
+
+
+@pytest.mark.parametrize("found", ["not_attached", "failed"])
+def test_a_published_refusal_is_final_after_one_look(found: Outcome) -> None:
+    """Without a wait; a search that is refused, too, does not make the outcome unknown."""
+    for size in (5, LARGE):
+        machine = begun(job(size), NOW)
+        if size == LARGE:
+            machine.apply(result("progress"), NOW)
+        end = result("failed", failure=BUSY)
+        machine.apply(result("reconcile", otherwise=end, look_once=True, failure=BUSY), NOW)
+        while machine.end is None:
+            outcome = "progress" if machine.stage is Stage.CLOSE else found
+            machine.apply(result(outcome, failure=STORE_AWAY if found == "failed" else None), NOW)
+        assert end_of(machine) == End("failed", 0, error=BUSY)
+
+
+def test_a_refused_post_that_may_have_attached_makes_the_next_one_look() -> None:
+    """The list before it shows the attachment."""
+    machine = begun(job(5), NOW)
+    machine.apply(result("retry", may_be_attached=True), NOW)
+    assert (machine.stage, machine.job.unsure, machine.job.attempt) == (Stage.POST, True, 2)
+
+
+def test_a_question_without_an_answer_is_asked_a_few_times() -> None:
+    """Then what the run would do without one follows, not the end."""
+    machine = begun(job(LARGE), NOW)
+    machine.apply(result("progress"), NOW)
+    gone = result("new_session", failure=BUSY)
+    for state in (State.UPLOADING, State.UPLOADING, State.CLOSING_TO_RESTART):
+        machine.apply(result("retry", tries=3, otherwise=gone, failure=BUSY), NOW)
+        assert machine.state is state
 
 
 def test_a_search_that_is_refused_leaves_the_outcome_unknown() -> None:

@@ -23,6 +23,8 @@ IN_DOUBT = {State.POSTING_IN_DOUBT, State.CREATING_IN_DOUBT, State.UPLOADING_IN_
 # A special case counts as the general one in a state that does not list it.
 GENERAL = {
     Event.RETRY_IN_DOUBT: {Event.RETRY},
+    Event.SEARCH_REFUSED: {Event.FAILED},
+    Event.SESSION_AT_LAST: {Event.NEW_SESSION, Event.START_OVER, Event.NOT_ATTACHED},
     Event.ATTEMPTS_SPENT: {Event.NEW_SESSION, Event.START_OVER, Event.NOT_ATTACHED},
     Event.FAILED_ANYWAY: {Event.NOT_ATTACHED},
     Event.SUPERSEDED_ANYWAY: {Event.NOT_ATTACHED},
@@ -68,7 +70,11 @@ IMPOSSIBLE: list[tuple[str, Set[State], Set[Event]]] = [
         of(Stage.CREATE, Stage.CLOSE, Stage.SEARCH),
         {Event.START_OVER},
     ),
-    ("it needs no attempt", of(Stage.CREATE, Stage.CLOSE), {Event.ATTEMPTS_SPENT}),
+    (
+        "it needs no attempt",
+        of(Stage.CREATE, Stage.CLOSE),
+        {Event.ATTEMPTS_SPENT, Event.SESSION_AT_LAST},
+    ),
     (
         "a deletion attaches nothing, and is repeated where its outcome is unknown",
         of(Stage.CLOSE),
@@ -135,7 +141,8 @@ def test_what_may_be_attached_is_never_sent_again() -> None:
     for state in SEARCHES:
         for event, target in TRANSITIONS[state].items():
             if target in set(State) - SEARCHES:
-                assert (state in LAST_SEARCHES, event) == (True, Event.NOT_ATTACHED)
+                assert state in LAST_SEARCHES
+                assert event in {Event.NOT_ATTACHED, Event.SESSION_AT_LAST}
 
 
 def test_after_the_deadline_nothing_is_sent() -> None:

@@ -1,0 +1,72 @@
+"""Single transfers without an engine, for tests that need thousands of them.
+
+The app's own state machine and activities, step by step, on the app's clock. There is no history
+and no lock: what is decided about a response needs neither.
+"""
+
+from datetime import timedelta
+
+from shared.transfer.activity_payloads import ActivityResult, Job
+from shared.transfer.workflow.backoff import Pause
+from shared.transfer.workflow.stages import End
+from shared.transfer.workflow.state_machine import StateMachine
+from tests.support.in_memory.app import InMemoryApp
+from tests.support.virtual_app import MAILBOX
+
+RANGE = 1_000
+_MAX_STEPS = 1_000
+
+
+class Steps:
+    """One transfer of a new blob to a new draft; ``run`` runs it to its end."""
+
+    def __init__(self, app: InMemoryApp, number: int, content: bytes) -> None:
+        self.app = app
+        self.item = app.add_message()
+        name = f"in/{number}.pdf"
+        app.blobs.put(name, content, None, {"mailbox": MAILBOX, "messageid": self.item})
+        blob = app.source.look(name)
+        self.machine = StateMachine(
+            Job(
+                transfer_id=f"{number:016x}-1",
+                blob=name,
+                etag=blob.etag,
+                created=blob.created,
+                md5=blob.md5,
+                size=blob.size,
+                mailbox=MAILBOX,
+                item_type="message",
+                item_id=self.item,
+                file_name=f"{number}.pdf",
+                content_type="application/pdf",
+                range_bytes=app.settings.range_bytes,
+                activity_bytes=app.settings.range_bytes * app.settings.ranges_per_activity,
+                queue_seconds=3_600,
+                deadline_seconds=app.settings.transfer_deadline_minutes * 60,
+                reconcile_seconds=app.settings.reconcile_seconds,
+                session_at_last=True,
+            ),
+            app.clock.now,
+        )
+        self.performed: list[str] = []
+
+    def run(self, deliveries: int = 1) -> End:
+        """Run every activity so often, and every wait on the app's clock."""
+        machine, app = self.machine, self.app
+        for _ in range(_MAX_STEPS):
+            if machine.end is not None:
+                return machine.end
+            machine.begin(app.clock.now)
+            stage = machine.stage.value
+            self.performed.append(stage)
+            for _ in range(deliveries):
+                result = app.activities[stage](machine.work().to_json())
+            machine.apply(ActivityResult.from_json(result), app.clock.now)
+            if machine.pause is not None:
+                app.clock.now += timedelta(seconds=_seconds(machine.pause))
+        raise AssertionError(f"no end after {_MAX_STEPS} activities")
+
+
+def _seconds(pause: Pause) -> float:
+    backoff = min(60.0, 2.0 ** min(pause.tries, 6), pause.at_most)
+    return max(backoff, pause.retry_after)
