@@ -4,7 +4,7 @@ The emulator's own account judges: no attachment lost, doubled or misreported.
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import pytest
@@ -116,6 +116,11 @@ class Answers:
         end, _ = self.run(content, *faults)
         if end.state != "attached":
             self.findings.append(f"lost: {_names(faults)}: {end.error}")
+
+    def open_sessions(self) -> int:
+        """The upload sessions that are not finished, deleted or expired."""
+        sessions = self.app.service.tenant.mailboxes.sessions()
+        return sum(each.is_open(self.app.clock.now) for each in sessions)
 
     def report(self) -> str:
         """The first findings, one in a line."""
@@ -230,6 +235,27 @@ def test_an_answer_without_end_ends_the_transfer(kind: Kind) -> None:
         if not attached:
             assert end.error is not None
             assert str(status) in end.error.message, end.error
+    assert not answers.findings, answers.report()
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.swapcase, str.capitalize])
+def test_every_key_in_another_case(change: Callable[[str], str]) -> None:
+    """Of every answer: attached once, and no session is left open."""
+    answers = Answers()
+    fault = Fault(misbehaviour=catalogue.other_case(change), index=0, times=None)
+    for content in (SMALL, LARGE):
+        answers.must_attach(content, fault)
+    assert answers.open_sessions() == 0
+    assert not answers.findings, answers.report()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_session_whose_creation_cannot_be_read_is_not_left_open(times: int) -> None:
+    """Its URL is in the text: the session is deleted before another one is created."""
+    answers = Answers()
+    unreadable = catalogue.unreadable(lambda body: body + b"]", kinds=frozenset({"create"}))
+    answers.must_attach(LARGE, Fault(misbehaviour=unreadable, kind="create", times=times))
+    assert answers.open_sessions() == 0
     assert not answers.findings, answers.report()
 
 

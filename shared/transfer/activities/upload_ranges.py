@@ -168,11 +168,7 @@ class _Run:
         if self.has_resent:
             return self._session_gone(failure)
         before = self.session.offset
-        for _ in range(MAX_STATE_QUERIES):
-            state = self.graph.session_state(self.url)
-            position = self._position(state)
-            if position is not Position.UNINTELLIGIBLE:
-                break
+        state, position = self._query()
         if position is Position.KNOWN and self.session.offset <= before:
             # Nothing was gained, so not again at once.
             return ActivityResult(outcome="retry", failure=failure, tries=row.tries)
@@ -190,11 +186,19 @@ class _Run:
 
         Where Outlook does not say, the response to the next range decides.
         """
-        state = self.graph.session_state(self.url)
-        position = self._position(state)
+        state, position = self._query()
         if position is None:
             return self._no_position(state)
         return self._at(position, failure_of_response(POSITION_MISSING, state, self.job))
+
+    def _query(self) -> tuple[GraphResponse, Position | None]:
+        """Get the session's state, again while it has no valid position."""
+        for _ in range(MAX_STATE_QUERIES):
+            state = self.graph.session_state(self.url)
+            position = self._position(state)
+            if position is not Position.UNINTELLIGIBLE:
+                break
+        return state, position
 
     def _no_position(self, state: GraphResponse) -> ActivityResult | None:
         """Ask again later, or nothing if Outlook does not answer such questions."""
