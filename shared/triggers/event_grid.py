@@ -1,4 +1,4 @@
-"""The Event Grid trigger: events about created blobs, and attach requests as events.
+"""The Event Grid trigger: events about created and renamed blobs, and attach requests as events.
 
 Event Grid repeats a failed delivery for a day, so only errors that may be gone by then are raised.
 All others are logged in one line, without the event's URL, which may hold a signature.
@@ -22,6 +22,7 @@ from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Started, Starter
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+BLOB_RENAMED = "Microsoft.Storage.BlobRenamed"
 ATTACH_REQUESTED = "BlobToOutlook.AttachRequested"
 # The storage calls that complete a blob. CreateFile and SftpCreate create an empty one, which
 # FlushWithClose or SftpCommit completes.
@@ -141,16 +142,19 @@ def read_event(text: str) -> ReceivedEvent:
     )
 
 
-def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> list[str]:
-    """The possible names of the blob that a ``BlobCreated`` event reports complete, best first.
+def complete_blob(event: ReceivedEvent, watched: WatchedContainer) -> list[str]:
+    """The possible names of the blob that an event reports complete, best first.
 
     That of its URL, since a subject can lose characters; then that of the subject, which storage
-    writes as it is, and which another sender may have encoded.
+    writes as it is, and which another sender may have encoded. A renamed blob has its new name in
+    both, and is complete.
     Raises :class:`MalformedEvent` and :class:`DroppedEvent`.
     """
     if not isinstance(event.data, dict):
         raise MalformedEvent("its data is not a JSON object")
-    api, url = _text(event.data, "api"), _text(event.data, "url")
+    is_renamed = event.type == BLOB_RENAMED
+    api = _text(event.data, "api")
+    url = _text(event.data, "destinationUrl" if is_renamed else "url")
     subject = _SUBJECT.fullmatch(event.subject)
     if subject is None:
         raise MalformedEvent("its subject names no blob")
@@ -158,7 +162,7 @@ def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> list[str]:
     in_url = watched.blob_of(url)
     if container != watched.name or in_url is None:
         raise DroppedEvent("its blob is in another account or container")
-    if api not in _COMPLETING:
+    if api not in _COMPLETING and not is_renamed:
         raise DroppedEvent(f"{api[:_SHOWN]!r} does not complete a blob")
     names = [each for each in (in_url, name, decode(name)) if 0 < len(each) <= _BLOB_NAME_LENGTH]
     if not names:
@@ -172,15 +176,15 @@ async def _start(
     watched: WatchedContainer,
     event: ReceivedEvent,
 ) -> None:
-    if event.type == BLOB_CREATED:
-        await _start_created(client, starter, created_blob(event, watched))
+    if event.type in {BLOB_CREATED, BLOB_RENAMED}:
+        await _start_complete(client, starter, complete_blob(event, watched))
     elif event.type == ATTACH_REQUESTED:
         await _start_requested(client, starter, event)
     else:
         raise DroppedEvent(f"{event.type[:_SHOWN]!r} is not an event for this app")
 
 
-async def _start_created(
+async def _start_complete(
     client: df.DurableFunctionsClient, starter: Starter, names: list[str]
 ) -> None:
     """Start the transfer of the first of these blobs that exists."""

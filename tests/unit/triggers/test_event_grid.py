@@ -137,6 +137,51 @@ def test_a_complete_blob_is_started(api: str, schema: Any) -> None:
     assert starter.names == ["a.pdf"]
 
 
+def renamed(name: str = "final.pdf", host: str = HOST, **changed: object) -> dict[str, Any]:
+    """A ``BlobRenamed`` event: its subject and one of its URLs name what the blob is called now."""
+    data: dict[str, object] = {
+        "api": "RenameFile",
+        "sourceUrl": f"https://{host}/inbox/upload.tmp?{SECRET}",
+        "destinationUrl": f"https://{host}/inbox/{quote(name)}?{SECRET}",
+    }
+    event = created(name, eventType="Microsoft.Storage.BlobRenamed", data=data)
+    return event | changed
+
+
+@pytest.mark.parametrize("schema", [dict, as_cloud_event], ids=["event grid", "cloud events"])
+@pytest.mark.parametrize("host", [HOST, HOST.replace(".blob.", ".dfs.")])
+@pytest.mark.parametrize("name", ["final.pdf", "r@contoso.com/messages/M=/a b.pdf", "a//b.pdf"])
+def test_a_renamed_blob_is_started_under_its_new_name(schema: Any, host: str, name: str) -> None:
+    """Once; by either endpoint of the account."""
+    starter = RecordingStarter()
+    deliver(starter, schema(renamed(name, host)))
+    assert starter.names == [name]
+
+
+def test_a_rename_by_sftp_is_a_rename() -> None:
+    """The call that renamed it does not matter."""
+    starter = RecordingStarter()
+    event = renamed()
+    deliver(starter, event | {"data": event["data"] | {"api": "SftpRename"}})
+    assert starter.names == ["final.pdf"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        renamed(subject="/blobServices/default/containers/other/blobs/final.pdf"),
+        renamed(host="stranger.dfs.core.windows.net"),
+        renamed(eventType="Microsoft.Storage.DirectoryRenamed"),
+        renamed(data={"api": "RenameFile", "url": _url("final.pdf")}),
+    ],
+)
+def test_another_rename_starts_nothing(event: dict[str, Any]) -> None:
+    """Out of the container, of another account, of a folder, without the new URL."""
+    starter = RecordingStarter()
+    deliver(starter, event)
+    assert starter.names == []
+
+
 @pytest.mark.parametrize(
     "event",
     [
