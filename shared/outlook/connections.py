@@ -33,7 +33,7 @@ class Exchange:
     """One request and its response, for at most ``seconds`` in all.
 
     The timeouts of the HTTP library are between two bytes. After the time, the socket is shut
-    down, so that whatever reads or writes it fails. As a context manager it is the exchange of
+    down, so that every read and write of it fails. As a context manager it is the exchange of
     the thread's next request.
     """
 

@@ -112,7 +112,7 @@ class GraphHttp:
         return isinstance(self._token(), Secret)
 
     def _token(self) -> Secret | GraphResponse:
-        """A token; whatever else the identity endpoint answers means that there is none yet.
+        """A token; any other answer of the identity endpoint means that there is none yet.
 
         From HTML, an empty response or an odd ``expires_on`` the library raises ``ValueError``,
         ``KeyError``, ``AttributeError`` and others.

@@ -145,10 +145,10 @@ TABLE: tuple[Row, ...] = (
     Row(ALL, Action.RETRY, "nothing was sent; a new identity needs some time", no_response=_NO_TOKEN, error=PermissionMissing, tries=8),
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", no_response=_UNKNOWN, error=GraphFailing),
     Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", no_response=_UNKNOWN, resend=True),
-    Row(_STATE, Action.RETRY, "the question can be asked again", no_response=_UNKNOWN, tries=MAX_STATE_QUERIES),
+    Row(_STATE, Action.RETRY, "the query can be repeated", no_response=_UNKNOWN, tries=MAX_STATE_QUERIES),
     Row(ALL, Action.RETRY, "harmless to repeat", no_response=_UNKNOWN),
-    # The question for a session's position.
-    Row(_STATE, Action.RETRY, "the question can be asked again", when=_is_passing, tries=MAX_STATE_QUERIES),
+    # The query for the state of a session.
+    Row(_STATE, Action.RETRY, "the query can be repeated", when=_is_passing, tries=MAX_STATE_QUERIES),
     Row(_STATE, Action.SKIP, "Outlook does not say"),
     # Limits by status.
     Row(_SMALL_POST, Action.SESSION_INSTEAD, "the boundary is not published", statuses=_s(413)),
@@ -173,7 +173,7 @@ TABLE: tuple[Row, ...] = (
     Row(ATTACHING, Action.RECONCILE, "may have attached the file; throttled, too", statuses=_THROTTLED, error=GraphFailing, retry_after=5.0),
     Row(_SMALL_POST, Action.RECONCILE, "may have attached the file, and no code says otherwise", statuses=_s(401, 403), error=PermissionMissing),
     Row(ATTACHING, Action.RECONCILE, "may have attached the file, and no code says otherwise", error=GraphFailing),
-    # A range before the last one: its bytes may have arrived. After a wait, the session is asked first.
+    # A range before the last one: its bytes may have arrived. After a wait, the session is queried first.
     Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
     Row(_RANGE, Action.RETRY, "throttled or briefly unavailable", statuses=_THROTTLED, retry_after=5.0),
     Row(_RANGE, Action.RETRY, "another request is writing to the item", statuses=_CONFLICT),

@@ -203,7 +203,7 @@ def test_every_published_code_once_at_every_call(codes: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("part", range(2))
 def test_every_status_once_while_an_outcome_is_looked_for(part: int) -> None:
-    """The question for the session's position, its deletion, the search and the comparison."""
+    """The query of the session's position, its deletion, the search and the comparison."""
     answers = Answers()
     for status in STATUSES[part::2]:
         lost = catalogue.lost_answer()

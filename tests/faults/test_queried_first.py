@@ -1,4 +1,4 @@
-"""A range whose outcome is unknown is not sent again before the session was asked."""
+"""A range whose outcome is unknown is not sent again before the session was queried."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -71,8 +71,8 @@ def sent_blindly(requests: Iterable[RecordedRequest]) -> list[RecordedRequest]:
 
 @pytest.mark.parametrize("lost", LOST, ids=lambda each: str(each.name))
 @pytest.mark.parametrize("ranges_per_activity", [1, 3])
-def test_a_lost_range_is_asked_for(lost: Misbehaviour, ranges_per_activity: int) -> None:
-    """Also if the question fails once, twice, in any way, and by the next activity."""
+def test_a_lost_range_is_queried(lost: Misbehaviour, ranges_per_activity: int) -> None:
+    """Also if the query fails once, twice, in any way, and by the next activity."""
     app = app_with(ranges_per_activity)
     for number, unanswered in enumerate(UNANSWERED):
         requests = run(
@@ -85,7 +85,7 @@ def test_a_lost_range_is_asked_for(lost: Misbehaviour, ranges_per_activity: int)
 
 
 @pytest.mark.parametrize("unanswered", UNANSWERED, ids=lambda each: str(each.name))
-def test_a_question_that_is_never_answered_ends_in_a_new_session(unanswered: Misbehaviour) -> None:
+def test_a_query_that_is_never_answered_ends_in_a_new_session(unanswered: Misbehaviour) -> None:
     """After a few tries."""
     requests = run(
         app_with(2),
@@ -126,18 +126,18 @@ def killed_after(
 
 
 @pytest.mark.parametrize("puts", [0, 1, 2])
-def test_after_a_killed_worker_the_session_is_asked_first(puts: int) -> None:
+def test_after_a_killed_worker_the_session_is_queried_first(puts: int) -> None:
     """Once an activity. No range is sent again to a session that says where it is."""
     app = app_with(3)
     app.wrap("upload_ranges", lambda activity: killed_after(app, puts, activity))
     requests = run(app)
-    asked = [each for each in requests if each.kind == "session_state"]
-    assert 1 <= len(asked) <= 2
+    queries = [each for each in requests if each.kind == "session_state"]
+    assert 1 <= len(queries) <= 2
     taken = [each.range for each in requests if each.kind == "range" and each.status != 404]
     assert len(taken) == len(set(taken))
 
 
-def test_without_a_fault_nothing_is_asked() -> None:
+def test_without_a_fault_nothing_is_queried() -> None:
     """In any number of activities."""
     for ranges_per_activity in (1, 2, 6):
         requests = run(app_with(ranges_per_activity))

@@ -103,8 +103,8 @@ class Attacher:
     def upload_ranges(self, work: UploadRanges) -> ActivityResult:
         """PUT the next ranges.
 
-        The notes say where the last delivery began. Unless it sent all of its ranges, this one asks
-        the session for its position before it sends anything.
+        The notes say where the last delivery began. Unless it sent all of its ranges, this one
+        queries the session's position before it sends anything.
         """
         try:
             notes = self.sessions.get(work.job.transfer_id)
@@ -130,7 +130,7 @@ class Attacher:
         )
         url = self.graph.upload_url(notes.upload_url.reveal())
         is_sure = notes.began in {None, work.offset - work.job.activity_bytes}
-        return uploader.upload(work.job, url, work.offset, ask_first=not is_sure)
+        return uploader.upload(work.job, url, work.offset, query_first=not is_sure)
 
     @activity_boundary
     def find_attachment(self, work: FindAttachment) -> ActivityResult:

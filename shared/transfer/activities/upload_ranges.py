@@ -38,18 +38,18 @@ class RangeUploader:
     range_bytes: int
 
     def upload(
-        self, job: Job, url: UploadUrl, offset: int, *, ask_first: bool = False
+        self, job: Job, url: UploadUrl, offset: int, *, query_first: bool = False
     ) -> ActivityResult:
         """Upload from ``offset`` on, until this run's ranges are sent or something else decides.
 
-        ``ask_first``: an earlier delivery may have sent ranges whose responses are not known.
+        ``query_first``: an earlier delivery may have sent ranges whose responses are not known.
         """
         # As the job says, and so the state machine decides: settings may have changed since.
         stop = offset + job.activity_bytes
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:
             run = _Run(self.graph, job, url, session, reader)
-            result = run.ask() if ask_first else None
+            result = run.query_first() if query_first else None
             try:
                 for _ in range(ceil(job.activity_bytes / self.range_bytes)):
                     if result is not None or session.is_done:
@@ -181,7 +181,7 @@ class _Run:
             return None
         return self._session_gone(failure)
 
-    def ask(self) -> ActivityResult | None:
+    def query_first(self) -> ActivityResult | None:
         """Get the session's position before anything is sent; a result if that decides.
 
         Where Outlook does not say, the response to the next range decides.
@@ -201,7 +201,7 @@ class _Run:
         return state, position
 
     def _no_position(self, state: GraphResponse) -> ActivityResult | None:
-        """Ask again later, or nothing if Outlook does not answer such questions."""
+        """A query later on; nothing if Outlook does not answer such queries."""
         row = decide(Call.STATE, state)
         if row.action is not Action.RETRY:
             return None

@@ -582,7 +582,7 @@ def test_a_refused_post_that_may_have_attached_makes_the_next_one_look() -> None
     assert (machine.stage, machine.job.unsure, machine.job.attempt) == (Stage.POST, True, 2)
 
 
-def test_a_question_without_an_answer_is_asked_a_few_times() -> None:
+def test_a_query_without_an_answer_is_repeated_a_few_times() -> None:
     """Then what the run would do without one follows, not the end."""
     machine = begun(job(LARGE), NOW)
     machine.apply(result("progress"), NOW)
