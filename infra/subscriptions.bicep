@@ -58,6 +58,29 @@ resource blobArrived 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-0
     filter: {
       includedEventTypes: [ 'Microsoft.Storage.BlobCreated' ]
       subjectBeginsWith: '/blobServices/default/containers/${sourceContainer}/'
+      // They create an empty file. Its content comes later, with an event of its own.
+      advancedFilters: [
+        { operatorType: 'StringNotIn', key: 'data.api', values: [ 'CreateFile', 'SftpCreate' ] }
+      ]
+    }
+    retryPolicy: tries
+    deadLetterWithResourceIdentity: deadLettersByTopic
+  }
+}
+
+// The blob webhook takes created blobs only: those that get their name by a rename go to a function.
+resource blobRenamed 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-15' = {
+  parent: systemTopic
+  name: 'blob-renamed'
+  properties: {
+    eventDeliverySchema: 'EventGridSchema'
+    destination: {
+      endpointType: 'AzureFunction'
+      properties: { resourceId: '${app.id}/functions/event_received' }
+    }
+    filter: {
+      includedEventTypes: [ 'Microsoft.Storage.BlobRenamed' ]
+      subjectBeginsWith: '/blobServices/default/containers/${sourceContainer}/'
     }
     retryPolicy: tries
     deadLetterWithResourceIdentity: deadLettersByTopic

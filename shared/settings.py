@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     transfer_deadline_minutes: float = Field(default=240, gt=0, le=43_200)
     queue_deadline_hours: float = Field(default=24, gt=0, le=720)
     reconcile_seconds: float = Field(default=120, ge=0, le=3_600)
+    empty_blob_seconds: float = Field(default=300, ge=0, le=14_400)
     event_grid_topic_endpoint: str | None = None
     history_days: int = Field(default=30, ge=1)
     sign_in_client_id: str | None = None

@@ -22,10 +22,11 @@ from shared.transfer.payloads import (
 
 
 class Inspect(Payload):
-    """The input of ``inspect_blob``."""
+    """The input of ``inspect_blob``; ``may_be_empty``: an empty blob was waited on long enough."""
 
     transfer_id: str
     request: TransferRequest
+    may_be_empty: bool | None = None
 
 
 class Job(ItemAddress):
@@ -87,13 +88,15 @@ class Inspection(Payload):
     """The result of ``inspect_blob``: a job, the end of the transfer, or neither yet.
 
     ``record`` is the status to write to the blob's metadata, None if that is not needed.
-    ``unavailable`` is why the blob could not be inspected for now.
+    ``unavailable`` is why the blob could not be inspected for now; ``patience`` is how many seconds
+    that is worth waiting, None as long as for storage.
     """
 
     job: Job | None = None
     ended: TransferStatus | None = None
     record: RecordedStatus | None = None
     unavailable: Failure | None = None
+    patience: float | None = None
 
 
 class TransferWork(Protocol):

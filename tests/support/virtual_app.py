@@ -74,9 +74,12 @@ class VirtualApp:
 
 
 def settings_for(graph_url: str, **values: object) -> Settings:
-    """Settings for this Graph, which allow every mailbox unless ``values`` say otherwise."""
+    """Settings for this Graph: every mailbox is allowed, and no empty blob is waited on.
+
+    Unless ``values`` say otherwise.
+    """
     return Settings.model_validate(
-        {"graph_base_url": graph_url, "allowed_mailboxes": "*", **values}
+        {"graph_base_url": graph_url, "allowed_mailboxes": "*", "empty_blob_seconds": 0, **values}
     )
 
 

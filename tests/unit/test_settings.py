@@ -40,6 +40,7 @@ def test_defaults_are_those_of_the_readme() -> None:
         "transfer_deadline_minutes": 240,
         "queue_deadline_hours": 24,
         "reconcile_seconds": 120,
+        "empty_blob_seconds": 300,
         "event_grid_topic_endpoint": None,
         "history_days": 30,
         "sign_in_client_id": None,

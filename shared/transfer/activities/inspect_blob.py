@@ -53,7 +53,8 @@ class Inspector:
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
-        return Inspection(job=self._job(work, blob))
+        waits = blob.size == 0 and self.settings.empty_blob_seconds and not work.may_be_empty
+        return self._empty(blob) if waits else Inspection(job=self._job(work, blob))
 
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
@@ -65,6 +66,11 @@ class Inspector:
         if request.explicit:
             return record.proves_attached(blob, item)
         return record.is_about(blob, item)
+
+    def _empty(self, blob: SourceBlob) -> Inspection:
+        """Wait: some clients create a blob empty and fill it later, which makes other content."""
+        error = StorageUnavailable(f"The blob {blob.name} is empty, and may yet be filled.")
+        return Inspection(unavailable=Failure.of(error), patience=self.settings.empty_blob_seconds)
 
     def _job(self, work: Inspect, blob: SourceBlob) -> Job:
         request = work.request

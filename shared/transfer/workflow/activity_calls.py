@@ -1,6 +1,7 @@
 """Calls of activities within one orchestration, and those that are repeated on their own."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from durabletask.task import CompletableTask, OrchestrationContext, Task
@@ -31,13 +32,19 @@ class ActivityCalls:
         *,
         unavailable: Callable[[Result], bool],
         cancelled: Task[Any] | None = None,
+        patience: Callable[[Result], float | None] = lambda _: None,
     ) -> Orchestration[Result]:
-        """Repeat a call while storage is unavailable, or until ``cancelled``; the last result."""
-        until = self._ctx.current_utc_datetime + STORAGE_PATIENCE
+        """Repeat a call while storage is unavailable, or until ``cancelled``; the last result.
+
+        ``patience`` is how many seconds a result is worth, None as many as storage's.
+        """
+        begun = self._ctx.current_utc_datetime
         tries = 0
         while True:
             result = kind.from_json((yield self.call(name, work)))
-            left = (until - self._ctx.current_utc_datetime).total_seconds()
+            seconds = patience(result)
+            most = STORAGE_PATIENCE if seconds is None else timedelta(seconds=seconds)
+            left = (begun + most - self._ctx.current_utc_datetime).total_seconds()
             if not unavailable(result) or left <= 0 or (cancelled and cancelled.is_complete):
                 return result
             pause = Pause(tries, at_most=left)

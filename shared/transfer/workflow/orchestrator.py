@@ -130,13 +130,11 @@ class _Transfer:
 
     def _inspect(self) -> Orchestration[Inspection]:
         work = Inspect(transfer_id=self.ctx.instance_id, request=self.request)
-        found = yield from self.activities.until_available(
-            "inspect_blob",
-            work,
-            Inspection,
-            unavailable=lambda each: each.unavailable is not None,
-            cancelled=self.cancelled,
-        )
+        found = yield from self._inspect_until_available(work)
+        if found.patience is not None and not self.cancelled.is_complete:
+            # Still empty after the wait.
+            work = work.model_copy(update={"may_be_empty": True})
+            found = yield from self._inspect_until_available(work)
         if not found.unavailable:
             return found
         update: dict[str, object] = {"state": "failed", "error": found.unavailable}
@@ -144,6 +142,16 @@ class _Transfer:
             update = {"state": "cancelled"}
         ended = self.status.model_copy(update=update)
         return Inspection(ended=ended, record=_RECORDS[ended.state])
+
+    def _inspect_until_available(self, work: Inspect) -> Orchestration[Inspection]:
+        return self.activities.until_available(
+            "inspect_blob",
+            work,
+            Inspection,
+            unavailable=lambda each: each.unavailable is not None,
+            cancelled=self.cancelled,
+            patience=lambda each: each.patience,
+        )
 
     def _attach(self, job: Job, locks: Locks) -> Orchestration[None]:
         machine = StateMachine(job, self.ctx.current_utc_datetime)

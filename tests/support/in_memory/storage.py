@@ -58,6 +58,11 @@ class MemoryContainer:
             created = self._clock().replace(microsecond=0)
             self._blobs[name] = MemoryBlob(content, self._etag(), created, md5, dict(metadata))
 
+    def fill(self, name: str, content: bytes) -> None:
+        """Write content as a file system does: only ETag and content change."""
+        with self._lock:
+            self._blobs[name] = replace(self._find(name), etag=self._etag(), content=content)
+
     def annotate(self, name: str, **metadata: str) -> None:
         """Write metadata as another client does; the keys that are there stay."""
         with self._lock:

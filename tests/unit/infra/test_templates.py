@@ -145,7 +145,7 @@ def test_events_that_fail_are_kept_by_the_topics_own_identity(
             subscription.body["properties"]["deadLetterWithResourceIdentity"]
         )
         assert kept["identity"] == {"type": "SystemAssigned"}
-    assert len(subscriptions) == 2
+    assert len(subscriptions) == 3
     for type_ in ("Microsoft.EventGrid/systemTopics", "Microsoft.EventGrid/topics"):
         (topic,) = resources_of(templates, type_)
         assert topic.body["identity"] == {"type": "SystemAssigned"}
