@@ -238,6 +238,18 @@ def test_an_answer_without_end_ends_the_transfer(kind: Kind) -> None:
     assert not answers.findings, answers.report()
 
 
+@pytest.mark.parametrize("status", [408, 500, 503, 520])
+def test_a_deletion_that_always_fails_does_not_stop_the_next_session(status: int) -> None:
+    """The session that is gone is left to expire after a few tries."""
+    answers = Answers()
+    gone = Fault(misbehaviour=before(410), kind="range")
+    endless = Fault(misbehaviour=before(status), kind="cancel", times=None)
+    answers.must_attach(LARGE, gone, endless)
+    kinds = [each.kind for each in answers.app.service.recorder.requests]
+    assert kinds.count("cancel") < 10
+    assert not answers.findings, answers.report()
+
+
 @pytest.mark.parametrize("change", [str.upper, str.lower, str.swapcase, str.capitalize])
 def test_every_key_in_another_case(change: Callable[[str], str]) -> None:
     """Of every answer: attached once, and no session is left open."""

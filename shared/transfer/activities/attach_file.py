@@ -79,7 +79,9 @@ class Attacher:
         noted = self._note_attachments(job, notes)
         if isinstance(noted, ActivityResult):
             return noted
-        if pending := self._cancel(job.transfer_id, notes):
+        pending = self._cancel(job.transfer_id, notes)
+        # The session of an earlier attempt was given its tries before this attempt: it expires.
+        if pending and notes and notes.attempt >= job.attempt:
             return pending
         response = self.graph.create_upload_session(job.item, job.file)
         if result := result_of_refusal(Call.CREATE, response, job):
