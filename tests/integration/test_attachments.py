@@ -239,7 +239,8 @@ def test_a_refusal_says_what_to_change(make_harness: MakeHarness, name: str, kin
     cases: list[tuple[Misbehaviour, int | None, type[TransferError], str]] = [
         (catalogue.forbidden(), 1, PermissionMissing, "Calendars.ReadWrite"),
         (catalogue.unauthorized(), 2, PermissionMissing, "Calendars.ReadWrite"),
-        (catalogue.refused(400, "ErrorOdd"), 1, GraphRefused, "ErrorOdd"),
+        (catalogue.refused(400, "BadRequest"), 1, GraphRefused, "BadRequest"),
+        (catalogue.refused(400, "ErrorOdd"), 1, GraphUnavailable, "ErrorOdd"),
     ]
     for misbehaviour, times, error, message in cases:
         done.harness.emulator.clear()
