@@ -1,4 +1,4 @@
-"""The ledger against a real Azurite."""
+"""The ledger against a real Azurite, and against the tables in memory."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+from azure.core import MatchConditions
 from azure.data.tables import TableServiceClient
 
 from shared.errors import StorageUnavailable
@@ -15,12 +16,17 @@ from shared.settings import StorageConnection
 from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentConflict
 from shared.storage.ledger import TABLE, Ledger, LedgerEntry, LedgerUnreadable
+from tests.memory_tables import MemoryTables
 
 _ids = count(1)
 
 
-@pytest.fixture
-def service(azurite: str) -> Iterator[TableServiceClient]:
+@pytest.fixture(params=["azurite", "memory"])
+def service(request: pytest.FixtureRequest, azurite: str) -> Iterator[TableServiceClient]:
+    """A table service, and the one in memory that other suites use in its place."""
+    if request.param == "memory":
+        yield MemoryTables().as_client()
+        return
     with table_service(StorageConnection("AzureWebJobsStorage", azurite)) as client:
         yield client
 
@@ -72,7 +78,10 @@ def test_a_row_that_was_deleted_is_a_conflict(
 ) -> None:
     """What was read is not there any more: the writer has to look again."""
     entry = ledger.put(LedgerEntry(transfer_id))
-    service.get_table_client(TABLE).delete_entity(*transfer_id.split("-"))
+    table = service.get_table_client(TABLE)
+    table.delete_entity(
+        *transfer_id.split("-"), etag=entry.etag, match_condition=MatchConditions.IfNotModified
+    )
     with pytest.raises(DocumentConflict):
         ledger.put(replace(entry, attempt=1))
 
@@ -119,6 +128,7 @@ def test_a_foreign_row_never_means_never_sent(
         ledger.get(transfer_id)
 
 
+@pytest.mark.parametrize("service", ["azurite"], indirect=True)
 def test_only_what_has_ended_before_then_is_purged(ledger: Ledger, transfer_id: str) -> None:
     """An open row stays, however old it is."""
     other = f"{transfer_id[:-1]}f"
