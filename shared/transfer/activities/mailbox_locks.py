@@ -1,0 +1,73 @@
+"""The locks of mailboxes, in rows of a table of the app's own storage account.
+
+One row per mailbox. It is read, changed and written on the condition that nobody else has written
+it meanwhile, so that any number of workers and apps on the same account see the same locks.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+from azure.data.tables import TableServiceClient
+from pydantic import ValidationError
+
+from shared.errors import StorageUnavailable
+from shared.storage.documents import DocumentConflict, DocumentTable, Key
+from shared.transfer.activities.mailbox_queue import (
+    Granted,
+    Limits,
+    MailboxQueue,
+    Refused,
+    Use,
+    Waiter,
+)
+
+TABLE = "mailboxes"
+# Writes of one change, when others write the same row at the same time.
+MAX_LOCK_WRITES = 8
+
+type Clock = Callable[[], datetime]
+
+
+class MailboxLocks:
+    """Acquires and releases locks."""
+
+    def __init__(self, service: TableServiceClient, limits: Limits, clock: Clock) -> None:
+        self._rows = DocumentTable(service, TABLE)
+        self._limits = limits
+        self._clock = clock
+
+    def acquire(self, mailbox: str, asking: Waiter) -> Granted | Refused:
+        """A lock for this transfer, or when to come back.
+
+        Raises :class:`StorageUnavailable`.
+        """
+        return self._change(
+            mailbox, lambda queue: queue.acquire(asking, self._limits, self._clock())
+        )
+
+    def release(self, mailbox: str, use: Use) -> tuple[str, ...]:
+        """Give a lock back; the transfers to wake.
+
+        Raises :class:`StorageUnavailable`: the lock then expires by itself.
+        """
+        return self._change(mailbox, lambda queue: queue.release(use, self._limits, self._clock()))
+
+    def _change[Result](self, mailbox: str, change: Callable[[MailboxQueue], Result]) -> Result:
+        key = Key("mailbox", hashlib.sha256(mailbox.lower().encode()).hexdigest()[:32])
+        for _ in range(MAX_LOCK_WRITES):
+            document = self._rows.read(key)
+            try:
+                queue = MailboxQueue.model_validate_json(document.text if document else "{}")
+            except ValidationError:
+                raise StorageUnavailable(
+                    f"The row {key} in the table {TABLE} cannot be read. "
+                    "If another program wrote it, delete it."
+                ) from None
+            result = change(queue)
+            try:
+                self._rows.write(key, queue.model_dump_json(), document.etag if document else "")
+            except DocumentConflict:
+                continue
+            return result
+        raise DocumentConflict(key)
