@@ -54,7 +54,7 @@ class MailboxLocks:
         return self._change(mailbox, lambda queue: queue.release(use, self._limits, self._clock()))
 
     def _change[Result](self, mailbox: str, change: Callable[[MailboxQueue], Result]) -> Result:
-        key = Key("mailbox", hashlib.sha256(mailbox.lower().encode()).hexdigest()[:32])
+        key = mailbox_key(mailbox)
         for _ in range(MAX_LOCK_WRITES):
             document = self._rows.read(key)
             try:
@@ -71,3 +71,8 @@ class MailboxLocks:
                 continue
             return result
         raise DocumentConflict(key)
+
+
+def mailbox_key(mailbox: str) -> Key:
+    """The key of a mailbox's row; an address may hold characters that a key may not."""
+    return Key("mailbox", hashlib.sha256(mailbox.lower().encode()).hexdigest()[:32])
