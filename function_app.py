@@ -16,8 +16,9 @@ from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activities.record_attachment import Recorder
-from shared.transfer.activities.telemetry import name_transfers_in_the_log
+from shared.transfer.activities.telemetry import add_transfer_id_to_logs
 from shared.transfer.functions import transfer_functions
+from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.start import Starter
@@ -32,7 +33,7 @@ from shared.triggers.timer import history_functions
 # Both log request URLs, urllib3 even in its warnings, and an upload URL is a credential.
 logging.getLogger("azure").setLevel(logging.WARNING)
 logging.getLogger("urllib3").setLevel(logging.ERROR)
-name_transfers_in_the_log()
+add_transfer_id_to_logs()
 
 _settings = read_app_settings()
 _values = _settings.values
@@ -48,7 +49,7 @@ def _credential() -> ManagedIdentityCredential:
     return ManagedIdentityCredential(client_id=_values.graph_client_id)
 
 
-_graph = GraphClient(graph_endpoint(_values), _credential)
+_graph = GraphClient(graph_endpoint(_values), _credential, RESPONSE_RULES)
 _starter = Starter(_values, _source)
 _api = TransferApi(
     _starter,

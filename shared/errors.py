@@ -1,50 +1,72 @@
-"""Why a transfer can end without an attachment, as one tree.
+"""All errors of the app, as one tree; those of another module stand with the module's path.
 
-TransferError                      code and sentence, as the blob's record shows them
-├── Permanent                      somebody must change something; never retried
+TransferError                      code and sentence, as users and blob records see them
+├── Permanent                      somebody has to change something first; never retried
 │   ├── Unaddressed                the blob names no item
 │   ├── ContradictoryAddress       it names two, half of one, or a malformed one
-│   ├── MailboxNotAllowed          ALLOWED_MAILBOXES does not name the mailbox
+│   ├── MailboxNotAllowed          no pattern of ALLOWED_MAILBOXES matches the mailbox
+│   ├── InvalidRequest             a request with invalid fields, each fault by name
+│   ├── BlobNotFound               a request names a blob that does not exist
+│   ├── TransferNotFound           no such transfer, or its history has been purged
+│   ├── TransferOver               a transfer that has ended cannot be cancelled
 │   ├── UnsupportedBlob            page, append or archived blob
+│   ├── ContentUncertain           nothing proves that the content is unchanged
+│   ├── InvalidBlobName            a path segment of the name is '.' or '..'
 │   ├── BlobDeleted                the blob is gone
+│   ├── RecordNotWritable          Azure Storage refuses the record as metadata
 │   ├── AttachmentTooLarge         MAX_ATTACHMENT_BYTES
 │   ├── MailboxLimitExceeded       the mailbox's own limit, set by its administrator
 │   ├── ItemNotFound               no such mailbox, message or event
 │   ├── PermissionMissing          Mail.ReadWrite, Calendars.ReadWrite, Storage Blob Delegator
-│   ├── UploadHostNotAllowed       the upload URL names a host that is not on the list
-│   ├── UploadSessionsUnavailable  this cloud takes small files only
+│   ├── UploadHostNotAllowed       the host of the upload URL is not on the list
+│   ├── UploadSessionsUnavailable  this cloud accepts small files only
 │   ├── GraphRefused               any other refusal, with Graph's own code
-│   ├── AttachmentNotFound         the transfer has none, or it is gone from the item
+│   ├── AttachmentNotFound         the transfer has none, or the item no longer holds it
 │   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
 │   ├── Removed                    attached once, then removed on request
-│   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES
-│   ├── OutcomeUnknown             attached or not: nobody can tell
+│   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES or QUEUE_DEADLINE_HOURS
+│   ├── OutcomeUnknown             it cannot be determined whether the file is attached
 │   └── InternalError              a bug of this app
-├── Superseded                     overwritten meanwhile; the new content has its own transfer
-├── GraphUnavailable               worth another try by whoever asked; carries retry_after
-└── StorageUnavailable             worth another try
-SettingsError                      app settings that cannot work, every fault at once
+├── Superseded                     the blob was overwritten; the new content has its own transfer
+├── GraphUnavailable               the caller can try again; carries retry_after
+└── StorageUnavailable             worth another try; carries status and code
+    ├── StorageNotFound            shared/storage/storage_errors: no such blob or container
+    ├── StorageDenied              shared/storage/storage_errors: the identity lacks a role
+    └── NotesTaken                 shared/storage/session_store: another delivery wrote the notes
+BlobChanged                        shared/storage/storage_errors: the ETag is another one now
+ResponseTooLarge                   shared/outlook/graph_http: more bytes than the limit
+Throttled                          shared/transfer/activities/find_attachment: wait first
+RestartRequired                    shared/transfer/activities/blob_reader: content may have changed
+MalformedEvent                     shared/triggers/event_grid: not what its type promises
+DroppedEvent                       shared/triggers/event_grid: valid, but not for this app
+SettingsError                      invalid app settings, all faults at once
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class TransferError(Exception):
-    """A reason with a stable code, and a sentence that says what to change."""
+    """An error with a stable code, and a sentence that tells the user what to change.
+
+    ``code`` is what records, HTTP responses and logs show. It is the class's name unless the class
+    statement passes another one: an error that is told apart in code only keeps the published code.
+    """
+
+    code: ClassVar[str] = "TransferError"
+
+    def __init_subclass__(cls, *, code: str = "", **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.code = code or cls.__name__
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
 
-    @property
-    def code(self) -> str:
-        """The stable name that records, answers and logs use."""
-        return type(self).__name__
-
 
 class Permanent(TransferError):
-    """Trying again changes nothing until somebody changes something."""
+    """Retrying is useless until somebody changes something."""
 
 
 class Unaddressed(Permanent):
@@ -73,14 +95,14 @@ class MailboxNotAllowed(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
-    """What is wrong with one field of a request; ``field`` is empty for the whole of it."""
+    """What is wrong with one field of a request; ``field`` is empty for the whole request."""
 
     field: str
     message: str
 
 
 class InvalidRequest(Permanent):
-    """Raised when a request cannot be understood; ``details`` names every fault."""
+    """Raised for a request with invalid fields; ``details`` names every fault."""
 
     def __init__(self, details: Sequence[FieldFault]) -> None:
         super().__init__("The request cannot be understood. Correct what the details name.")
@@ -95,7 +117,7 @@ class BlobNotFound(Permanent):
 
 
 class TransferNotFound(Permanent):
-    """Raised when no transfer has that id, or none any more."""
+    """Raised when no transfer has that id, or its history has been purged."""
 
     def __init__(self, transfer_id: str) -> None:
         super().__init__(f"There is no transfer {transfer_id}; its history may have been purged.")
@@ -114,11 +136,26 @@ class UnsupportedBlob(Permanent):
     """Raised for page, append and archived blobs."""
 
 
+class ContentUncertain(Permanent, code="UnsupportedBlob"):
+    """Raised when nothing proves that the blob still has the content the transfer is about."""
+
+
+class InvalidBlobName(Permanent, code="UnsupportedBlob"):
+    """Raised for a name that an HTTP library would resolve to a path outside the container."""
+
+    def __init__(self) -> None:
+        super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")
+
+
 class BlobDeleted(Permanent):
     """Raised when the blob is gone."""
 
     def __init__(self, blob: str) -> None:
         super().__init__(f"The blob {blob} does not exist any more. Upload it again.")
+
+
+class RecordNotWritable(Permanent, code="UnsupportedBlob"):
+    """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
 
 
 class AttachmentTooLarge(Permanent):
@@ -136,15 +173,15 @@ class MailboxLimitExceeded(Permanent):
 
 
 class ItemNotFound(Permanent):
-    """Raised when Graph knows no such mailbox, message or event."""
+    """Raised when Graph finds no such mailbox, message or event."""
 
 
 class PermissionMissing(Permanent):
-    """Raised when Graph, or storage for an upload, refuses this app's identity."""
+    """Raised when Graph, or storage for an upload link, denies access to the app's identity."""
 
 
 class UploadHostNotAllowed(Permanent):
-    """Raised before a byte is sent to an upload URL whose host nobody allowed."""
+    """Raised before a byte is sent to an upload URL whose host is not allowed."""
 
 
 class UploadSessionsUnavailable(Permanent):
@@ -152,15 +189,15 @@ class UploadSessionsUnavailable(Permanent):
 
 
 class GraphRefused(Permanent):
-    """Raised for a refusal that has no code of its own here."""
+    """Raised for a refusal that has no error class of its own."""
 
 
 class AttachmentNotFound(Permanent):
-    """Raised when a transfer has no attachment, or its item does not hold it any more."""
+    """Raised when a transfer has no attachment, or its item no longer holds it."""
 
 
 class DownloadTooLarge(Permanent):
-    """Raised when an attachment is larger than what the app hands through."""
+    """Raised when an attachment is larger than the app's limit for downloads."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
@@ -170,25 +207,31 @@ class DownloadTooLarge(Permanent):
 
 
 class Removed(Permanent):
-    """What a record says of an attachment that was removed from its item on request."""
+    """Recorded, never raised: the attachment was removed from its item on request."""
 
     def __init__(self) -> None:
         super().__init__(
             "The attachment was removed from its item on request. "
-            "To attach the file again, order a transfer of it or upload it again."
+            "To attach the file again, request a new transfer or upload the file again."
         )
 
 
 class DeadlineExceeded(Permanent):
-    """Raised when a transfer has not come to an end within its time."""
+    """The end of a transfer that did not finish within its time limit."""
 
 
 class OutcomeUnknown(Permanent):
-    """Raised when it cannot be known whether the file was attached."""
+    """Raised when it cannot be determined whether the file was attached."""
+
+    def __init__(self, details: str = "") -> None:
+        super().__init__(
+            "It cannot be determined whether the file was attached. Look at the item in Outlook; "
+            f"if the file is missing, upload it again.{details}"
+        )
 
 
 class InternalError(Permanent):
-    """Raised for a bug of this app: the transfer ends, the log has the details."""
+    """A bug of this app: the transfer ends, the log has the details."""
 
     def __init__(self, transfer_id: str) -> None:
         super().__init__(
@@ -205,23 +248,23 @@ class Superseded(TransferError):
 
 
 class GraphUnavailable(TransferError):
-    """Raised to somebody who waits, when Graph did not do what was asked, for now.
+    """Raised to a caller of the HTTP API when Graph failed a request for now.
 
     ``retry_after`` is in whole seconds, at least one.
     """
 
-    def __init__(self, said: str, retry_after: int) -> None:
+    def __init__(self, reason: str, retry_after: int) -> None:
         seconds = "a second" if retry_after == 1 else f"{retry_after} seconds"
         super().__init__(
-            f"Graph is throttling this app or is unavailable ({said}). Try again in {seconds}."
+            f"Graph is throttling this app or is unavailable ({reason}). Try again in {seconds}."
         )
         self.retry_after = retry_after
 
 
 class StorageUnavailable(TransferError):
-    """Raised when Azure Storage did not do what was asked, for now.
+    """Raised when Azure Storage failed a request for now.
 
-    ``status`` and ``storage_code`` are its own words; None and empty when it did not answer.
+    ``status`` and ``storage_code`` are those of the response; None and empty without a response.
     """
 
     def __init__(self, sentence: str, *, status: int | None = None, storage_code: str = "") -> None:
@@ -231,7 +274,7 @@ class StorageUnavailable(TransferError):
 
 
 class SettingsError(Exception):
-    """Raised at start, naming every app setting that cannot work and what it should be."""
+    """Raised at startup; names every invalid app setting and what it should be."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__(

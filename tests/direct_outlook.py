@@ -17,6 +17,7 @@ from infra.local.outlook.wire import Call
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.settings import Settings
+from shared.transfer.retry_policy import RESPONSE_RULES
 
 URL = "http://127.0.0.1:9"
 _TOKEN_PATH = "/msi/token?api-version=2019-08-01&resource=https://graph.microsoft.com"
@@ -30,7 +31,9 @@ def direct_service(clock: Any, rules: Rules) -> Service:
 def direct_client(service: Service, settings: Settings) -> GraphClient:
     """A client whose requests are handed to the service in this very thread."""
     graph = GraphClient(
-        graph_endpoint(settings), lambda: cast("TokenCredential", _Credential(service))
+        graph_endpoint(settings),
+        lambda: cast("TokenCredential", _Credential(service)),
+        RESPONSE_RULES,
     )
     graph._http.mount(URL, DirectAdapter(service))
     return graph

@@ -31,6 +31,7 @@ from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.functions import transfer_functions
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.service.start import Starter
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
@@ -131,6 +132,7 @@ class Harness:
         self.graph = product.graph(
             graph_endpoint(self.settings),
             lambda: cast("TokenCredential", EmulatorCredential(emulator)),
+            RESPONSE_RULES,
             timeouts=product.timeouts,
         )
         self.starter = Starter(self.settings, self.source)

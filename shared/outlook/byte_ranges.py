@@ -1,10 +1,10 @@
-"""Range arithmetic of the upload protocol, as pure functions (protocol §3)."""
+"""The byte ranges of the upload protocol, as pure functions (docs/protocol.md)."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# "0-", "2097152" and "1998457-2097094" have all been seen.
+# "0-", "2097152" and "1998457-2097094" all occur.
 _EXPECTED = re.compile(r"(\d{1,15})(?:-(\d{1,15})?)?", re.ASCII)
 
 
@@ -26,11 +26,11 @@ class ByteRange:
 
 
 def next_expected_range(body: Mapping[str, object], total: int) -> ByteRange | None:
-    """What the server says it wants next, or None when it does not say so intelligibly.
+    """The range that the server expects next, None if the response has no valid one.
 
-    The key's case varies between Graph, Outlook and clouds, so it is matched without case. Of
-    several well-formed entries the lowest start counts, up to that entry's own end.
-    A range that starts at ``total`` is empty: the server has every byte.
+    The key's case differs between Graph, Outlook and the clouds, so case is ignored. Of several
+    valid ranges, the one with the lowest start counts. A range that starts at ``total`` is empty:
+    the server has every byte.
     """
     values = next((v for k, v in body.items() if k.lower() == "nextexpectedranges"), None)
     if isinstance(values, str):

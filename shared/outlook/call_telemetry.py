@@ -1,41 +1,45 @@
-"""What can be seen of the calls to Graph and to upload sessions: a span for each, and counts.
+"""Telemetry of the requests to Graph and to upload sessions: a span for each, and counters.
 
-By OpenTelemetry's API alone: nothing is recorded or sent unless somebody has configured its SDK,
-as the Functions worker does in Azure. A span names method and host and never a URL: an upload URL
-is a credential, and Graph's paths name people's mailboxes.
+Uses OpenTelemetry's API only: nothing is recorded or sent unless its SDK is configured, as the
+Functions worker does in Azure. A span has the method and the host but never a URL: an upload URL
+is a credential, and Graph's paths contain people's mailboxes.
 """
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate
+from typing import Concatenate, Protocol
 from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from shared.outlook.graph_response import GraphResponse
+from shared.outlook.graph_response import GraphResponse, ResponseRules
 
 SCOPE = "blob_to_outlook"
 TRACER = trace.get_tracer(SCOPE)
 METER = metrics.get_meter(SCOPE)
 
-BYTES = METER.create_counter("blob_to_outlook.bytes", "By", "bytes of files that Outlook took")
-RANGES = METER.create_counter("blob_to_outlook.ranges", "{range}", "ranges that Outlook took")
+BYTES = METER.create_counter("blob_to_outlook.bytes", "By", "bytes of files that Outlook accepted")
+RANGES = METER.create_counter("blob_to_outlook.ranges", "{range}", "ranges that Outlook accepted")
 RESYNCHRONISATIONS = METER.create_counter(
-    "blob_to_outlook.resynchronisations", "{call}", "upload sessions asked where they stand"
+    "blob_to_outlook.resynchronisations", "{call}", "requests for the state of an upload session"
 )
-THROTTLED = METER.create_counter(
-    "blob_to_outlook.throttled", "{answer}", "answers that said: not now"
-)
-
-_NOT_NOW = frozenset({429, 503, 509})
+THROTTLED = METER.create_counter("blob_to_outlook.throttled", "{response}", "throttled requests")
 
 
-def traced_call[Owner, **Rest](
+class HasResponseRules(Protocol):
+    """What sends requests, by these rules."""
+
+    @property
+    def rules(self) -> ResponseRules:
+        """The statuses that count as throttled."""
+
+
+def traced_call[Owner: HasResponseRules, **Rest](
     send: Callable[Concatenate[Owner, str, str, Rest], GraphResponse],
 ) -> Callable[Concatenate[Owner, str, str, Rest], GraphResponse]:
-    """Put a span around what sends one request, given its method and URL."""
+    """Decorate a method that sends one request, given its method and URL, with a span."""
 
     @wraps(send)
     def call(
@@ -43,7 +47,7 @@ def traced_call[Owner, **Rest](
     ) -> GraphResponse:
         target = urlsplit(url)
         host = target.hostname or ""
-        # Tracing of the HTTP library would keep the whole URL.
+        # The HTTP library's own instrumentation would record the whole URL.
         with (
             suppress_http_instrumentation(),
             TRACER.start_as_current_span(
@@ -59,21 +63,22 @@ def traced_call[Owner, **Rest](
                 set_status_on_exception=False,
             ) as span,
         ):
-            answer = send(owner, method, url, *rest, **more)
-            _set_result(span, answer)
-        return answer
+            response = send(owner, method, url, *rest, **more)
+            if response.status in owner.rules.throttled:
+                THROTTLED.add(1)
+            _set_result(span, response)
+        return response
 
     return call
 
 
-def _set_result(span: Span, answer: GraphResponse) -> None:
-    if answer.status in _NOT_NOW:
-        THROTTLED.add(1)
-    if answer.status is not None:
-        span.set_attribute("http.response.status_code", answer.status)
-    if answer.succeeded:
+def _set_result(span: Span, response: GraphResponse) -> None:
+    if response.status is not None:
+        span.set_attribute("http.response.status_code", response.status)
+    if response.succeeded:
         return
     span.set_status(StatusCode.ERROR)
-    span.set_attribute("error.type", str(answer.lost.name if answer.lost else answer.status))
-    if answer.request_id:
-        span.set_attribute("request_id", answer.request_id)
+    kind = response.no_response.name if response.no_response else str(response.status)
+    span.set_attribute("error.type", kind)
+    if response.request_id:
+        span.set_attribute("request_id", response.request_id)

@@ -1,7 +1,8 @@
-"""The four Microsoft clouds: where Graph is, and where its upload sessions may point.
+"""The four Microsoft clouds: the host of Graph, and the allowed hosts of upload URLs.
 
-Graph's hosts are published; the upload hosts of the national clouds are Exchange's own hosts
-there, since no document names them (protocol §2, §8): UPLOAD_HOSTS adds what else turns up.
+Graph's hosts are published. No document names the upload hosts of the national clouds, so the
+hosts of Exchange are allowed there; the app setting UPLOAD_HOSTS adds others. See "National
+clouds" in docs/protocol.md.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from shared.settings import Settings, is_loopback_http
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Graph's root and the hosts that Outlook hands out upload URLs for."""
+    """Graph's root and the allowed hosts of upload URLs."""
 
     graph: str
     upload_hosts: frozenset[str]
@@ -30,10 +31,10 @@ CLOUDS = {
 
 @dataclass(frozen=True, slots=True)
 class GraphEndpoint:
-    """Where this app's Graph is, what its tokens are for, and where bytes may be sent.
+    """The root URL of Graph, the scope of its tokens, and the allowed hosts of upload URLs.
 
-    ``loopback_uploads`` lets upload URLs be plain http on loopback; it is on only when Graph
-    itself is there, as on a developer's machine.
+    ``loopback_uploads`` also allows http URLs on loopback. It is set only if Graph's own URL is
+    one, as on a developer's machine.
     """
 
     root: str
@@ -43,7 +44,7 @@ class GraphEndpoint:
 
 
 def graph_endpoint(settings: Settings) -> GraphEndpoint:
-    """The endpoint that the settings describe; tokens are always for the cloud's own Graph."""
+    """The endpoint for the settings; the scope is always that of the cloud's own Graph."""
     cloud = CLOUDS[settings.graph_cloud]
     base = settings.graph_base_url or cloud.graph
     return GraphEndpoint(

@@ -1,6 +1,6 @@
-"""Every request this app sends to Graph and to Outlook's upload sessions.
+"""Every request that this app sends to Graph and to Outlook's upload sessions.
 
-A call never raises for what the far side said or failed to say: it returns an
+A call never raises because of the server or the network: it returns a
 :class:`~shared.outlook.graph_response.GraphResponse`.
 """
 
@@ -8,28 +8,27 @@ import hashlib
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from shared.outlook.bounded_bytes import BoundedBytes
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.call_telemetry import BYTES, RANGES, RESYNCHRONISATIONS
-from shared.outlook.graph_http import GraphHttp
-from shared.outlook.graph_response import GraphResponse, Lost
+from shared.outlook.graph_http import BoundedBuffer, GraphHttp
+from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.outlook.upload_url import UploadUrl
 
-# No item holds as many; a listing whose pages go round would.
+# No item has as many. Stops a listing whose page links form a loop.
 _MAX_ATTACHMENTS = 10_000
-# Without contentBytes; contentId is a property of files alone (protocol §4).
+# Without contentBytes; contentId is a property of file attachments only.
 _DESCRIBED = (
     "id,name,contentType,size,isInline,lastModifiedDateTime,"
     "microsoft.graph.fileAttachment/contentId"
 )
-# Seconds for all of an attachment's content: Azure ends an HTTP call after 230.
+# Seconds for all of an attachment's content: Azure ends an HTTP request after 230.
 _CONTENT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class ListedAttachment:
-    """An attachment as a listing shows it; ``size`` is Graph's own, larger than the file's."""
+    """An attachment in a listing; ``size`` is as Graph reports it, larger than the file."""
 
     id: str
     name: str
@@ -37,18 +36,18 @@ class ListedAttachment:
 
 
 class GraphClient(GraphHttp):
-    """Calls to one Graph endpoint, and to the upload sessions it hands out."""
+    """Requests to one Graph endpoint, and to the upload sessions that it creates."""
 
     def create_upload_session(self, item: OutlookItem, file: OutlookFile) -> GraphResponse:
-        """Create an upload session; its URL is read by :meth:`upload_url`."""
+        """Create an upload session; :meth:`upload_url` checks its URL."""
         url = f"{item.path}/attachments/createUploadSession"
-        answer = self._graph("POST", url, data=file.attachment_item())
-        if answer.succeeded and not isinstance(answer.body.get("uploadUrl"), str):
-            return GraphResponse(lost=Lost.UNKNOWN)
-        return answer
+        response = self._graph("POST", url, data=file.attachment_item())
+        if response.succeeded and not isinstance(response.body.get("uploadUrl"), str):
+            return _unusable()
+        return response
 
     def upload_url(self, text: object) -> UploadUrl:
-        """The checked upload URL of a session.
+        """Check the upload URL of a session.
 
         Raises :class:`~shared.errors.UploadHostNotAllowed`.
         """
@@ -57,53 +56,56 @@ class GraphClient(GraphHttp):
     def attach_small_file(
         self, item: OutlookItem, file: OutlookFile, content: bytes
     ) -> GraphResponse:
-        """Attach a file by one POST; a success names the attachment in its ``id``."""
-        answer = self._graph("POST", f"{item.path}/attachments", data=file.file_attachment(content))
-        if answer.succeeded:
+        """Attach a file by one POST; the body of a success has the attachment's ``id``."""
+        response = self._graph(
+            "POST", f"{item.path}/attachments", data=file.file_attachment(content)
+        )
+        if response.succeeded:
             BYTES.add(file.size)
-            if not isinstance(answer.body.get("id"), str):
-                return GraphResponse(lost=Lost.UNKNOWN)
-        return answer
+            if not isinstance(response.body.get("id"), str):
+                return _unusable()
+        return response
 
     def list_attachments(
         self, item: OutlookItem, *, brief: bool = False
     ) -> tuple[GraphResponse, list[ListedAttachment]]:
-        """Every attachment of an item, following the pages.
+        """List every attachment of an item, page by page.
 
-        The answer is that of the last page, or of the page that failed.
+        The response is that of the last page, or of the page that failed.
         """
         found: list[ListedAttachment] = []
         path = f"{item.path}/attachments?$select=id,name,size"
         while True:
-            answer = self._graph("GET", path, brief=brief)
-            entries = answer.body.get("value")
-            if not answer.succeeded:
-                return answer, []
+            response = self._graph("GET", path, brief=brief)
+            entries = response.body.get("value")
+            if not response.succeeded:
+                return response, []
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-                return GraphResponse(lost=Lost.UNKNOWN), []
+                return _unusable(), []
             found += [_listed(entry) for entry in entries if "id" in entry]
-            link = answer.body.get("@odata.nextLink")
+            link = response.body.get("@odata.nextLink")
             if not link:
-                return answer, found
+                return response, found
             if len(found) > _MAX_ATTACHMENTS:
-                return GraphResponse(status=502, message="the listing has no end"), []
+                return _unusable("the listing has no end"), []
             if not str(link).startswith(f"{self.endpoint.root}/"):
-                # The token goes nowhere but to Graph.
-                return GraphResponse(status=502, message="a page link points away from Graph"), []
+                # The token is sent to Graph only.
+                return _unusable("a page link points away from Graph"), []
             path = str(link).removeprefix(self.endpoint.root)
 
     def attachment_md5(self, item: OutlookItem, attachment_id: str) -> tuple[GraphResponse, str]:
-        """MD5, in hex, of an attachment's raw bytes; empty unless the answer is a success.
+        """MD5, in hex, of an attachment's raw bytes; empty unless the response is a success.
 
-        The bytes are streamed. Of 45 to 50 MB, ``$value`` was seen to time out (protocol §4).
+        The bytes are streamed. From about 45 MB on, the request may time out: see
+        "After the upload" in docs/protocol.md.
         """
         digest = hashlib.md5(usedforsecurity=False)
         path = f"{_attachment(item, attachment_id)}/$value"
-        answer = self._graph("GET", path, into=digest.update)
-        return answer, digest.hexdigest() if answer.succeeded else ""
+        response = self._graph("GET", path, into=digest.update)
+        return response, digest.hexdigest() if response.succeeded else ""
 
     def describe_attachment(self, item: OutlookItem, attachment_id: str) -> GraphResponse:
-        """One attachment without its bytes; ``size`` is Graph's own, larger than the file's."""
+        """One attachment without its bytes; ``size`` is as Graph reports it."""
         path = f"{_attachment(item, attachment_id)}?$select={_DESCRIBED}"
         return self._graph("GET", path, brief=True)
 
@@ -111,19 +113,19 @@ class GraphClient(GraphHttp):
         self,
         item: OutlookItem,
         attachment_id: str,
-        at_most: int,
+        max_bytes: int,
         *,
         seconds: float = _CONTENT_SECONDS,
     ) -> tuple[GraphResponse, bytes | None]:
-        """The raw bytes of an attachment; None unless the answer is a success.
+        """The raw bytes of an attachment; None unless the response is a success.
 
-        Raises :class:`~shared.outlook.bounded_bytes.TooMuch` as soon as there are more than
-        ``at_most``; the rest is not read.
+        Raises :class:`~shared.outlook.graph_http.ResponseTooLarge` as soon as there are more than
+        ``max_bytes``; the rest is not read.
         """
-        kept = BoundedBytes(at_most, seconds)
+        buffer = BoundedBuffer(max_bytes, seconds)
         path = f"{_attachment(item, attachment_id)}/$value"
-        answer = self._graph("GET", path, into=kept.take, brief=True)
-        return answer, kept.whole() if answer.succeeded else None
+        response = self._graph("GET", path, into=buffer.write, brief=True)
+        return response, buffer.getvalue() if response.succeeded else None
 
     def remove_attachment(self, item: OutlookItem, attachment_id: str) -> GraphResponse:
         """Delete an attachment from its item."""
@@ -132,29 +134,34 @@ class GraphClient(GraphHttp):
     def put_range(
         self, url: UploadUrl, part: ByteRange, total: int, content: bytes
     ) -> GraphResponse:
-        """PUT one range. No ``Authorization``: Outlook answers 401 to it (protocol §3)."""
+        """PUT one range. Without ``Authorization``: Outlook would refuse it with 401."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Range": part.content_range(total),
         }
-        answer = self._upload("PUT", url, headers=headers, data=content)
-        if answer.succeeded:
+        response = self._upload("PUT", url, headers=headers, data=content)
+        if response.succeeded:
             BYTES.add(part.length)
             RANGES.add(1)
-        return answer
+        return response
 
     def session_state(self, url: UploadUrl) -> GraphResponse:
-        """Ask an upload session what it expects next; Outlook may not answer this at all."""
+        """Get the state of an upload session; Outlook does not always support this."""
         RESYNCHRONISATIONS.add(1)
         return self._upload("GET", url)
 
     def cancel_upload_session(self, url: UploadUrl) -> GraphResponse:
-        """Delete an upload session with what it holds."""
+        """Delete an upload session and the bytes it has."""
         return self._upload("DELETE", url)
 
     def reach(self) -> GraphResponse:
-        """Ask Graph for its service document: a call that a token is enough for."""
+        """Get Graph's service document, which needs a token but no permission."""
         return self._graph("GET", "", into=lambda _: None, brief=True)
+
+
+def _unusable(message: str = "") -> GraphResponse:
+    """A success without what it should contain: it is as good as lost."""
+    return GraphResponse(no_response=NoResponse.UNKNOWN, message=message)
 
 
 def _listed(entry: dict[str, object]) -> ListedAttachment:
@@ -165,6 +172,6 @@ def _listed(entry: dict[str, object]) -> ListedAttachment:
 
 def _attachment(item: OutlookItem, attachment_id: str) -> str:
     if not attachment_id.strip("."):
-        # It would lead to the item itself.
+        # The URL would be the item's own.
         raise ValueError("not an attachment's id")
     return f"{item.path}/attachments/{quote(attachment_id, safe='')}"

@@ -1,11 +1,12 @@
-"""How a request to Graph or to an upload session is sent: tokens, kept connections, lost answers.
+"""Sends requests to Graph and to upload sessions: tokens, connections, timeouts.
 
-A request never raises for what the far side said or failed to say: it returns a
-:class:`~shared.outlook.graph_response.GraphResponse`. Nothing is retried here but a token that
-Graph refuses, and no exception text of the HTTP library leaves this module, since it holds whole
-URLs.
+A request never raises because of the server or the network: it returns a
+:class:`~shared.outlook.graph_response.GraphResponse`. The only retry is with a new token. No
+exception text of the HTTP library leaves this module, since it contains whole URLs.
 """
 
+import io
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -19,13 +20,13 @@ from requests.adapters import HTTPAdapter
 
 from shared.outlook.call_telemetry import traced_call
 from shared.outlook.clouds import GraphEndpoint
-from shared.outlook.graph_response import GraphResponse, Lost, parse_response
+from shared.outlook.graph_response import GraphResponse, NoResponse, ResponseRules, parse_response
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
 
-# Seconds: to connect, and between two bytes of an answer. Outlook takes its time over a range.
+# Seconds: to connect, and between two bytes of a response. Outlook can be slow to accept a range.
 TIMEOUTS = (10.0, 100.0)
-# The same where somebody waits for the answer.
+# The same for requests on behalf of a caller who waits.
 BRIEF_TIMEOUTS = (5.0, 15.0)
 CONNECTIONS = 32
 _CHUNK = 65_536
@@ -38,42 +39,73 @@ _NEVER_SENT = (
 )
 
 
-class GraphHttp:
-    """Requests to one Graph endpoint, over kept connections that threads may share.
+class ResponseTooLarge(Exception):
+    """Raised when a response has more bytes than the limit."""
 
-    ``new_credential`` makes the credential, and makes it anew when Graph refuses a token, so
-    that no cache can hand out the refused one again. A brief request is one that somebody waits
-    for: it gives up sooner.
+
+class BoundedBuffer:
+    """Collects the bytes of a response, within a size and a time."""
+
+    def __init__(self, max_bytes: int, seconds: float) -> None:
+        self._buffer = io.BytesIO()
+        self._max_bytes = max_bytes
+        self._deadline = time.monotonic() + seconds
+
+    def write(self, chunk: bytes) -> None:
+        """Add the next bytes.
+
+        Raises :class:`ResponseTooLarge`, and the HTTP library's time-out after the time: its own
+        timeout is between two bytes only.
+        """
+        if self._buffer.tell() + len(chunk) > self._max_bytes:
+            raise ResponseTooLarge
+        if time.monotonic() > self._deadline:
+            raise requests.ReadTimeout
+        self._buffer.write(chunk)
+
+    def getvalue(self) -> bytes:
+        """All bytes so far."""
+        return self._buffer.getvalue()
+
+
+class GraphHttp:
+    """Sends requests to one Graph endpoint; threads may share it.
+
+    ``new_credential`` creates the credential, and creates it again when Graph refuses a token, so
+    that no cache can return the refused one. A brief request has shorter timeouts.
     """
 
     def __init__(
         self,
         endpoint: GraphEndpoint,
         new_credential: Callable[[], TokenCredential],
+        rules: ResponseRules,
         *,
         verify: str | bool = True,
         timeouts: tuple[float, float] = TIMEOUTS,
     ) -> None:
         self.endpoint = endpoint
+        self.rules = rules
         self._new_credential = new_credential
         self._credential = new_credential()
         self._timeouts = timeouts
         self._http = _http_session(verify)
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the connections."""
         self._http.close()
 
-    def identity(self) -> GraphResponse:
-        """Whether a token for Graph can be had: a success, or the loss that says why not."""
-        token = self._token()
-        return token if isinstance(token, GraphResponse) else GraphResponse(status=200)
+    def has_identity(self) -> bool:
+        """Whether the app's identity gets a token for Graph."""
+        return isinstance(self._token(), Secret)
 
     def _token(self) -> Secret | GraphResponse:
         try:
             return Secret(self._credential.get_token(self.endpoint.scope).token, "token")
         except AzureError as error:
-            return GraphResponse(lost=Lost.NO_IDENTITY, message=f"no token: {type(error).__name__}")
+            return GraphResponse(
+                no_response=NoResponse.NO_IDENTITY, message=f"no token: {type(error).__name__}"
+            )
 
     def _upload(
         self,
@@ -94,11 +126,11 @@ class GraphHttp:
         into: Sink | None = None,
         brief: bool = False,
     ) -> GraphResponse:
-        answer = self._authorized(method, path, data, into, brief=brief)
-        if answer.status == 401:
+        response = self._authorized(method, path, data, into, brief=brief)
+        if response.status in self.rules.token_refused:
             self._credential = self._new_credential()
-            answer = self._authorized(method, path, data, into, brief=brief)
-        return answer
+            response = self._authorized(method, path, data, into, brief=brief)
+        return response
 
     def _authorized(
         self, method: str, path: str, data: bytes | None, into: Sink | None, *, brief: bool
@@ -110,7 +142,7 @@ class GraphHttp:
         if data is not None:
             headers["Content-Type"] = "application/json"
         if into is not None:
-            # The bytes themselves, as many as they are.
+            # Uncompressed, so that a limit on the bytes holds for what is read.
             headers["Accept-Encoding"] = "identity"
         url = self.endpoint.root + path
         return self._send(method, url, headers=headers, data=data, into=into, brief=brief)
@@ -126,9 +158,9 @@ class GraphHttp:
         into: Sink | None = None,
         brief: bool = False,
     ) -> GraphResponse:
-        """Send one request, once. ``into`` takes the bytes of a success in place of the body.
+        """Send one request, once. A success's bytes go to ``into``, if given, not into the body.
 
-        What ``into`` raises ends the reading; the rest of the answer is never read.
+        An exception of ``into`` ends the request; the rest of the response is not read.
         """
         request_id = str(uuid.uuid4())
         get_current_span().set_attribute("client_request_id", request_id)
@@ -138,7 +170,7 @@ class GraphHttp:
             request = self._http.prepare_request(
                 requests.Request(method, url, headers=sent, data=data)
             )
-            # An upload URL is opaque: sent as it was handed out, but for the case of its escapes.
+            # An upload URL is opaque: not normalised, but for the case of its escapes.
             request.url = url
             with self._http.send(
                 request, timeout=(connect, read), allow_redirects=False, stream=True
@@ -149,18 +181,18 @@ class GraphHttp:
                     into(chunk)
                 return parse_response(response.status_code, response.headers, b"")
         except requests.RequestException as error:
-            return GraphResponse(lost=_loss(error))
+            return GraphResponse(no_response=_reason(error))
 
 
-def _loss(error: requests.RequestException) -> Lost:
+def _reason(error: requests.RequestException) -> NoResponse:
     cause: object = error.args[0] if error.args else error
     cause = getattr(cause, "reason", cause)
-    return Lost.NEVER_SENT if isinstance(cause, _NEVER_SENT) else Lost.UNKNOWN
+    return NoResponse.NEVER_SENT if isinstance(cause, _NEVER_SENT) else NoResponse.UNKNOWN
 
 
 def _http_session(verify: str | bool) -> requests.Session:
     session = requests.Session()
-    # Neither a netrc entry nor a cookie may add a credential to a pre-authenticated URL.
+    # No netrc entry and no cookie may add a credential to a pre-authenticated URL.
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.verify = verify

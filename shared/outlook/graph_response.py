@@ -1,6 +1,6 @@
-"""What a call to Graph or Outlook came back with, in the protocol's terms.
+"""The response of Graph or Outlook to one request, parsed.
 
-Nothing here decides what to do about an answer; that is the job's (``transfer/decisions``).
+Nothing here decides what to do about a response: ``transfer/retry_policy`` does.
 """
 
 import email.utils
@@ -12,35 +12,34 @@ from datetime import UTC, datetime
 from enum import Enum
 from urllib.parse import unquote
 
-# Seconds: the longest ``Retry-After`` that is believed.
+# Seconds: a longer ``Retry-After`` is cut to this.
 MAX_RETRY_AFTER = 86_400.0
 
-# A GUID, or what may stand for one: shown in logs and traces, so nothing else is believed.
+# A GUID or something like it: logs and traces show it, so anything else is dropped.
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
-# 'Attachments(' in any case; the id stands between its quotes, percent-encoded or not.
+# Any case; the quotes around the id may be percent-encoded.
 _ATTACHMENT = re.compile(r"attachments\((?:'|%27)(.+?)(?:'|%27)\)", re.IGNORECASE)
 
 
-class Lost(Enum):
-    """Why there is no answer."""
+class NoResponse(Enum):
+    """Why a request has no usable response."""
 
     NEVER_SENT = "the connection could not be made"
     NO_IDENTITY = "the app's managed identity gave no token"
-    UNKNOWN = "the answer was lost"
+    UNKNOWN = "the response was lost or unreadable"
 
 
 @dataclass(frozen=True, slots=True)
 class GraphResponse:
-    """One answer, or the loss of one.
+    """One response, or the reason why there is none.
 
-    ``status`` is None when there is no (intelligible) answer; then ``lost`` says why.
-    ``retry_after`` is in seconds and never negative. ``code`` and ``message`` are the server's
-    own words about an error, ``request_id`` the name under which Microsoft finds the request.
-    ``body`` is the JSON object that came along, if there was one.
+    Either ``status`` or ``no_response`` is set. ``retry_after`` is in seconds and never negative.
+    ``code`` and ``message`` are the server's error, ``request_id`` identifies the request to
+    Microsoft's support. ``body`` is the JSON object of the response, empty if there is none.
     """
 
     status: int | None = None
-    lost: Lost | None = None
+    no_response: NoResponse | None = None
     code: str = ""
     message: str = ""
     retry_after: float | None = None
@@ -50,7 +49,7 @@ class GraphResponse:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the status says 2xx."""
+        """Whether the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
@@ -58,19 +57,30 @@ class GraphResponse:
         """The id in ``Location``: the only proof that an upload session's file is attached."""
         match = _ATTACHMENT.search(self.location or "")
         found = unquote(match[1]) if match else ""
-        # Metadata and paths take nothing else, and no id of Outlook's has anything else.
+        # The id goes into blob metadata and URLs. Outlook's ids have no other characters.
         return found if found and all("!" <= c <= "~" for c in found) else None
 
 
-def parse_response(status: int, headers: Mapping[str, str], content: bytes) -> GraphResponse:
-    """An answer out of its parts; ``headers`` must be readable without case.
+@dataclass(frozen=True, slots=True)
+class ResponseRules:
+    """Statuses that the HTTP layer has to know; the values are the caller's policy.
 
-    A 2xx whose JSON cannot be read is a lost answer: it may have said anything.
+    ``token_refused``: send once more with a new token; ``throttled``: counted by the telemetry.
+    """
+
+    token_refused: frozenset[int]
+    throttled: frozenset[int]
+
+
+def parse_response(status: int, headers: Mapping[str, str], content: bytes) -> GraphResponse:
+    """Parse a response; ``headers`` must ignore case.
+
+    A 2xx with unreadable JSON counts as lost, since its outcome is unknown.
     """
     body = _json_object(content)
     succeeded = 200 <= status < 300
     if succeeded and body is None:
-        return GraphResponse(lost=Lost.UNKNOWN)
+        return GraphResponse(no_response=NoResponse.UNKNOWN)
     body = body or {}
     error = body.get("error")
     error = error if isinstance(error, Mapping) else {}
@@ -100,10 +110,12 @@ def _json_object(content: bytes) -> Mapping[str, object] | None:
 
 
 def retry_after(value: str | None, server_date: str | None = None) -> float | None:
-    """Seconds to wait: ``Retry-After`` in whole or fractional seconds, or as an HTTP date.
+    """Parse ``Retry-After``: whole or fractional seconds, or an HTTP date; the result is seconds.
 
-    A date is measured against the server's own ``Date``, since clocks differ. More than a day is
-    taken for a day: a mailbox must not be closed for years by a mistake.
+    A date is compared with the server's own ``Date``, since clocks differ. More than a day is cut
+    to a day, so that a wrong date does not stop a mailbox for years.
+
+    urllib3's parser would raise for fractions, and compare dates with the local clock.
     """
     if value is None:
         return None

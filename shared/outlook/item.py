@@ -1,4 +1,4 @@
-"""The Outlook item that receives a file, and the file as Outlook is told of it."""
+"""The Outlook item that receives a file, and the file as requests describe it."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ class OutlookItem:
 
 @dataclass(frozen=True, slots=True)
 class OutlookFile:
-    """What Outlook is told of a file. A ``content_id`` makes it an inline picture."""
+    """A file as requests describe it. A ``content_id`` makes it an inline picture."""
 
     name: str
     size: int
@@ -48,7 +48,7 @@ class OutlookFile:
     content_id: str | None = None
 
     def attachment_item(self) -> bytes:
-        """The body of ``createUploadSession``, as JSON (protocol §2)."""
+        """The body of ``createUploadSession``, as JSON."""
         item: dict[str, object] = {
             "attachmentType": "file",
             "name": self.name,
@@ -58,7 +58,7 @@ class OutlookFile:
         return json.dumps({"AttachmentItem": item | self._inline()}).encode()
 
     def file_attachment(self, content: bytes) -> bytes:
-        """The body of the small POST, as JSON; the bytes are encoded once and copied once."""
+        """The body of the small POST, as JSON; the content is encoded once and copied once."""
         described = {
             "@odata.type": "#microsoft.graph.fileAttachment",
             "name": self.name,

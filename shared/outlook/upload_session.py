@@ -1,7 +1,8 @@
-"""Where one upload session stands, sans I/O: says what to send, is told what was answered.
+"""The position in one upload session, without I/O: what to send next, given the responses.
 
-The server's offset is the truth (protocol §3): behind what was sent, the bytes go again; ahead
-within it, they are skipped; ahead of anything that can have been sent, somebody else writes.
+The server's offset counts. If it is behind the bytes that were sent, they are sent again; if it is
+ahead of what this work has sent, they are skipped; if it is ahead of all that this transfer can
+have sent, another client is writing to the session.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,20 +12,20 @@ from shared.outlook.byte_ranges import ByteRange, next_expected_range
 
 
 class Position(Enum):
-    """What an answer says of the session's position."""
+    """What a response says about the session's position."""
 
     KNOWN = "the server expects the next range"
-    COMPLETE = "the server has every byte, yet has not said that the file is attached"
-    UNINTELLIGIBLE = "the answer does not say"
+    COMPLETE = "the server has every byte, but has not confirmed the attachment"
+    UNINTELLIGIBLE = "the response has no valid position"
     FOREIGN = "the server has bytes that this transfer never sent"
 
 
 class UploadSession:
-    """The position in one upload session of a file of ``total`` bytes, for one piece of work.
+    """The position in the upload session of a file of ``total`` bytes, for one run of an activity.
 
-    ``offset`` is where the server stood last; ``stop`` is where this work ends. Every byte before
-    ``stop`` may have been sent already, by earlier deliveries of the same work, however many, whose
-    answers were lost; no byte behind it, since no delivery goes further.
+    ``offset`` is the server's last known position; ``stop`` is where this run ends. Every byte
+    before ``stop`` may have been sent already by an earlier delivery of the same activity, whose
+    responses were lost. No byte after it was sent, since no delivery goes further.
     """
 
     def __init__(self, total: int, range_bytes: int, *, offset: int, stop: int) -> None:
@@ -35,12 +36,12 @@ class UploadSession:
 
     @property
     def offset(self) -> int:
-        """Bytes that the server has, as far as it said."""
+        """Bytes that the server has, by its last response."""
         return self._expected.start
 
     @property
     def is_done(self) -> bool:
-        """Whether the server has all the bytes of this work."""
+        """Whether the server has all the bytes of this run."""
         return self.offset >= self._stop
 
     @property
@@ -49,12 +50,12 @@ class UploadSession:
         return self._stop == self.total
 
     def next_range(self) -> ByteRange:
-        """The range to send next: never more than one PUT may carry, never past this work."""
+        """The range to send next: at most the size of one PUT, and not past this run's end."""
         start = self._expected.start
         return ByteRange(start, min(start + self._range_bytes, self._expected.stop, self._stop))
 
     def following(self, part: ByteRange) -> Iterator[ByteRange]:
-        """The ranges after ``part`` if all goes well, past this work, to the end of the file."""
+        """The ranges after ``part`` without errors, past this run, to the end of the file."""
         for start in range(part.stop, self.total, self._range_bytes):
             yield ByteRange(start, min(start + self._range_bytes, self.total))
 
@@ -62,8 +63,8 @@ class UploadSession:
         """Whether this range ends the file."""
         return part.stop == self.total
 
-    def answered(self, body: Mapping[str, object]) -> Position:
-        """Take the position from an answer's next expected ranges."""
+    def update(self, body: Mapping[str, object]) -> Position:
+        """Take the position from the next expected ranges of a response."""
         expected = next_expected_range(body, self.total)
         if expected is None:
             return Position.UNINTELLIGIBLE

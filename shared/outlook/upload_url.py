@@ -1,4 +1,4 @@
-"""The upload URL: a credential that can be used, but not shown or sent elsewhere by accident."""
+"""The upload URL: a credential that is not printed or sent to another host by accident."""
 
 import re
 
@@ -10,20 +10,20 @@ from shared.outlook.clouds import GraphEndpoint
 from shared.secret import Secret
 from shared.settings import is_loopback
 
-# Parsers disagree about backslashes, blanks and control characters: no URL of Outlook has any.
+# Parsers disagree about backslashes, spaces and control characters; no URL of Outlook has any.
 _PLAIN = re.compile(r"[!-\[\]-~]+", re.ASCII)
 
 
 class UploadUrl(Secret):
-    """A checked upload URL; printing it shows the host alone."""
+    """A checked upload URL; its text form is the host only."""
 
     __slots__ = ("host",)
 
     def __init__(self, text: str, endpoint: GraphEndpoint) -> None:
         """Check the URL against the endpoint's hosts.
 
-        Raises :class:`UploadHostNotAllowed` unless it is https on port 443, without user
-        information, to a host of the list (or loopback, where Graph itself is there).
+        Raises :class:`UploadHostNotAllowed` unless it is https on port 443 without user
+        information, on a host of the list (or on loopback, if Graph's own URL is).
         """
         self.host = _checked_host(text, endpoint)
         super().__init__(text, f"upload URL at {self.host}")
@@ -41,9 +41,9 @@ def _checked_host(text: str, endpoint: GraphEndpoint) -> str:
         web = url.scheme in {"http", "https"}
         if web and endpoint.loopback_uploads and is_loopback(host.strip("[]")):
             return host
-    # The host may be hostile text; only a host-like part of it is repeated.
+    # The host is untrusted text: the message repeats only what a host may contain.
     named = re.sub(r"[^a-z0-9.:-]", "", host)[:255] or "(none)"
     raise UploadHostNotAllowed(
-        f"Graph handed out an upload URL on host {named}, which is not allowed; nothing was sent "
+        f"Graph returned an upload URL on host {named}, which is not allowed; nothing was sent "
         "there. If it is a genuine host of Microsoft's, add it to the app setting UPLOAD_HOSTS."
     )

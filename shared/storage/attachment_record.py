@@ -1,15 +1,17 @@
-"""The record: what a blob's metadata says of its transfer, beside the user's own keys.
+"""The record: what a blob's metadata says about its transfer, next to the user's own keys.
 
-Keys and values are design §5's. Azure allows 8 KB of metadata in all, so what matters least is
-left out first when the user's own keys leave little room.
+Azure allows 8 KB of metadata in all. If the user's keys take too much of it, the least important
+keys of the record are left out first.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from shared.storage.source_container import SourceBlob
+from shared.errors import RecordNotWritable, StorageUnavailable
+from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.storage_errors import BlobChanged, WriteRules
 
 METADATA_BYTES = 8192
 FINGERPRINT_DIGITS = 16
@@ -73,6 +75,40 @@ class AttachmentRecord:
     def proves_attached(self, container: str, blob: SourceBlob, item: str) -> bool:
         """Whether it says that this very content was attached to this very item."""
         return fingerprint(container, blob, item) in self.sources
+
+
+type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
+
+
+def write_record(
+    source: SourceContainer, name: str, change: Change, rules: WriteRules
+) -> AttachmentRecord | None:
+    """Replace a blob's record by what ``change`` makes of it; None: leave the record as it is.
+
+    Returns the record as it was written, without what there was no room for. The write is
+    conditional on the ETag; if the blob changed meanwhile, it is read again and so is its record.
+
+    Raises :class:`BlobDeleted`, :class:`RecordNotWritable` and :class:`StorageUnavailable`.
+    """
+    for _ in range(rules.attempts):
+        blob = source.look(name)
+        try:
+            record = change(blob, read_record(blob.metadata))
+        except BlobChanged:
+            continue
+        if record is None:
+            return None
+        metadata = merge_record(blob.metadata, record)
+        try:
+            source.write_metadata(blob.name, blob.etag, metadata)
+        except (BlobChanged, StorageUnavailable) as error:
+            if rules.is_outdated(error):
+                continue
+            if rules.is_refused(error):
+                raise RecordNotWritable(f"Its record cannot be written: {error}") from None
+            raise
+        return read_record(metadata)
+    raise StorageUnavailable(f"The metadata of {name} changes all the time.")
 
 
 def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:

@@ -11,8 +11,8 @@ from azure.storage.blob import (
     generate_blob_sas,
 )
 
-from shared.errors import PermissionMissing, StorageUnavailable
-from shared.storage.storage_errors import storage_errors
+from shared.errors import PermissionMissing
+from shared.storage.storage_errors import StorageDenied, storage_errors
 
 # An upload that has begun may take longer.
 _VALID = timedelta(minutes=10)
@@ -66,9 +66,7 @@ class PresignedUrls:
         try:
             with storage_errors(name):
                 return self._service.get_user_delegation_key(now - _SKEW, expires)
-        except StorageUnavailable as error:
-            if error.status not in {401, 403}:
-                raise
+        except StorageDenied as error:
             raise PermissionMissing(
                 "Azure Storage gives the app no key to sign uploads with "
                 f"({error.status} {error.storage_code}). Grant the app's identity the role "

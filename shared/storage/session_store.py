@@ -13,9 +13,9 @@ from azure.core import MatchConditions
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import ContainerClient
 
-from shared.errors import BlobDeleted, StorageUnavailable
+from shared.errors import StorageUnavailable
 from shared.secret import Secret
-from shared.storage.storage_errors import BlobChanged, storage_errors
+from shared.storage.storage_errors import BlobChanged, StorageNotFound, storage_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class SessionStore:
             with storage_errors(transfer_id):
                 stream = self._container.download_blob(transfer_id)
                 values = json.loads(stream.readall())
-        except BlobDeleted:
+        except StorageNotFound:
             return None
         url = values["upload_url"]
         return SessionNotes(
@@ -108,7 +108,7 @@ class SessionStore:
         try:
             with storage_errors(transfer_id):
                 self._container.delete_blob(transfer_id)
-        except BlobDeleted:
+        except StorageNotFound:
             return
 
     def _create_container(self) -> None:

@@ -2,14 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from azure.core import MatchConditions
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from shared.errors import BlobDeleted, StorageUnavailable, UnsupportedBlob
-from shared.storage.storage_errors import storage_errors
+from shared.errors import BlobDeleted, InvalidBlobName, StorageUnavailable
+from shared.storage.storage_errors import StorageNotFound, storage_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,10 @@ class SourceContainer:
     def _blob(self, name: str) -> BlobClient:
         """The client of a blob.
 
-        Raises :class:`UnsupportedBlob` for a name that an HTTP library would turn into a path
-        out of the container.
+        Raises :class:`InvalidBlobName`.
         """
         if not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
-            raise UnsupportedBlob("The blob's name holds '.' or '..' as a folder. Rename it.")
+            raise InvalidBlobName
         return self._container.get_blob_client(name)
 
     def can_be_read(self, seconds: float) -> bool:
@@ -73,16 +73,16 @@ class SourceContainer:
                     read_timeout=seconds,
                 )
                 next(names, None)
-        except BlobDeleted:
+        except StorageNotFound:
             return False
         return True
 
     def look(self, name: str) -> SourceBlob:
         """The blob as it is now.
 
-        Raises :class:`BlobDeleted`, :class:`UnsupportedBlob` or :class:`StorageUnavailable`.
+        Raises :class:`BlobDeleted`, :class:`InvalidBlobName` or :class:`StorageUnavailable`.
         """
-        with storage_errors(name):
+        with _blob_errors(name):
             return _source_blob(name, self._blob(name).get_blob_properties())
 
     def md5_of(self, blob: SourceBlob) -> str:
@@ -103,7 +103,7 @@ class SourceContainer:
         """
         if length == 0:
             return b""
-        with storage_errors(name):
+        with _blob_errors(name):
             download = self._blob(name).download_blob(
                 start,
                 length,
@@ -126,13 +126,23 @@ class SourceContainer:
         Not retried by the SDK: a repeated write would meet its own new ETag.
         Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
         """
-        with storage_errors(name):
+        with _blob_errors(name):
             self._blob(name).set_blob_metadata(
                 dict(metadata),
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
                 retry_total=0,
             )
+
+
+@contextmanager
+def _blob_errors(name: str) -> Iterator[None]:
+    """Translate the SDK's exceptions about a blob that a transfer is about."""
+    try:
+        with storage_errors(name):
+            yield
+    except StorageNotFound:
+        raise BlobDeleted(name) from None
 
 
 def _source_blob(name: str, properties: BlobProperties) -> SourceBlob:

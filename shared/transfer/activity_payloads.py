@@ -1,14 +1,14 @@
-"""What the orchestrator and the activities hand each other.
+"""The inputs and results of the activities.
 
-Kept in Durable's history like every payload: no upload URL, no token and no content is ever a
-field here. An ``alias`` is the key that histories of version 1.0 have for the field.
+They are stored in Durable's history: no upload URL, no token and no content may be a field here.
+An ``alias`` is the field's key in histories of version 1.0.
 """
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from shared.errors import StorageUnavailable
 from shared.outlook.item import ItemType, OutlookFile, OutlookItem
 from shared.transfer.payloads import (
     BlobVersion,
@@ -28,14 +28,13 @@ class Inspect(Payload):
 
 
 class Job(Payload):
-    """One blob going to one item, as ``inspect_blob`` found it allowed.
+    """One blob to attach to one item, after the checks of ``inspect_blob``.
 
-    ``etag`` pins the content, ``created`` and ``md5`` recognise it after its metadata changed.
-    ``attempt`` numbers the tries to attach it, from 1 on; ``unsure`` says that an earlier one may
-    have attached it after all. The settings' seconds come through the history, so that a replay
-    sees the same figures. For those who watch: ``waited_seconds`` was the wait for the turn of
-    the activity that is given this job, and ``near_deadline`` says that it is the first one after
-    four fifths of ``deadline_seconds``.
+    ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
+    ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
+    attached it. The settings are part of the history, so that a replay decides the same. For the
+    telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
+    ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
     """
 
     transfer_id: str
@@ -61,7 +60,7 @@ class Job(Payload):
 
     @property
     def content(self) -> BlobVersion:
-        """The blob's content as ``inspect_blob`` found it."""
+        """The content at the time of ``inspect_blob``."""
         return BlobVersion(created=self.created, size=self.size, md5=self.md5)
 
     @property
@@ -71,15 +70,15 @@ class Job(Payload):
 
     @property
     def file(self) -> OutlookFile:
-        """The file as Outlook is told of it."""
+        """The file as requests describe it."""
         return OutlookFile(self.file_name, self.size, self.content_type, self.content_id)
 
 
 class Inspection(Payload):
-    """What ``inspect_blob`` found: a job to do, the end the transfer already has, or neither yet.
+    """The result of ``inspect_blob``: a job, the end of the transfer, or neither yet.
 
-    ``record`` is the status under which that end must be written to the metadata, if it is news.
-    ``unavailable`` says why the blob could not be looked at for now.
+    ``record`` is the status to write to the blob's metadata, None if that is not needed.
+    ``unavailable`` is why the blob could not be inspected for now.
     """
 
     job: Job | None = None
@@ -89,7 +88,7 @@ class Inspection(Payload):
 
 
 class TransferWork(Protocol):
-    """The input of an activity: it names its transfer."""
+    """The input of an activity: it has its transfer's id."""
 
     @property
     def transfer_id(self) -> str:
@@ -97,7 +96,7 @@ class TransferWork(Protocol):
 
 
 class UploadRanges(Payload):
-    """The input of ``upload_ranges``: go on at ``offset`` bytes of the job's upload session."""
+    """The input of ``upload_ranges``: ``offset`` is the position in the upload session."""
 
     job: Job
     offset: int
@@ -109,10 +108,10 @@ class UploadRanges(Payload):
 
 
 class FindAttachment(Payload):
-    """The input of ``find_attachment``; ``is_last_attempt`` when there will be no other look.
+    """The input of ``find_attachment``; ``is_last_attempt``: there will be no other search.
 
-    ``noted``: the transfer's notes are known to have been made. Where they need not have been,
-    and are not there, nothing was sent.
+    ``noted``: the transfer's notes are known to have been written. If they may not have been, and
+    do not exist, nothing was sent.
     """
 
     job: Job
@@ -128,13 +127,14 @@ class FindAttachment(Payload):
 class CancelUploadSession(Payload):
     """The input of ``cancel_upload_session``.
 
-    ``forget`` what was noted, too, at the transfer's end; ``whatever`` Outlook says, at last.
-    ``resting``: the far side has asked for a rest that is not over, and is not to be asked.
+    ``delete_notes``: the transfer has ended, so its notes are deleted as well; ``best_effort``:
+    even if the session cannot be deleted. ``must_wait``: a Retry-After of the mailbox is not over,
+    so that no request is sent.
     """
 
     transfer_id: str
     delete_notes: bool = Field(default=False, alias="forget")
-    resting: bool = False
+    must_wait: bool = Field(default=False, alias="resting")
     best_effort: bool = Field(default=False, alias="whatever")
 
 
@@ -155,14 +155,14 @@ Outcome = Literal[
 
 
 class ActivityResult(Payload):
-    """What one activity achieved, or what it says should happen next.
+    """The result of an activity that takes part in attaching a file.
 
-    ``offset``: bytes that Outlook has; ``sent``: bytes of ranges that went out. ``etag``: the
-    content's new ETag, when its metadata was written meanwhile. ``retry_after``: before the next
-    step; None leaves it to the orchestrator's backoff. ``tries``: how often such a step is worth
-    repeating without progress; None until the deadline. ``failure``: how the transfer ends if
-    this was its last step. ``otherwise``: what this step would have been, had it been certain that
-    the file is not attached.
+    ``offset``: bytes that Outlook has; ``sent``: bytes sent by this activity. ``etag``: the blob's
+    new ETag, if only its metadata changed. ``retry_after``: seconds to wait before the next
+    activity; None: the orchestrator's backoff. ``tries``: bound on such results without progress;
+    None: until the deadline. ``failure``: how the transfer ends if this was its last activity.
+    ``storage_failed``: Azure Storage failed, not Outlook. ``otherwise``: the result that applies
+    once it is certain that the file is not attached.
     """
 
     outcome: Outcome
@@ -173,18 +173,24 @@ class ActivityResult(Payload):
     retry_after: float | None = Field(default=None, alias="waitSeconds")
     tries: int | None = None
     failure: Failure | None = None
+    storage_failed: bool = False
     otherwise: "ActivityResult | None" = None
 
-    @property
-    def is_of_storage(self) -> bool:
-        """Whether it is the near side that failed."""
-        return self.failure is not None and self.failure.code == StorageUnavailable.__name__
+    @model_validator(mode="before")
+    @classmethod
+    def _read_1_0(cls, value: Any) -> Any:
+        """Histories of version 1.0 have no ``storageFailed``: the failure's code implies it."""
+        if not isinstance(value, Mapping) or {"storageFailed", "storage_failed"} & value.keys():
+            return value
+        failure = value.get("failure")
+        code = failure.get("code") if isinstance(failure, Mapping) else None
+        return {**value, "storageFailed": code == "StorageUnavailable"}
 
 
 class RecordAttachment(Payload):
     """The input of ``record_attachment``: the end of a transfer, for the blob's metadata.
 
-    ``content`` is the one that the transfer was asked for.
+    ``content`` is the content that the transfer was requested for.
     """
 
     transfer_id: str
@@ -194,6 +200,6 @@ class RecordAttachment(Payload):
 
     @property
     def item(self) -> str:
-        """The item as text, empty when there is none."""
+        """The item as text, empty if there is none."""
         mailbox, type_, id_ = self.status.mailbox, self.status.item_type, self.status.item_id
         return str(OutlookItem(mailbox, type_, id_)) if mailbox and type_ and id_ else ""

@@ -1,4 +1,4 @@
-"""The sentence for each way Graph and Outlook can refuse: what happened, and what to change."""
+"""The sentences for what can go wrong at Graph and Outlook: what happened, and what to change."""
 
 import math
 import re
@@ -16,96 +16,103 @@ from shared.errors import (
     TransferError,
     UploadSessionsUnavailable,
 )
-from shared.outlook.graph_response import GraphResponse
+from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import DEFAULT_RETRY_AFTER, Action, Row
+from shared.transfer.retry_policy import DEFAULT_RETRY_AFTER, effective_retry_after
+from shared.transfer.retry_table import Action, Row
 
-CANNOT_TELL = (
-    "It cannot be told whether the file was attached. Look at the item in Outlook; "
-    "if the file is missing, upload it again."
-)
-
-# URLs, whatever has a token in it, and tokens as they are quoted.
+# URLs, anything with a token in it, and tokens as they are quoted.
 _SECRET = re.compile(r"https?://\S+|\S*token=\S*|\bbearer\s+\S+|\beyJ\S+", re.IGNORECASE)
-_WORDS = 200
+# Characters of text from a response that a sentence repeats.
+_QUOTED = 200
 
 
-def failure(row: Row, answer: GraphResponse, job: Job) -> Failure:
-    """How the transfer ends if this answer is the last word."""
-    said = _said(answer)
+def failure_of_response(row: Row, response: GraphResponse, job: Job) -> Failure:
+    """How the transfer ends if this response is the last one."""
+    reason = _reason(response)
     sentences: dict[type[Permanent], str] = {
         MailboxLimitExceeded: (
-            f"Outlook refused {job.size:,} bytes as too large for mailbox {job.mailbox} ({said}). "
-            "Its administrator can raise the mailbox's message size limit (35 MB unless set)."
+            f"Outlook refused {job.size:,} bytes as too large for mailbox {job.mailbox} "
+            f"({reason}). Its administrator can raise the mailbox's message size limit "
+            "(35 MB unless set)."
         ),
-        ItemNotFound: _no_item(job.item, said),
-        PermissionMissing: _no_permission(job.item, said),
+        ItemNotFound: _no_item(job.item, reason),
+        PermissionMissing: _no_permission(job.item, reason),
         UploadSessionsUnavailable: (
-            f"This cloud offers no upload sessions for attachments ({said}): "
+            f"This cloud offers no upload sessions for attachments ({reason}): "
             "only files under 3 MB can be attached."
         ),
         OutcomeUnknown: (
-            f"It cannot be told whether the file was attached ({said}). Look at the item in "
-            "Outlook; if the file is missing, upload it again."
+            f"It cannot be determined whether the file was attached ({reason}). Look at the item "
+            "in Outlook; if the file is missing, upload it again."
         ),
         GraphRefused: (
-            f"Graph or Outlook did not take the file ({said}). "
+            f"Graph or Outlook did not accept the file ({reason}). "
             "Change what it names, then upload the file again."
         ),
     }
-    return Failure(code=row.error.__name__, message=sentences[row.error])
+    return Failure(code=row.error.code, message=sentences[row.error])
 
 
-def refusal_afterwards(row: Row, answer: GraphResponse, item: OutlookItem) -> TransferError:
-    """The error for somebody who waits for an answer about an item's attachment."""
-    said = _said(answer)
+def error_of_response(row: Row, response: GraphResponse, item: OutlookItem) -> TransferError:
+    """The error for a caller who asked about an item's attachment."""
+    reason = _reason(response)
     if row.action is Action.RETRY:
-        asked = DEFAULT_RETRY_AFTER if answer.retry_after is None else answer.retry_after
-        return GraphUnavailable(said, max(1, math.ceil(asked)))
+        seconds = effective_retry_after(row, response)
+        return _unavailable(reason, DEFAULT_RETRY_AFTER if seconds is None else seconds)
     if row.error is ItemNotFound:
-        return ItemNotFound(_no_item(item, said))
+        return ItemNotFound(_no_item(item, reason))
     if row.error is PermissionMissing:
-        return PermissionMissing(_no_permission(item, said))
+        return PermissionMissing(_no_permission(item, reason))
     if row.error is AttachmentNotFound:
         return AttachmentNotFound(
-            f"The {item.type} does not hold the attachment any more ({said}). "
-            "To attach the file again, order a transfer of it with force."
+            f"The {item.type} does not hold the attachment any more ({reason}). "
+            "To attach the file again, request a new transfer with force."
         )
-    return GraphRefused(f"Graph refused the call ({said}). Change what it names.")
+    return GraphRefused(f"Graph refused the request ({reason}). Change what it names.")
 
 
-def _no_item(item: OutlookItem, said: str) -> str:
+def unusable_response() -> GraphUnavailable:
+    """The error for a caller when a success does not contain what it should."""
+    return _unavailable(NoResponse.UNKNOWN.value, DEFAULT_RETRY_AFTER)
+
+
+def _unavailable(reason: str, retry_after: float) -> GraphUnavailable:
+    return GraphUnavailable(reason, max(1, math.ceil(retry_after)))
+
+
+def _no_item(item: OutlookItem, reason: str) -> str:
     return (
-        f"Graph finds no {item.type} with this id in mailbox {item.mailbox} ({said}). "
+        f"Graph finds no {item.type} with this id in mailbox {item.mailbox} ({reason}). "
         "Check mailbox and id; an id changes when the item moves, unless it is immutable."
     )
 
 
-def _no_permission(item: OutlookItem, said: str) -> str:
+def _no_permission(item: OutlookItem, reason: str) -> str:
     return (
-        f"Graph refused this app access to mailbox {item.mailbox} ({said}). Grant its managed "
+        f"Graph refused this app access to mailbox {item.mailbox} ({reason}). Grant its managed "
         f"identity {item.permission}, with a scope that includes this mailbox."
     )
 
 
 def outcome_unknown(last: Failure | None) -> Failure:
-    """The end when nobody can tell; ``last`` is the last trouble, if there was any."""
-    return Failure.of(OutcomeUnknown(CANNOT_TELL + _last_trouble(last)))
+    """The end when it cannot be determined whether the file is attached."""
+    return Failure.of(OutcomeUnknown(_last_failure(last)))
 
 
-def too_late(last: Failure | None) -> Failure:
+def deadline_exceeded(last: Failure | None) -> Failure:
     """The end at the deadline, with nothing attached."""
     sentence = (
         "The file could not be attached within the app setting TRANSFER_DEADLINE_MINUTES. "
         "Upload it again."
     )
-    return Failure.of(DeadlineExceeded(sentence + _last_trouble(last)))
+    return Failure.of(DeadlineExceeded(sentence + _last_failure(last)))
 
 
-def never_its_turn(mailbox: str) -> Failure:
-    """The end of a transfer whose mailbox was busy with others all the time."""
+def queue_deadline_exceeded(mailbox: str) -> Failure:
+    """The end of a transfer whose mailbox was busy with other transfers all the time."""
     sentence = (
         f"Mailbox {mailbox} was busy with other files for as long as the app setting "
         "QUEUE_DEADLINE_HOURS lets a file wait. Upload it again when there are fewer."
@@ -113,20 +120,20 @@ def never_its_turn(mailbox: str) -> Failure:
     return Failure.of(DeadlineExceeded(sentence))
 
 
-def unexplained() -> Failure:
-    """The end when Outlook gave no reason."""
-    return Failure.of(GraphRefused("Outlook did not take the file. Upload it again."))
+def refused_without_reason() -> Failure:
+    """The end if Outlook gave no reason."""
+    return Failure.of(GraphRefused("Outlook did not accept the file. Upload it again."))
 
 
-def _last_trouble(last: Failure | None) -> str:
-    return f" The last trouble: {last.message}" if last else ""
+def _last_failure(last: Failure | None) -> str:
+    return f" The last failure: {last.message}" if last else ""
 
 
-def _said(answer: GraphResponse) -> str:
-    """The far side's own words, without any URL or token they may quote."""
-    if answer.lost:
-        return answer.message or answer.lost.value
-    words = answer.message[:_WORDS].strip()
-    request = f", request-id {answer.request_id[:_WORDS]}" if answer.request_id else ""
-    said = f"{answer.status} {answer.code[:_WORDS]}".strip() + (f": {words}" if words else "")
-    return _SECRET.sub("<secret>", said + request)
+def _reason(response: GraphResponse) -> str:
+    """The server's error, or why there is no response, without any URL or token it may quote."""
+    if response.no_response:
+        return response.message or response.no_response.value
+    text = response.message[:_QUOTED].strip()
+    request = f", request-id {response.request_id[:_QUOTED]}" if response.request_id else ""
+    error = f"{response.status} {response.code[:_QUOTED]}".strip() + (f": {text}" if text else "")
+    return _SECRET.sub("<secret>", error + request)

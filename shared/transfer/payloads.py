@@ -5,9 +5,10 @@ no token and no content is ever a field here. One payload in, one out, so that f
 added later. The JSON is in camel case, since a status is also what the HTTP API answers.
 """
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from shared.errors import TransferError
@@ -86,10 +87,10 @@ class TransferRequest(Payload):
 
     The address is settled at the door, once: what somebody writes to the metadata afterwards
     does not change where a running transfer goes, nor which ``content`` it is about. ``refused``
-    says why there is no address. ``ordered``: somebody asked for it, so that an earlier failure
-    does not end it; ``force``: nor does an earlier success. One that ``follows`` another transfer
-    begins at the end of that one, or after a day; ``next`` are those that follow this one.
-    ``announced``: its end is told by an event.
+    says why there is no address; ``unaddressed``: the blob names none. ``ordered``: somebody asked
+    for it, so that an earlier failure does not end it; ``force``: nor does an earlier success. One
+    that ``follows`` another transfer begins at the end of that one, or after a day; ``next`` are
+    those that follow this one. ``announced``: its end is told by an event.
     """
 
     blob: str
@@ -101,11 +102,22 @@ class TransferRequest(Payload):
     content_type: str | None = None
     content_id: str | None = None
     refused: Failure | None = None
+    unaddressed: bool = False
     ordered: bool = False
     force: bool = False
     follows: str | None = None
     next: tuple[str, ...] = ()
     announced: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_1_0(cls, value: Any) -> Any:
+        """Histories of version 1.0 have no ``unaddressed``: the refusal's code implies it."""
+        if not isinstance(value, Mapping) or "unaddressed" in value:
+            return value
+        refused = value.get("refused")
+        code = refused.get("code") if isinstance(refused, Mapping) else None
+        return {**value, "unaddressed": code == "Unaddressed"}
 
     @property
     def item(self) -> OutlookItem | None:

@@ -15,6 +15,7 @@ import azure.durable_functions as df
 from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavailable
 from shared.settings import Settings
 from shared.transfer.addressing import decode
+from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Starter
 
@@ -106,8 +107,7 @@ async def receive(
     except Permanent as error:
         _LOG.warning("event %r starts nothing: %s: %s", shown, error.code, _sentence(error))
     except StorageUnavailable as error:
-        # A request that storage calls malformed will be so again.
-        if error.status != 400:
+        if is_retryable(error):
             raise
         _LOG.warning("event %r starts nothing: %s: %s", shown, error.code, error.sentence)
 
@@ -186,7 +186,7 @@ async def _start_ordered(
     unavailable: StorageUnavailable | None = None
     for placed in await starter.ordered(client, AttachRequest.read(event.data), event.id):
         error = placed.error
-        if isinstance(error, StorageUnavailable) and error.status != 400:
+        if isinstance(error, StorageUnavailable) and is_retryable(error):
             unavailable = error
         elif error is not None:
             _LOG.warning(

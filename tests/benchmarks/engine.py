@@ -28,6 +28,7 @@ from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activity_payloads import Inspect, Job, UploadRanges
 from shared.transfer.payloads import TransferRequest
+from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.bare_loops import put_loop, read_loop, readable_url
 from tests.benchmarks.far_side import MAILBOX, FarSide
@@ -61,7 +62,9 @@ class Engine:
         self._container = self._account.get_container_client("bench")
         self._settings = Settings(graph_base_url=far.url, allowed_mailboxes=("*",))
         self._source = SourceContainer(self._container)
-        self._graph = GraphClient(graph_endpoint(self._settings), ManagedIdentityCredential)
+        self._graph = GraphClient(
+            graph_endpoint(self._settings), ManagedIdentityCredential, RESPONSE_RULES
+        )
         store = SessionStore(self._account.get_container_client("bench-sessions"))
         self._attacher = Attacher(self._settings, self._source, store, self._graph)
         self._contents: dict[str, bytes] = {}

@@ -66,7 +66,7 @@ def test_the_key_is_asked_for_once_and_never_in_a_url(page: Page) -> None:
     page.driver.execute_script("sessionStorage.clear()")
     page.load()
     page.see("#key").send_keys("wrong", Keys.ENTER)
-    page.see("#trouble", "The key is not the right one.")
+    page.see("#error", "The function key is wrong.")
     key = page.api.stack.info.function_key
     page.see("#key").send_keys(key, Keys.ENTER)
     page.see("#filters")
@@ -80,7 +80,7 @@ def test_the_key_is_asked_for_once_and_never_in_a_url(page: Page) -> None:
 
     asked = until(asked_for)
     assert not [url for url in [*asked, page.driver.current_url] if key in url]
-    page.press("Forget the key")
+    page.press("Remove the key")
     page.see("#key")
     assert page.driver.execute_script("return sessionStorage.length") == 0
 
@@ -97,7 +97,7 @@ def test_the_list_shows_what_became_of_files(page: Page, mailbox: str) -> None:
     row = page.all("#transfers tbody tr")[1].text
     assert all(text in row for text in (mailbox, item[:10], "100 %", "3.9 MB", "took "))
     page.see("#filter-status").send_keys("failed")
-    page.see("#nothing", "No transfer matches.")
+    page.see("#empty", "No transfer matches.")
 
 
 def test_progress_is_live(page: Page, mailbox: str) -> None:
@@ -106,11 +106,11 @@ def test_progress_is_live(page: Page, mailbox: str) -> None:
     put(page, mailbox, "live.bin", os.urandom(6_000_000))
     page.open()
     only(page, mailbox)
-    page.see("#transfers .of", "33 %")
+    page.see("#transfers .percent", "33 %")
     page.api.hold("range", catalogue.throttled("1"), after=2)
     page.see("#transfers .number", " left")
     page.api.stack.outlook.faults.clear()
-    page.see("#transfers .of", "100 %")
+    page.see("#transfers .percent", "100 %")
     page.see("#transfers .state", "attached")
     page.see("#transfers .number", "took ")
 
@@ -228,12 +228,12 @@ def test_the_keyboard_is_enough(page: Page, mailbox: str) -> None:
 def test_an_app_that_does_not_answer_is_said_so(page: Page) -> None:
     """And asked again, until it answers."""
     page.open()
-    page.see("#transfers, #nothing")
+    page.see("#transfers, #empty")
     page.cut_off("/api/transfers")
     page.see("#filter-mailbox").send_keys("x", Keys.ENTER)
-    page.see("#trouble", "The app does not answer. Next try in ")
+    page.see("#error", "The app does not answer. Next try in ")
     page.cut_off()
-    until(lambda: None if page.all("#trouble") else True)
+    until(lambda: None if page.all("#error") else True)
     page.complaints()
 
 
@@ -241,11 +241,11 @@ def test_looking_becomes_seldom_when_nobody_sees_it(page: Page) -> None:
     """In milliseconds: moving, still, hidden; failing once and often; told to wait."""
     page.load()
     states = [
-        {"moving": True},
+        {"active": True},
         {},
-        {"moving": True, "hidden": True},
+        {"active": True, "hidden": True},
         {"failures": 1},
-        {"moving": True, "failures": 20},
+        {"active": True, "failures": 20},
         {"retryAfter": 90},
     ]
     delays = page.run(
@@ -290,7 +290,7 @@ def test_axe_finds_nothing(page: Page, mailbox: str) -> None:
     page.click("#chart summary")
     page.check("list")
     page.see("#filter-mailbox").send_keys("never-written-to@contoso.com", Keys.ENTER)
-    page.see("#nothing", "No transfer")
+    page.see("#empty", "No transfer")
     page.check("nothing")
     page.open()
     open_detail(page, "half.pdf")
@@ -300,6 +300,6 @@ def test_axe_finds_nothing(page: Page, mailbox: str) -> None:
     page.see("#detail section .facts")
     page.check("attached")
     page.press("Remove from the item")
-    page.see("#question-text")
-    page.check("question")
+    page.see("#confirmation-text")
+    page.check("confirmation")
     page.press("No")

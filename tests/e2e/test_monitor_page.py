@@ -10,7 +10,7 @@ from infra.local.stack import Stack
 from shared.triggers.http.monitor_page import ASSETS
 from tests.e2e.api import Api
 
-FOLDER = Path("shared/triggers/monitor")
+FOLDER = Path("shared/triggers/http/monitor")
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def test_an_asset_has_its_type_and_is_kept(api: Api, name: str) -> None:
     [
         "index.html",
         "nope.js",
-        "..%2fhttp.py",
-        "%2e%2e%2f%2e%2e%2fsettings.py",
-        "..%5chttp.py",
+        "..%2froutes.py",
+        "%2e%2e%2f%2e%2e%2f%2e%2e%2fsettings.py",
+        "..%5croutes.py",
         "%2fetc%2fpasswd",
         "main.js%00",
         "MAIN.JS",

@@ -61,7 +61,7 @@ def test_a_first_file_is_dropped_watched_and_attached(
     """From the empty page to equal bytes at Outlook; README's pictures are taken on the way."""
     item, _ = new_stack.items[MAILBOX]
     page.open(address(MAILBOX, "message", item))
-    page.see("#nothing", "Nothing has arrived yet.")
+    page.see("#empty", "No transfers yet.")
     page.check("empty")
     page.api.put("invoice 0042.pdf", os.urandom(400_000), mailbox=MAILBOX, messageid=item)
     page.api.put("minutes.docx", os.urandom(9_000), mailbox=MAILBOX)
@@ -70,15 +70,15 @@ def test_a_first_file_is_dropped_watched_and_attached(
     assert page.driver.switch_to.active_element.text == "Send"
     page.api.hold("range", catalogue.throttled("1"), after=2)
     page.press("Send")
-    page.see("#sendings a", "Watch its transfer")
-    page.see("#transfers .of", "33 %")
+    page.see("#uploads a", "View the transfer")
+    page.see("#transfers .percent", "33 %")
     page.api.hold("range", catalogue.throttled("1"), after=2)
     page.see("#transfers .number", " left")
     page.see("#chart .key", "1 attached")
     page.shoot("readme-list")
     page.check("sending")
     new_stack.outlook.faults.clear()
-    page.click("#sendings a")
+    page.click("#uploads a")
     page.see("#detail .state", "attached")
     page.see("#detail section .facts")
     page.shoot("readme-detail")
@@ -98,8 +98,8 @@ def test_several_files_of_any_name_go_to_an_event(
     files[2].write_bytes(b"")
     page.drop(*files)
     page.press("Send")
-    until(lambda: len(page.all("#sendings a")) == len(files) or None)
-    assert page.texts("#sendings strong") == [file.name for file in files]
+    until(lambda: len(page.all("#uploads a")) == len(files) or None)
+    assert page.texts("#uploads strong") == [file.name for file in files]
     sent = {file.name: file.read_bytes() for file in files}
 
     def arrived() -> bool | None:
@@ -119,12 +119,12 @@ def test_a_mailbox_that_is_not_allowed_gets_no_upload(
     page.open(address("someone@elsewhere.com", "message", item))
     page.drop(file_of(tmp_path, "a.txt", 10))
     page.press("Send")
-    page.see("#sendings .trouble", "Mailbox someone@elsewhere.com is not allowed.")
+    page.see("#uploads .error", "Mailbox someone@elsewhere.com is not allowed.")
     assert list(page.api.container.list_blob_names()) == before
     page.see("#send-mailbox").clear()
     page.see("#send-mailbox").send_keys(MAILBOX)
     page.press("Send")
-    page.see("#sendings a")
+    page.see("#uploads a")
     assert until(lambda: new_stack.outlook.attachments(MAILBOX, item) or None)
 
 
@@ -138,10 +138,10 @@ def test_sending_shows_how_far_it_is_and_is_stopped(
     page.drop(file_of(tmp_path, "slow.bin", 3_000_000))
     page.slow_down(300_000)
     page.press("Send")
-    some = "const bar = document.querySelector('#sendings progress');"
+    some = "const bar = document.querySelector('#uploads progress');"
     until(lambda: page.driver.execute_script(f"{some} return bar?.position > 0.1 || null"))
     page.press("Stop")
-    page.see("#sendings .trouble", "Stopped.")
+    page.see("#uploads .error", "Stopped.")
     assert list(page.api.container.list_blob_names()) == before
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.outlook.graph_client import GraphClient
-from shared.outlook.graph_response import GraphResponse, Lost
+from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activity_payloads import ActivityResult, FindAttachment, Job, UploadRanges
@@ -27,7 +27,7 @@ class BlindlyPosted(GraphClient):
         self, item: OutlookItem, file: OutlookFile, content: bytes
     ) -> GraphResponse:
         answer = super().attach_small_file(item, file, content)
-        if answer.lost is Lost.UNKNOWN or answer.status in {500, 502, 504}:
+        if answer.no_response is NoResponse.UNKNOWN or answer.status in {500, 502, 504}:
             answer = super().attach_small_file(item, file, content)
         return answer
 

@@ -33,6 +33,7 @@ from shared.settings import Settings, is_loopback
 from shared.storage.session_store import SessionNotes, SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import read_address
+from shared.transfer.retry_policy import RESPONSE_RULES
 from tests.conftest import MakeHarness
 from tests.faults.hostile import blob_names, upload_urls
 from tests.faults.hub import Hub
@@ -249,7 +250,10 @@ class NoCredential:
 
 def client_of(endpoint: GraphEndpoint) -> GraphClient:
     return GraphClient(
-        endpoint, lambda: cast("TokenCredential", NoCredential()), timeouts=(0.5, 0.5)
+        endpoint,
+        lambda: cast("TokenCredential", NoCredential()),
+        RESPONSE_RULES,
+        timeouts=(0.5, 0.5),
     )
 
 
@@ -275,7 +279,7 @@ def test_no_hostile_upload_url_gets_a_connection(connections: Connections, say: 
             refused += 1
             continue
         answer = client.put_range(url, ByteRange(0, 1), 1, b"x")
-        assert answer.lost, text
+        assert answer.no_response, text
         assert CANARY not in repr(answer) + repr(url)
     client.close()
     elsewhere = {
@@ -352,7 +356,9 @@ def test_no_blob_name_leaves_its_item_at_graph(connections: Connections, say: Sa
             def get_token(self, *_: str, **__: Any) -> AccessToken:
                 return token
 
-        client = GraphClient(graph_endpoint(settings), lambda: cast("TokenCredential", Token()))
+        client = GraphClient(
+            graph_endpoint(settings), lambda: cast("TokenCredential", Token()), RESPONSE_RULES
+        )
         for name in blob_names(random.Random(SEED), COUNT):
             try:
                 item = read_address(name, {}).item

@@ -111,7 +111,7 @@ def test_storage_that_refuses_or_is_away(
 def test_any_answer_but_trouble_will_do(make_harness: MakeHarness, status: int, ok: bool) -> None:
     """A call that needs no permission may be refused all the same."""
     harness = make_harness()
-    harness.graph.identity()
+    harness.graph.has_identity()
     refused = catalogue.refused(status)
     harness.emulator.faults.add(Fault(misbehaviour=refused, kind="other", times=None))
     assert faults_of(harness) == ([] if ok else ["graph"])
@@ -132,7 +132,7 @@ def test_graph_in_trouble(make_harness: MakeHarness, misbehaviour: Any) -> None:
 def test_graph_away(make_harness: MakeHarness) -> None:
     """Nobody listens there; the token of before is still good."""
     harness = make_harness()
-    harness.graph.identity()
+    harness.graph.has_identity()
     harness.emulator.stop()
     found = by_name(readiness(harness).check())
     assert [each.ok for each in found.values()] == [True, True, False]

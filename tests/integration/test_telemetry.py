@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, catalogue
 from shared.transfer.activities.attach_file import Attacher
-from shared.transfer.activities.telemetry import name_transfers_in_the_log, trace_of
+from shared.transfer.activities.telemetry import add_transfer_id_to_logs, trace_of
 from shared.transfer.activity_payloads import ActivityResult, CancelUploadSession, Job
 from tests.conftest import MakeHarness
 from tests.harness import MAILBOX, Harness, Product
@@ -251,7 +251,7 @@ def test_a_bug_is_seen_by_its_kind_alone(make_harness: MakeHarness, telemetry: T
 def named_log() -> Iterator[None]:
     """The log as the app sets it up."""
     before = logging.getLogRecordFactory()
-    name_transfers_in_the_log()
+    add_transfer_id_to_logs()
     yield
     logging.setLogRecordFactory(before)
 

@@ -10,7 +10,7 @@ import pytest
 from azure.storage.blob import ContentSettings
 
 from infra.local.outlook import ItemKind, Rules
-from shared.errors import UnsupportedBlob
+from shared.errors import InvalidBlobName
 from shared.storage.attachment_record import METADATA_BYTES
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
@@ -308,5 +308,5 @@ def test_a_name_that_leaves_the_container_is_refused_before_any_call(
     """Folders named '.' or '..' would lead an HTTP library elsewhere."""
     harness = make_harness()
     for name in ("../other/secret", "x/../../other/secret", "./x", "a\\..\\b"):
-        with pytest.raises(UnsupportedBlob):
+        with pytest.raises(InvalidBlobName):
             harness.source.look(name)

@@ -1,4 +1,4 @@
-"""``announce_end``: how a transfer ended, as a CloudEvent for whoever goes on from there."""
+"""``announce_end``: publishes how a transfer ended, as a CloudEvent."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from shared.transfer.activity_payloads import RecordAttachment
 from shared.transfer.payloads import Payload, RecordedStatus
 from shared.transfer.retry_policy import MAX_ANNOUNCE_RETRIES
 
-# Seconds. The library's own limits are five minutes each.
+# Seconds. The SDK's defaults are five minutes each.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 30
 _RETRY_AFTER = ("Retry-After", "retry-after-ms", "x-ms-retry-after-ms")
@@ -30,20 +30,20 @@ _TYPES: dict[RecordedStatus, str] = {
 
 _LOG = logging.getLogger(__name__)
 
-# It hands the options of a call to the event's model as well, which warns of each of them.
+# The SDK passes the options of a call to the event's model, which warns about each of them.
 logging.getLogger("azure.eventgrid").setLevel(logging.ERROR)
 
 
 class Announced(Payload):
-    """What ``announce_end`` achieved."""
+    """The result of ``announce_end``."""
 
     sent: bool
 
 
 class Announcer:
-    """Sends events to the topic of ``EVENT_GRID_TOPIC_ENDPOINT``; without one, none.
+    """Sends events to the topic of ``EVENT_GRID_TOPIC_ENDPOINT``, if there is one.
 
-    ``backoff`` is the factor of the library's waits between tries, in seconds.
+    ``backoff`` is the factor of the SDK's waits between tries, in seconds.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Announcer:
         self._backoff = backoff
 
     def close(self) -> None:
-        """Close the kept connections."""
+        """Close the connections."""
         if self._topic is not None:
             self._topic.close()
 
     def announce(self, work: RecordAttachment) -> Announced:
-        """Send the event of this end, if it has one.
+        """Send the event for this end, if there is one.
 
-        A topic that takes no event is logged, and that is all: the file is where it is.
+        Best effort: a failure is logged. A second delivery sends the same event again.
         """
         type_ = _TYPES.get(work.record)
         if self._topic is None or type_ is None:
@@ -75,10 +75,10 @@ class Announcer:
         try:
             self._send(self._topic, self._event(type_, work))
         except AzureError as error:
-            # Its text is the far side's, and may repeat what it was sent.
+            # The error's text may repeat the event, so only its type is logged.
             status = error.status_code if isinstance(error, HttpResponseError) else None
             _LOG.warning(
-                "transfer %s: the topic took no event of type %s: %s%s",
+                "transfer %s: the topic accepted no event of type %s: %s%s",
                 work.transfer_id,
                 type_,
                 type(error).__name__,
@@ -89,8 +89,8 @@ class Announcer:
 
     def _event(self, type_: str, work: RecordAttachment) -> CloudEvent[dict[str, object]]:
         data = {"id": work.transfer_id, **work.status.to_json()}
-        # The same end told twice has the same id. A transfer that is started anew keeps its own,
-        # and can end in another way.
+        # An event that is sent twice has the same id. A transfer that is started again keeps its
+        # id, and can end in another way.
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return CloudEvent(
             source=self._source,
@@ -107,13 +107,13 @@ class Announcer:
             read_timeout=READ_TIMEOUT,
             retry_total=MAX_ANNOUNCE_RETRIES,
             retry_backoff_factor=self._backoff,
-            # An event that came twice is told by its id.
+            # Safe: receivers know a duplicate by its id.
             retry_on_methods=["POST"],
-            raw_response_hook=_without_rest,
+            raw_response_hook=_drop_retry_after,
         )
 
 
-def _without_rest(answer: Any) -> None:
-    """The library would sleep in the activity for as long as a topic asks, be it hours."""
+def _drop_retry_after(response: Any) -> None:
+    """Otherwise the SDK would sleep in the activity for as long as the header says, even hours."""
     for name in _RETRY_AFTER:
-        answer.http_response.headers.pop(name, None)
+        response.http_response.headers.pop(name, None)

@@ -1,4 +1,4 @@
-"""Slices of one content of a blob: pinned to its ETag, and the next ones read ahead."""
+"""Reads ranges of one version of a blob: pinned to its ETag, the next ones in advance."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from shared.errors import StorageUnavailable, Superseded, UnsupportedBlob
+from shared.errors import ContentUncertain, StorageUnavailable, Superseded
 from shared.outlook.byte_ranges import ByteRange
 from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
@@ -16,15 +16,15 @@ from shared.transfer.payloads import BlobVersion
 from shared.transfer.retry_policy import MAX_ETAG_CHANGES
 
 MD5_CHANGED = (
-    "The blob's MD5 was set or cleared before the file was attached, so it cannot be told whether "
-    "its content is still the same. Upload it again, and leave its properties alone."
+    "The blob's MD5 was set or cleared before the file was attached, so nothing proves that its "
+    "content is still the same. Upload it again, and do not change its properties."
 )
-# One is being read while the other waits: a slow read is made up for by the quick ones before it.
+# Two, so that a slow read can be made up for by the fast ones before it.
 MAX_READ_AHEAD = 2
 
 
-class StartOver(Exception):
-    """Raised when the blob may hold other bytes now, and nothing can prove that it does not."""
+class RestartRequired(Exception):
+    """Raised when the blob changed and has no MD5 to prove that its content is the same."""
 
     def __init__(self, etag: str) -> None:
         super().__init__(etag)
@@ -32,18 +32,18 @@ class StartOver(Exception):
 
 
 class BlobReader:
-    """Slices of one content of a blob, the next ones read ahead in a thread of its own.
+    """Reads ranges of one version of a blob, the next ones in advance in a thread of its own.
 
-    At most three are held at a time, the one handed out and two read ahead, each in the one piece
-    of memory that it came in: 3 x RANGE_BYTES per transfer.
+    At most three ranges are in memory at a time, the last one returned and two read in advance,
+    and none of them is copied: 3 x RANGE_BYTES per transfer.
     """
 
     def __init__(self, source: SourceContainer, job: Job) -> None:
         self.etag = job.etag
         self._source = source
         self._job = job
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        self._ahead: deque[tuple[ByteRange, Future[bytes]]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._queue: deque[tuple[ByteRange, Future[bytes]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -57,38 +57,38 @@ class BlobReader:
         self.close()
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether a slice has been read, or is being read, that nobody has asked for."""
-        return bool(self._ahead)
+    def has_read_ahead(self) -> bool:
+        """Whether a range has been read, or is being read, in advance."""
+        return bool(self._queue)
 
     @property
     def has_failed(self) -> bool:
-        """Whether a slice could not be read ahead."""
-        done = [content for _, content in self._ahead if content.done()]
+        """Whether a range could not be read in advance."""
+        done = [content for _, content in self._queue if content.done()]
         return any(content.exception() for content in done)
 
     def close(self, *, wait: bool = True) -> None:
-        """Read no more; ``wait`` for what is being read."""
-        self._reader.shutdown(wait=wait, cancel_futures=True)
-        self._ahead.clear()
+        """Read no more; ``wait`` for the read that is going on."""
+        self._thread.shutdown(wait=wait, cancel_futures=True)
+        self._queue.clear()
 
     def read(self, part: ByteRange) -> bytes:
-        """The slice; from the read-ahead if that is the one.
+        """Read a range, or return it if it has been read in advance.
 
-        Raises what :meth:`SourceContainer.read` and :func:`recognise` do.
+        Raises what :meth:`SourceContainer.read` and :func:`check_same_content` do.
         """
-        while self._ahead:
-            expected, content = self._ahead.popleft()
+        while self._queue:
+            expected, content = self._queue.popleft()
             if expected == part:
                 return content.result()
             content.cancel()
-        # In the one thread that reads, after what it may be reading: never more at a time.
-        return self._reader.submit(self._read, part).result()
+        # In the same thread, so that there is one read at a time.
+        return self._thread.submit(self._read, part).result()
 
     def read_ahead(self, parts: Iterable[ByteRange]) -> None:
-        """Begin to read the first of these slices, which are to be asked for next, in order."""
-        for part in islice(parts, len(self._ahead), MAX_READ_AHEAD):
-            self._ahead.append((part, self._reader.submit(self._read, part)))
+        """Start reading the first of these ranges: those that are needed next, in this order."""
+        for part in islice(parts, len(self._queue), MAX_READ_AHEAD):
+            self._queue.append((part, self._thread.submit(self._read, part)))
 
     def _read(self, part: ByteRange) -> bytes:
         job = self._job
@@ -96,22 +96,21 @@ class BlobReader:
             try:
                 return self._source.read(job.blob, self.etag, part.start, part.length)
             except BlobChanged:
-                self.etag = recognise(job, self._source.look(job.blob))
+                self.etag = check_same_content(job, self._source.look(job.blob))
         raise StorageUnavailable(f"The metadata of {job.blob} changes all the time.")
 
 
-def recognise(job: Job, now: SourceBlob) -> str:
-    """The ETag to go on with, after the blob's ETag changed.
+def check_same_content(job: Job, now: SourceBlob) -> str:
+    """Check that only the metadata changed, after the ETag did; return the new ETag.
 
-    A metadata write changes the ETag but not the content. Raises :class:`Superseded` when the
-    content is another, :class:`StartOver` when it may be the same but has no MD5 to prove it, and
-    :class:`UnsupportedBlob` when that MD5 has come or gone meanwhile: the blob may have got
-    another transfer's id by it, so this one must not go on as if it were alone.
+    Raises :class:`Superseded` if the content is another one, :class:`RestartRequired` if it may be
+    the same but has no MD5 to prove it, and :class:`ContentUncertain` if the MD5 was set or
+    cleared: the blob's transfer may have another id now, so that there may be two transfers.
     """
     if job.content.is_replaced_by(BlobVersion.of(now)):
         raise Superseded(job.blob)
     if job.md5 != now.md5:
-        raise UnsupportedBlob(MD5_CHANGED)
+        raise ContentUncertain(MD5_CHANGED)
     if not now.md5:
-        raise StartOver(now.etag)
+        raise RestartRequired(now.etag)
     return now.etag

@@ -1,33 +1,34 @@
-"""Is the file attached? What the item holds, compared with what it held before.
+"""Searches an item for the attachment of an attempt with unknown outcome.
 
-A new id with the file's name is a candidate; the bytes decide, since someone else may attach a
-file of that name at the same time. Graph's ``size`` is never the file's own (protocol §4), and
-``$value`` of a large attachment can time out, so that the bytes cannot always be had.
+An attachment that was not there before and has the file's name is a candidate. Its bytes decide,
+since another client may attach a file of that name at the same time. Graph's ``size`` differs from
+the file's, and the bytes of a large attachment cannot always be read: see "After the upload" in
+docs/protocol.md.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import BlobDeleted, OutcomeUnknown, Superseded, UnsupportedBlob
+from shared.errors import BlobDeleted, ContentUncertain, OutcomeUnknown, Superseded
 from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.activities.blob_reader import StartOver, recognise
+from shared.transfer.activities.blob_reader import RestartRequired, check_same_content
 from shared.transfer.activity_payloads import Job
-from shared.transfer.messages import CANNOT_TELL
+from shared.transfer.retry_policy import decide
+from shared.transfer.retry_table import Action, Call
 
-# Graph's size of an attachment is the file's own and some more: 1.05 times as much was seen.
-_LEAST, _MOST, _OVERHEAD = 0.95, 1.5, 65_536
-_GONE = frozenset({404, 410})
+# Graph's size of an attachment is the file's and some more: 1.05 times as much occurs.
+_MIN_RATIO, _MAX_RATIO, _OVERHEAD = 0.95, 1.5, 65_536
 
 
 def max_reported_size(size: int) -> float:
-    """The most that Graph may tell as the size of a file of so many bytes."""
-    return size * _MOST + _OVERHEAD
+    """The largest size that Graph may report for an attachment of ``size`` bytes."""
+    return size * _MAX_RATIO + _OVERHEAD
 
 
 class Throttled(Exception):
-    """Raised when the far side asked to wait, in seconds, before the next look."""
+    """Raised when a response asks to wait, in seconds, before the next request."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(retry_after)
@@ -35,10 +36,10 @@ class Throttled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """``own`` is the id of this transfer's attachment, None when it is not there (yet).
+class SearchResult:
+    """``own`` is the id of this transfer's attachment, None if it was not found.
 
-    ``foreign`` are ids whose bytes are not the file's; ``unread``: some bytes could not be had.
+    ``foreign`` are candidates with other bytes; ``unread``: some candidates could not be read.
     """
 
     own: str | None = None
@@ -47,8 +48,8 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciler:
-    """Finds the attachment that a transfer may have made."""
+class AttachmentFinder:
+    """Finds the attachment that an earlier attempt may have made."""
 
     graph: GraphClient
     source: SourceContainer
@@ -60,77 +61,78 @@ class Reconciler:
         listed: Sequence[ListedAttachment],
         *,
         is_last_attempt: bool,
-    ) -> Findings:
-        """What became of the file, as far as the listing and the bytes tell.
+    ) -> SearchResult:
+        """Search the item's attachments, but for those that were there ``earlier``.
 
-        ``earlier``: the ids that the item had before. ``is_last_attempt``: there will be no other
-        look, so that the one candidate whose bytes cannot be had is taken.
-        Raises :class:`OutcomeUnknown` when candidates cannot be told apart,
+        On the last attempt, a single candidate whose bytes cannot be read counts as found.
+        Raises :class:`OutcomeUnknown` if the candidates do not allow a decision,
         :class:`Throttled` and :class:`StorageUnavailable`.
         """
         known = set(earlier)
         candidates = [
             each
             for each in listed
-            if each.name == job.file_name and each.id not in known and _plausible(job, each)
+            if each.name == job.file_name and each.id not in known and _is_plausible(job, each)
         ]
         if not candidates:
-            return Findings()
+            return SearchResult()
         content = self._content(job)
         unread: list[str] = []
         foreign: list[str] = []
         for each in candidates:
-            answer, md5 = self.graph.attachment_md5(job.item, each.id)
-            if answer.retry_after is not None and not answer.succeeded:
-                raise Throttled(answer.retry_after)
-            if answer.succeeded and md5 in content.md5s:
-                return Findings(own=each.id)
-            if answer.status in _GONE and is_last_attempt:
-                # Listed a moment ago: nobody looks again to see if it is really gone.
-                raise OutcomeUnknown(CANNOT_TELL)
-            if answer.succeeded and content.proven:
-                foreign.append(each.id)
-            else:
-                unread.append(each.id)
+            md5 = self._md5(job, each, is_last_attempt=is_last_attempt)
+            if md5 in content.md5s:
+                return SearchResult(own=each.id)
+            (foreign if md5 and content.is_certain else unread).append(each.id)
         if not unread or not is_last_attempt:
-            return Findings(foreign=tuple(foreign), unread=bool(unread))
-        if not content.proven or len(unread) > 1:
-            raise OutcomeUnknown(CANNOT_TELL)
-        # The one new attachment of that name and about that size, whose bytes Outlook never gave.
-        return Findings(own=unread[0])
+            return SearchResult(foreign=tuple(foreign), unread=bool(unread))
+        if not content.is_certain or len(unread) > 1:
+            raise OutcomeUnknown
+        return SearchResult(own=unread[0])
+
+    def _md5(self, job: Job, candidate: ListedAttachment, *, is_last_attempt: bool) -> str:
+        """The MD5 of a candidate's bytes, empty if they cannot be read now."""
+        response, md5 = self.graph.attachment_md5(job.item, candidate.id)
+        row = decide(Call.COMPARE, response)
+        if row.action is Action.RETRY:
+            raise Throttled(response.retry_after or 0.0)
+        if row.action is Action.GIVE_UP and is_last_attempt:
+            # It was listed a moment ago, and no other search will show whether it is gone.
+            raise OutcomeUnknown
+        return md5
 
     def _content(self, job: Job) -> "_Content":
-        """What the job's bytes may hash to: the bytes themselves count, if they are still there.
+        """The MD5s that the job's content may have.
 
-        The blob's own MD5 property is its writer's word, taken only for bytes that are gone.
+        The MD5 property of the blob is unverified: it counts only for bytes that no longer exist.
         """
-        word = frozenset({job.md5} - {""})
+        unverified = frozenset({job.md5} - {""})
         try:
             blob = self.source.look(job.blob)
-            etag, proven = blob.etag, True
+            etag, is_certain = blob.etag, True
             if etag != job.etag:
-                recognise(job, blob)
-        except (StartOver, UnsupportedBlob):
-            # The same content or another: no MD5 tells.
-            proven = bool(word)
+                check_same_content(job, blob)
+        except (RestartRequired, ContentUncertain):
+            # The same content or another: no MD5 proves either.
+            is_certain = bool(unverified)
         except (Superseded, BlobDeleted):
-            return _Content(word, proven=bool(word))
+            return _Content(unverified, is_certain=bool(unverified))
         try:
             digest = self.source.md5_of(blob)
         except (BlobChanged, BlobDeleted):
-            return _Content(word, proven=bool(word))
-        seen = frozenset({digest})
-        return _Content(seen if etag == job.etag else seen | word, proven=proven)
+            return _Content(unverified, is_certain=bool(unverified))
+        md5s = frozenset({digest})
+        return _Content(md5s if etag == job.etag else md5s | unverified, is_certain=is_certain)
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """MD5s in hex, any of which is the job's; ``proven``: nothing else is."""
+    """The MD5s, in hex, that the content may have; ``is_certain``: it has no other."""
 
     md5s: frozenset[str]
-    proven: bool
+    is_certain: bool
 
 
-def _plausible(job: Job, attachment: ListedAttachment) -> bool:
+def _is_plausible(job: Job, attachment: ListedAttachment) -> bool:
     size = attachment.size
-    return size is None or job.size * _LEAST <= size <= max_reported_size(job.size)
+    return size is None or job.size * _MIN_RATIO <= size <= max_reported_size(job.size)

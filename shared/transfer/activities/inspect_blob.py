@@ -1,10 +1,11 @@
-"""``inspect_blob``: is there something to do, and is it allowed?"""
+"""``inspect_blob``: decides whether there is something to do, and whether it is allowed."""
 
 import logging
 from dataclasses import dataclass
 
 from shared.errors import (
     AttachmentTooLarge,
+    ContentUncertain,
     MailboxNotAllowed,
     Permanent,
     StorageUnavailable,
@@ -26,15 +27,15 @@ _STATES: dict[str, State] = {"attached": "attached", "cancelled": "cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """Looks at blobs of the source container. Changes nothing: any number of deliveries will do."""
+    """Inspects blobs of the source container. Changes nothing, so it can run repeatedly."""
 
     settings: Settings
     source: SourceContainer
 
     def inspect(self, work: Inspect) -> Inspection:
-        """The job to do, or the end that the transfer has without doing anything.
+        """The job to do, or the end of a transfer that needs none.
 
-        A final record of the same content ends it: the work was done, or refused, before.
+        A final record of the same content ends the transfer: it was attached or refused before.
         """
         request = work.request
         item = str(request.item or "")
@@ -43,16 +44,16 @@ class Inspector:
             if not may_be_of(work.transfer_id, self.source, blob, item, request.content):
                 return _superseded(work)
             if not is_of(work.transfer_id, self.source, blob, item):
-                raise UnsupportedBlob(MD5_CHANGED)
+                raise ContentUncertain(MD5_CHANGED)
             record = read_record(blob.metadata)
             if self._is_done(request, record, blob):
                 status = request.status.model_copy(update={"size": blob.size})
                 return Inspection(ended=as_recorded(record, status))
             if request.refused:
-                return _refused(work, request.refused)
+                return _refused(work, request.refused, unaddressed=request.unaddressed)
             self._check(request, blob)
         except StorageUnavailable as error:
-            _LOG.warning("transfer %s cannot look at its blob: %s", work.transfer_id, error)
+            _LOG.warning("transfer %s cannot inspect its blob: %s", work.transfer_id, error)
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
@@ -61,7 +62,7 @@ class Inspector:
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
     ) -> bool:
-        """Whether the record ends the transfer: any final one does, unless it was asked for."""
+        """Whether the record ends the transfer; a requested one is ended by a success only."""
         if request.force:
             return False
         item, container = str(request.item or ""), self.source.container
@@ -70,7 +71,7 @@ class Inspector:
         return record.is_about(container, blob, item)
 
     def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
-        """The checks that need no Graph; the mailbox first, so that nothing else is revealed."""
+        """The checks without Graph; the mailbox first, so that a refusal reveals nothing else."""
         if not self.settings.allows(request.mailbox or ""):
             raise MailboxNotAllowed(request.mailbox or "")
         if blob.kind != "BlockBlob":
@@ -114,9 +115,8 @@ def _superseded(work: Inspect) -> Inspection:
     return Inspection(ended=work.request.status.model_copy(update=update))
 
 
-def _refused(work: Inspect, reason: Failure) -> Inspection:
-    unaddressed = reason.code == "Unaddressed"
-    # A blob without an address waits for somebody to claim it: no alert.
+def _refused(work: Inspect, reason: Failure, *, unaddressed: bool = False) -> Inspection:
+    # Not a warning: a transfer of a blob without an address can be requested later.
     _LOG.log(
         logging.INFO if unaddressed else logging.WARNING,
         "transfer %s of blob %r refused: %s: %s",
@@ -130,7 +130,7 @@ def _refused(work: Inspect, reason: Failure) -> Inspection:
 
 
 def as_recorded(record: AttachmentRecord, status: TransferStatus) -> TransferStatus:
-    """The end of an earlier transfer of the same content, as its record tells it."""
+    """The end of an earlier transfer of the same content, from its record."""
     error = None
     if record.error_code:
         error = Failure(code=record.error_code, message=record.error_message)

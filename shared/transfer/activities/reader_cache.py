@@ -1,4 +1,4 @@
-"""What one activity has read ahead, kept in this worker for the transfer's next activity."""
+"""Keeps a blob reader, with what it has read in advance, for the transfer's next activity."""
 
 import threading
 from collections.abc import Iterator
@@ -9,75 +9,78 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader
 from shared.transfer.activity_payloads import Job
 
-# Transfers. More than run activities at once in a worker: the others' slices are read again.
+# More than activities run at once in a worker. A reader that is dropped costs a second read.
 MAX_CACHED_READERS = 16
-# Seconds. After a longer pause the blob may well be another, and is looked at again.
-_KEPT_FOR = 30.0
+# Seconds. After a longer pause the ranges are read again, since the blob may have changed.
+_MAX_AGE = 30.0
 
 
 class ReaderCache:
-    """Slices read ahead by transfer, at most two each: an activity's first range need not wait.
+    """Blob readers by transfer, so that an activity's first range has been read in advance.
 
-    Only a help: the next activity may run in another worker, which reads its slices itself.
-    Holds at most 16 x 2 x RANGE_BYTES beside what running activities do, until the next upload
-    in this worker, however late that is.
+    An optimisation only: the next activity may run in another worker, with a reader of its own.
+    Takes at most 16 x 2 x RANGE_BYTES in addition to running activities. Old readers are dropped
+    at the next upload in this worker, however late that is.
+
+    Not a TTL cache of a library: a reader that is dropped, for whichever reason, must be closed,
+    and outside of the lock.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, BlobReader]] = {}
+        self._readers: dict[str, tuple[float, BlobReader]] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def slices(self, source: SourceContainer, job: Job) -> Iterator[BlobReader]:
-        """The job's slices, for one activity; of several deliveries, one gets what is kept."""
-        slices = self._take(source, job)
+    def reader(self, source: SourceContainer, job: Job) -> Iterator[BlobReader]:
+        """The job's reader, for one activity; of several deliveries, one gets the cached reader."""
+        reader = self._pop(source, job)
         try:
-            yield slices
+            yield reader
         except BaseException:
-            slices.close()
+            reader.close()
             raise
-        if slices.is_ahead:
-            self._keep(job.transfer_id, slices)
+        if reader.has_read_ahead:
+            self._put(job.transfer_id, reader)
         else:
-            slices.close()
+            reader.close()
 
     def drop(self, transfer_id: str) -> None:
-        """Keep nothing of a transfer that is over."""
+        """Drop the reader of a transfer that has ended."""
         with self._lock:
-            _, slices = self._kept.pop(transfer_id, (0.0, None))
-        if slices is not None:
-            slices.close()
+            _, reader = self._readers.pop(transfer_id, (0.0, None))
+        if reader is not None:
+            reader.close()
 
-    def _take(self, source: SourceContainer, job: Job) -> BlobReader:
+    def _pop(self, source: SourceContainer, job: Job) -> BlobReader:
         with self._lock:
-            over = self._pop_outdated()
-            _, slices = self._kept.pop(job.transfer_id, (0.0, None))
-        # Storage may have come back since a slice could not be read.
-        if slices is not None and (slices.etag != job.etag or slices.has_failed):
-            over.append(slices)
-            slices = None
-        _close(over)
-        return slices or BlobReader(source, job)
+            dropped = self._pop_outdated()
+            _, reader = self._readers.pop(job.transfer_id, (0.0, None))
+        # After a failed read, storage may be available again.
+        if reader is not None and (reader.etag != job.etag or reader.has_failed):
+            dropped.append(reader)
+            reader = None
+        _close(dropped)
+        return reader or BlobReader(source, job)
 
-    def _keep(self, transfer_id: str, slices: BlobReader) -> None:
-        """Keep them in place of the oldest, if there are too many."""
+    def _put(self, transfer_id: str, reader: BlobReader) -> None:
+        """Add a reader, in place of the oldest one if there are too many."""
         with self._lock:
-            over = self._pop_outdated()
-            if transfer_id in self._kept:
-                over.append(self._kept.pop(transfer_id)[1])
-            self._kept[transfer_id] = monotonic(), slices
-            if len(self._kept) > MAX_CACHED_READERS:
-                over.append(self._kept.pop(next(iter(self._kept)))[1])
-        _close(over)
+            dropped = self._pop_outdated()
+            if transfer_id in self._readers:
+                dropped.append(self._readers.pop(transfer_id)[1])
+            self._readers[transfer_id] = monotonic(), reader
+            if len(self._readers) > MAX_CACHED_READERS:
+                dropped.append(self._readers.pop(next(iter(self._readers)))[1])
+        _close(dropped)
 
     def _pop_outdated(self) -> list[BlobReader]:
-        """Those whose next activity has not come here; what was kept first stands first."""
-        oldest = monotonic() - _KEPT_FOR
-        names = [name for name, (since, _) in self._kept.items() if since < oldest]
-        return [self._kept.pop(name)[1] for name in names]
+        """Remove the readers whose transfer's next activity has not run in this worker."""
+        oldest = monotonic() - _MAX_AGE
+        names = [name for name, (since, _) in self._readers.items() if since < oldest]
+        return [self._readers.pop(name)[1] for name in names]
 
 
-def _close(several: list[BlobReader]) -> None:
-    for slices in several:
-        # Another transfer's read may hang, and this one does not wait for it.
-        slices.close(wait=False)
+def _close(readers: list[BlobReader]) -> None:
+    for reader in readers:
+        # Without waiting: a read of another transfer may hang.
+        reader.close(wait=False)

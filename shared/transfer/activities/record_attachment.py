@@ -1,4 +1,4 @@
-"""``record_attachment``: how a transfer ended, into the blob's metadata."""
+"""``record_attachment``: writes how a transfer ended to the blob's metadata."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -10,12 +10,13 @@ from shared.storage.attachment_record import (
     AttachmentRecord,
     ascii_only,
     fingerprint,
+    write_record,
 )
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
 from shared.transfer.payloads import Failure
-from shared.transfer.record_writing import write_record
+from shared.transfer.retry_policy import RECORD_WRITES
 from shared.transfer.transfer_id import may_be_of
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Writes records. A second delivery finds its own record there, and leaves it."""
+    """Writes records. A second delivery finds its own record and changes nothing."""
 
     source: SourceContainer
     sessions: SessionStore
@@ -31,37 +32,37 @@ class Recorder:
     def record(self, work: RecordAttachment) -> ActivityResult:
         """Merge the record into the metadata, if the blob still has the transfer's content.
 
-        The end is logged whether or not there is a blob to write it to; only storage that does
-        not answer is worth another try.
+        The end is logged even if the record cannot be written. Only unavailable storage is worth
+        another try.
         """
         try:
             self._record(work)
         except StorageUnavailable as error:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
-            return ActivityResult(outcome="retry", failure=Failure.of(error))
+            return ActivityResult(outcome="retry", failure=Failure.of(error), storage_failed=True)
         _log_end(work)
         return ActivityResult(outcome="recorded")
 
     def _record(self, work: RecordAttachment) -> None:
         try:
-            recognisable = self._write(work)
+            is_recognisable = self._write(work)
         except Permanent as error:
-            _LOG.warning("transfer %s leaves no record: %s", work.transfer_id, error.sentence)
+            _LOG.warning("transfer %s writes no record: %s", work.transfer_id, error.sentence)
             self.sessions.delete(work.transfer_id)
         else:
             if work.record == "attached":
-                self._forget(work.transfer_id, recognisable=recognisable)
+                self._delete_notes(work.transfer_id, is_recognisable=is_recognisable)
 
-    def _forget(self, transfer_id: str, *, recognisable: bool) -> None:
-        """Delete the notes, unless they are all that a duplicate could know the transfer by."""
-        notes = None if recognisable else self.sessions.get(transfer_id)
+    def _delete_notes(self, transfer_id: str, *, is_recognisable: bool) -> None:
+        """Delete the notes, unless a duplicate has nothing else to recognise the transfer by."""
+        notes = None if is_recognisable else self.sessions.get(transfer_id)
         if notes is None:
             self.sessions.delete(transfer_id)
         else:
             self.sessions.put(transfer_id, replace(notes, upload_url=None))
 
     def _write(self, work: RecordAttachment) -> bool:
-        """Write the record if it is due; whether a duplicate will recognise what was attached."""
+        """Write the record if it is due; return whether it identifies what was attached."""
         own: tuple[str, ...] = ()
 
         def change(blob: SourceBlob, earlier: AttachmentRecord) -> AttachmentRecord | None:
@@ -71,24 +72,24 @@ class Recorder:
             own = self._own(work, blob) if work.record == "attached" else ()
             return self._merged(work, own, earlier)
 
-        written = write_record(self.source, work.status.blob, change)
-        # By the first of them: the blob's present fingerprint, if it has the content still.
+        written = write_record(self.source, work.status.blob, change, RECORD_WRITES)
+        # The first one is the blob's present fingerprint, if it still has the content.
         return written is None or all(map(written.knows, own[:1]))
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
         if not may_be_of(work.transfer_id, self.source, blob, work.item, work.content):
             _LOG.warning(
-                "transfer %s: blob %r has other content now; its record is not written",
+                "transfer %s: blob %r has other content now; the record is not written",
                 work.transfer_id,
                 blob.name,
             )
             return False
-        told = (earlier.transfer_id, earlier.status, earlier.attachment_id)
-        if told == (work.transfer_id, work.record, work.status.attachment_id or ""):
+        recorded = (earlier.transfer_id, earlier.status, earlier.attachment_id)
+        if recorded == (work.transfer_id, work.record, work.status.attachment_id or ""):
             return False
         if work.record == "attached":
             return True
-        # A duplicate that failed does not take back what is attached.
+        # A failed duplicate does not replace the record of a success.
         container = self.source.container
         claimed = work.record == "unaddressed" and earlier.is_about(container, blob, work.item)
         return not (claimed or earlier.proves_attached(container, blob, work.item))
@@ -111,7 +112,7 @@ class Recorder:
         )
 
     def _own(self, work: RecordAttachment, blob: SourceBlob) -> tuple[str, ...]:
-        """The fingerprints of what was attached: two, if its MD5 was set or cleared since.
+        """The fingerprints of what was attached: two, if the MD5 was set or cleared since.
 
         Raises what :meth:`SourceContainer.md5_of` does.
         """
@@ -119,7 +120,7 @@ class Recorder:
         now = fingerprint(self.source.container, blob, work.item)
         md5 = work.content.md5 if work.content else ""
         if now == then or (md5 and self.source.md5_of(blob) != md5):
-            # The same, or overwritten within the second: that is another transfer's to attach.
+            # Unchanged, or overwritten within the same second: that has its own transfer.
             return (then,)
         return now, then
 

@@ -1,33 +1,76 @@
-"""Typed errors at an activity's edge: logged, and turned into the steps they stand for."""
+"""The results of activities: from responses, and from the typed errors that an activity raises."""
 
 import logging
 from collections.abc import Callable
 from functools import wraps
 
-from shared.errors import StorageUnavailable, Superseded, TransferError, UnsupportedBlob
-from shared.transfer.activities.blob_reader import StartOver
+from shared.errors import ContentUncertain, StorageUnavailable, Superseded, TransferError
+from shared.outlook.graph_response import GraphResponse
+from shared.transfer.activities.blob_reader import RestartRequired
 from shared.transfer.activities.find_attachment import Throttled
-from shared.transfer.activity_payloads import ActivityResult, TransferWork
+from shared.transfer.activity_payloads import ActivityResult, Job, Outcome, TransferWork
+from shared.transfer.messages import failure_of_response
 from shared.transfer.payloads import Failure
+from shared.transfer.retry_policy import decide, effective_retry_after
+from shared.transfer.retry_table import Action, Call
 
 _LOG = logging.getLogger(__name__)
 
-_UNSTEADY = Failure.of(
-    UnsupportedBlob(
+_OUTCOMES: dict[Action, Outcome] = {
+    Action.RETRY: "retry",
+    Action.RECONCILE: "reconcile",
+    Action.SESSION_INSTEAD: "session_instead",
+    Action.POST_INSTEAD: "post_instead",
+}
+_CHANGES_ALL_THE_TIME = Failure.of(
+    ContentUncertain(
         "The blob was written to again and again while it was read, and no MD5 proves that its "
-        "content stayed. Upload it again, with an MD5, and leave it alone until it is attached."
+        "content stayed the same. Upload it again, with an MD5, and do not change it until it is "
+        "attached."
     )
 )
+
+
+def result_of_refusal(call: Call, response: GraphResponse, job: Job) -> ActivityResult | None:
+    """The result for a response that is no success, None for a success."""
+    row = decide(call, response)
+    if row.action is Action.PROCEED:
+        return None
+    return ActivityResult(
+        outcome=_OUTCOMES.get(row.action, "failed"),
+        retry_after=effective_retry_after(row, response),
+        tries=row.tries,
+        failure=failure_of_response(row, response, job),
+    )
+
+
+def result_of_error(error: RestartRequired | TransferError) -> ActivityResult:
+    """The result for a typed error."""
+    match error:
+        case RestartRequired():
+            return ActivityResult(
+                outcome="start_over", etag=error.etag, failure=_CHANGES_ALL_THE_TIME
+            )
+        case Superseded():
+            return ActivityResult(outcome="superseded", failure=Failure.of(error))
+        case StorageUnavailable():
+            failure = Failure.of(error)
+            return ActivityResult(outcome="retry", failure=failure, storage_failed=True)
+        case _:
+            return ActivityResult(outcome="failed", failure=Failure.of(error))
 
 
 def activity_boundary[Owner, Work: TransferWork](
     activity: Callable[[Owner, Work], ActivityResult],
 ) -> Callable[[Owner, Work], ActivityResult]:
-    """Turn the typed errors of an activity into the steps they stand for."""
+    """Log an activity's failure, and return the result for a typed error that it raises.
+
+    Any other exception is a bug of this app.
+    """
 
     @wraps(activity)
-    def result(self: Owner, work: Work) -> ActivityResult:
-        result = _typed(activity, self, work)
+    def bounded(self: Owner, work: Work) -> ActivityResult:
+        result = _result(activity, self, work)
         if result.failure:
             _LOG.info(
                 "transfer %s: %s: %s: %s",
@@ -38,28 +81,15 @@ def activity_boundary[Owner, Work: TransferWork](
             )
         return result
 
-    return result
+    return bounded
 
 
-def _typed[Owner, Work: TransferWork](
+def _result[Owner, Work: TransferWork](
     activity: Callable[[Owner, Work], ActivityResult], owner: Owner, work: Work
 ) -> ActivityResult:
     try:
         return activity(owner, work)
-    except Throttled as throttled:
-        return ActivityResult(outcome="retry", retry_after=throttled.retry_after)
-    except (StartOver, TransferError) as error:
-        return end_of(error)
-
-
-def end_of(error: StartOver | TransferError) -> ActivityResult:
-    """The step that a typed error stands for."""
-    match error:
-        case StartOver():
-            return ActivityResult(outcome="start_over", etag=error.etag, failure=_UNSTEADY)
-        case Superseded():
-            return ActivityResult(outcome="superseded", failure=Failure.of(error))
-        case StorageUnavailable():
-            return ActivityResult(outcome="retry", failure=Failure.of(error))
-        case _:
-            return ActivityResult(outcome="failed", failure=Failure.of(error))
+    except Throttled as error:
+        return ActivityResult(outcome="retry", retry_after=error.retry_after)
+    except (RestartRequired, TransferError) as error:
+        return result_of_error(error)

@@ -1,12 +1,12 @@
-"""What can be seen of transfers: a trace for each, figures of all, and their ids in the log.
+"""Telemetry of transfers: a trace for each, metrics of all, and their ids in the log.
 
-The id of a transfer's trace is the transfer's own, without its hyphen. The trace context of the
-Functions host does not reach an activity: the worker calls it in a thread of its own. An id that
-every activity derives by itself needs nobody to hand it on, is the same on every machine and after
-every restart, and whoever knows the transfer finds its trace.
+A trace's id is the transfer's id without the hyphen. The trace context of the Functions host does
+not reach an activity, since the worker calls it in a thread of its own. An id that every activity
+derives by itself is the same on every machine and after every restart, and whoever knows the
+transfer finds its trace.
 
-Only activities tell anything: the orchestrator is replayed. They run at least once, so that what
-is delivered again is counted again. By OpenTelemetry's API alone, as in ``call_telemetry``.
+Only activities record anything, since the orchestrator is replayed. They run at least once, and a
+second delivery is counted again. Uses OpenTelemetry's API only, as ``call_telemetry`` does.
 """
 
 import logging
@@ -40,10 +40,10 @@ _TRANSFERS = METER.create_counter(
     "blob_to_outlook.transfers", "{transfer}", "transfers that ended, by outcome and code"
 )
 _NEAR_DEADLINE = METER.create_counter(
-    "blob_to_outlook.near_deadline", "{transfer}", "transfers that work on late in their time"
+    "blob_to_outlook.near_deadline", "{transfer}", "transfers that are close to their deadline"
 )
 _BUDGET_WAIT = METER.create_histogram(
-    "blob_to_outlook.budget_wait", "s", "wait of an activity for its item's and mailbox's turn"
+    "blob_to_outlook.budget_wait", "s", "wait of an activity for the locks of its item and mailbox"
 )
 
 _TRANSFER_ID = re.compile(r"([0-9a-f]{16})-([0-9a-f]{16})")
@@ -53,17 +53,17 @@ _transfer_id: ContextVar[str] = ContextVar("transfer_id", default="")
 def traced_activity[Given: Work, Done: Payload](
     name: str, run: Callable[[Given], Done]
 ) -> Callable[[Given], Done]:
-    """Have an activity seen: its span in its transfer's trace, its part in the figures."""
+    """Decorate an activity with a span in its transfer's trace, and with its metrics."""
 
     @wraps(run)
     def activity(work: Given) -> Done:
-        named = _transfer_id.set(work.transfer_id)
+        token = _transfer_id.set(work.transfer_id)
         try:
             with TRACER.start_as_current_span(
                 name,
                 context=trace_of(work.transfer_id),
                 attributes={"transfer_id": work.transfer_id},
-                # The text of an exception that nobody expected may hold anything.
+                # The text of an unexpected exception may contain secrets.
                 record_exception=False,
                 set_status_on_exception=False,
             ) as span:
@@ -78,13 +78,13 @@ def traced_activity[Given: Work, Done: Payload](
                 _count_end(work, done)
                 return done
         finally:
-            _transfer_id.reset(named)
+            _transfer_id.reset(token)
 
     return activity
 
 
 def trace_of(transfer_id: str) -> Context | None:
-    """The context in which a transfer's spans begin; None for an id that no door gave."""
+    """The parent context of a transfer's spans; None for an id that this app did not create."""
     digits = _TRANSFER_ID.fullmatch(transfer_id)
     if digits is None:
         return None
@@ -94,8 +94,8 @@ def trace_of(transfer_id: str) -> Context | None:
     return trace.set_span_in_context(NonRecordingSpan(parent), Context())
 
 
-def name_transfers_in_the_log() -> None:
-    """Give every log record made within an activity the field ``transfer_id``."""
+def add_transfer_id_to_logs() -> None:
+    """Add the field ``transfer_id`` to every log record of an activity."""
     make = logging.getLogRecordFactory()
 
     def with_transfer_id(*parts: Any, **more: Any) -> logging.LogRecord:
@@ -137,7 +137,7 @@ def _count_end(work: Work, done: Payload) -> None:
             ActivityResult(outcome="superseded")
             | Inspection(ended=TransferStatus(state="superseded"))
         ):
-            _count_transfer("superseded", Superseded.__name__)
+            _count_transfer("superseded", Superseded.code)
 
 
 def _count_transfer(outcome: str, code: str) -> None:

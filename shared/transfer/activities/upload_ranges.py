@@ -1,87 +1,93 @@
-"""Uploads some ranges of a blob: reads the next slices while this one is being PUT."""
+"""Uploads some ranges of a blob; the next ones are read while this one is being sent."""
 
 from dataclasses import dataclass
 
 from shared.errors import (
     BlobDeleted,
+    ContentUncertain,
     GraphRefused,
+    InvalidBlobName,
     StorageUnavailable,
     Superseded,
-    UnsupportedBlob,
 )
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.graph_response import GraphResponse
 from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.blob_reader import BlobReader, StartOver
+from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
 from shared.transfer.activities.reader_cache import ReaderCache
-from shared.transfer.activities.results import end_of
+from shared.transfer.activities.results import result_of_error
 from shared.transfer.activity_payloads import ActivityResult, Job
-from shared.transfer.messages import failure
+from shared.transfer.messages import failure_of_response
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import (
-    MAX_RANGE_REFUSALS,
     MAX_STATE_QUERIES,
-    Action,
-    Call,
-    Row,
+    POSITION_MISSING,
     decide,
     effective_retry_after,
 )
+from shared.transfer.retry_table import Action, Call, Row
 
 
 @dataclass(frozen=True, slots=True)
 class RangeUploader:
-    """Puts up to ``ranges_per_activity`` ranges of at most ``range_bytes`` into a session."""
+    """Uploads up to ``ranges_per_activity`` ranges of at most ``range_bytes`` to a session."""
 
     graph: GraphClient
     source: SourceContainer
-    kept: ReaderCache
+    readers: ReaderCache
     range_bytes: int
     ranges_per_activity: int
 
     def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
-        """Go on at ``offset``, until this run's ranges are used up or something else is due."""
+        """Upload from ``offset`` on, until this run's ranges are sent or the result is another."""
         stop = offset + self.range_bytes * self.ranges_per_activity
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
-        with self.kept.slices(self.source, job) as slices:
-            run = _Run(self.graph, job, url, session, slices)
+        with self.readers.reader(self.source, job) as reader:
+            run = _Run(self.graph, job, url, session, reader)
             try:
                 for _ in range(self.ranges_per_activity):
                     result = run.put_next()
                     if result is not None or session.is_done:
                         return result or run.result("progress")
             except StorageUnavailable as error:
-                return run.result("retry", failure=Failure.of(error))
-            except (Superseded, BlobDeleted, UnsupportedBlob, StartOver) as error:
-                return run.without_content(end_of(error))
+                failure = Failure.of(error)
+                return run.result("retry", failure=failure, storage_failed=True)
+            except (
+                BlobDeleted,
+                ContentUncertain,
+                InvalidBlobName,
+                RestartRequired,
+                Superseded,
+            ) as error:
+                return run.without_content(result_of_error(error))
             return run.result("progress")
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run over a session's ranges: each method gives the step to return, or None to go on."""
+    """One run: its methods return the activity's result, or None to go on with the next range."""
 
     graph: GraphClient
     job: Job
     url: UploadUrl
     session: UploadSession
-    slices: BlobReader
+    reader: BlobReader
     sent: int = 0
-    without_state: bool = False
+    has_resent: bool = False
 
     @property
     def may_be_attached(self) -> bool:
-        """Whether another delivery of this work may have attached the file: it can send the end.
+        """Whether another delivery of this activity may have sent the last byte of the file.
 
-        Even if this one's ranges are taken: one that is thought dead may still be sending.
+        Even if this one's ranges were accepted: a delivery that counts as dead may still run.
         """
         return self.session.may_be_complete
 
     def result(self, outcome: str, **fields: object) -> ActivityResult:
-        """A step that carries along where the session and the blob stand."""
-        etag = self.slices.etag if self.slices.etag != self.job.etag else None
+        """A result with the session's position and the blob's new ETag."""
+        etag = self.reader.etag if self.reader.etag != self.job.etag else None
         return ActivityResult.model_validate(
             {
                 "outcome": outcome,
@@ -93,113 +99,115 @@ class _Run:
         )
 
     def without_content(self, end: ActivityResult) -> ActivityResult:
-        """The blob has no bytes, or may have other ones: what is left is to say so.
+        """The result if the content cannot be read any more: ``end``, if nothing is attached.
 
-        Unless another delivery may have attached them. A session that says itself that it waits
-        for more has attached nothing.
+        If another delivery may have sent the last byte, only a session that still expects more
+        bytes proves that nothing is attached.
         """
         if self.may_be_attached:
             state = self.graph.session_state(self.url)
-            waits = state.succeeded and self.session.answered(state.body) is Position.KNOWN
-            if not waits:
+            if self._position(state) is not Position.KNOWN:
                 return self._reconcile(end.failure, state.retry_after, end)
         return end.model_copy(update={"offset": self.session.offset, "sent": self.sent})
 
     def put_next(self) -> ActivityResult | None:
+        """Send the next range."""
         part = self.session.next_range()
-        content = self.slices.read(part)
-        self.slices.read_ahead(self.session.following(part))
+        content = self.reader.read(part)
+        self.reader.read_ahead(self.session.following(part))
         self.sent += part.length
-        answer = self.graph.put_range(self.url, part, self.job.size, content)
-        row = decide(Call.LAST_RANGE if self.session.is_last(part) else Call.RANGE, answer)
+        response = self.graph.put_range(self.url, part, self.job.size, content)
+        row = decide(Call.LAST_RANGE if self.session.is_last(part) else Call.RANGE, response)
+        if row.action is Action.ATTACHED:
+            return self.result("attached", attachment_id=response.attachment_id)
+        failure = failure_of_response(row, response, self.job)
         if row.action is Action.PROCEED:
-            return self._accepted(answer, failure(row, answer, self.job))
-        return self._refused(row, answer)
+            return self._accepted(response, failure)
+        return self._failed(row, response, failure)
 
-    def _refused(self, row: Row, answer: GraphResponse) -> ActivityResult | None:
-        reason = failure(row, answer, self.job)
+    def _accepted(self, response: GraphResponse, failure: Failure) -> ActivityResult | None:
+        position = self.session.update(response.body)
+        if position is Position.UNINTELLIGIBLE:
+            return self._resynchronise(POSITION_MISSING, failure)
+        self.has_resent = False
+        return self._at(position, failure)
+
+    def _failed(self, row: Row, response: GraphResponse, failure: Failure) -> ActivityResult | None:
         match row.action:
-            case Action.RESYNCHRONISE if not answer.retry_after:
-                # A refused range says that the session lives; a lost one may have been taken.
-                lost = answer.lost is not None or (answer.status or 0) >= 500
-                return self._resynchronise(reason, lost=lost)
-            case Action.RESYNCHRONISE | Action.RETRY:
-                return self._wait(row, answer)
+            case Action.RESYNCHRONISE:
+                return self._resynchronise(row, failure)
+            case Action.RETRY:
+                return self._wait(row, response)
             case Action.NEW_SESSION:
-                return self._gone(reason, answer.retry_after)
+                return self._session_gone(failure, response.retry_after)
             case Action.RECONCILE:
-                pass
+                return self._reconcile(failure, response.retry_after)
             case _:
-                end = self.result("failed", failure=reason)
-                if row.error is not GraphRefused or not self.may_be_attached:
-                    return end
-                # Refused a second time, it is final.
-                again = end if self.job.unsure else None
-                return self._reconcile(reason, answer.retry_after, again)
-        return self._reconcile(reason, answer.retry_after)
+                return self._refused(row, response, failure)
+
+    def _refused(self, row: Row, response: GraphResponse, failure: Failure) -> ActivityResult:
+        end = self.result("failed", failure=failure)
+        if row.error is not GraphRefused or not self.may_be_attached:
+            return end
+        # It may be refused because it is attached. A second refusal is final.
+        otherwise = end if self.job.unsure else None
+        return self._reconcile(failure, response.retry_after, otherwise)
 
     def _reconcile(
         self,
-        reason: Failure | None,
-        wait: float | None = None,
+        failure: Failure | None,
+        retry_after: float | None = None,
         otherwise: ActivityResult | None = None,
     ) -> ActivityResult:
-        return self.result("reconcile", retry_after=wait, failure=reason, otherwise=otherwise)
+        return self.result(
+            "reconcile", retry_after=retry_after, failure=failure, otherwise=otherwise
+        )
 
-    def _accepted(self, answer: GraphResponse, reason: Failure) -> ActivityResult | None:
-        if answer.status == 201:
-            # Only 201 with Location proves that the file is attached.
-            if answer.attachment_id:
-                return self.result("attached", attachment_id=answer.attachment_id)
-            return self._reconcile(reason)
-        position = self.session.answered(answer.body)
-        if position is Position.UNINTELLIGIBLE:
-            return self._resynchronise(reason, lost=True)
-        self.without_state = False
-        return self._at(position, reason)
-
-    def _at(self, position: Position, reason: Failure) -> ActivityResult | None:
+    def _at(self, position: Position, failure: Failure) -> ActivityResult | None:
         match position:
             case Position.KNOWN:
                 return None
             case Position.COMPLETE:
-                return self._reconcile(reason)
+                return self._reconcile(failure)
             case Position.FOREIGN | Position.UNINTELLIGIBLE:
-                return self._gone(reason)
+                return self._session_gone(failure)
 
-    def _resynchronise(self, reason: Failure, *, lost: bool) -> ActivityResult | None:
-        """Ask the session where it stands; where Outlook does not say, PUT once more and see."""
-        if self.without_state:
-            return self._gone(reason)
+    def _resynchronise(self, row: Row, failure: Failure) -> ActivityResult | None:
+        """Get the session's position; where Outlook does not say, send the range once more."""
+        if self.has_resent:
+            return self._session_gone(failure)
         before = self.session.offset
         for _ in range(MAX_STATE_QUERIES):
             state = self.graph.session_state(self.url)
-            position = self.session.answered(state.body) if state.succeeded else None
+            position = self._position(state)
             if position is not Position.UNINTELLIGIBLE:
                 break
         if position is Position.KNOWN and self.session.offset <= before:
-            # Nothing was gained: not again at once.
-            return self.result("retry", failure=reason, tries=None if lost else MAX_RANGE_REFUSALS)
+            # Nothing was gained, so not again at once.
+            return self.result("retry", failure=failure, tries=row.tries)
         if position is not None:
-            return self._at(position, reason)
-        asked = decide(Call.STATE, state)
-        if asked.action is Action.RETRY:
-            return self._wait(asked, state)
-        if lost:
-            self.without_state = True
+            return self._at(position, failure)
+        state_row = decide(Call.STATE, state)
+        if state_row.action is Action.RETRY:
+            return self._wait(state_row, state)
+        if row.resend:
+            self.has_resent = True
             return None
-        return self._gone(reason)
+        return self._session_gone(failure)
 
-    def _gone(self, reason: Failure, wait: float | None = None) -> ActivityResult:
-        """The session is of no more use; the file may be attached if every byte may have gone."""
+    def _position(self, state: GraphResponse) -> Position | None:
+        return self.session.update(state.body) if state.succeeded else None
+
+    def _session_gone(self, failure: Failure, retry_after: float | None = None) -> ActivityResult:
+        """The session is of no more use; the file may be attached if all bytes may be sent."""
         if self.may_be_attached:
-            return self._reconcile(reason, wait)
-        return self.result("new_session", retry_after=wait, failure=reason)
+            return self._reconcile(failure, retry_after)
+        return self.result("new_session", retry_after=retry_after, failure=failure)
 
-    def _wait(self, row: Row, answer: GraphResponse) -> ActivityResult:
+    def _wait(self, row: Row, response: GraphResponse) -> ActivityResult:
         return self.result(
             "retry",
-            retry_after=effective_retry_after(row, answer),
+            retry_after=effective_retry_after(row, response),
             tries=row.tries,
-            failure=failure(row, answer, self.job),
+            failure=failure_of_response(row, response, self.job),
         )

@@ -12,25 +12,29 @@ from shared.errors import (
     AttachmentNotFound,
     BlobDeleted,
     DownloadTooLarge,
-    ItemNotFound,
     MailboxNotAllowed,
     Permanent,
     Removed,
     TransferError,
 )
-from shared.outlook.bounded_bytes import TooMuch
 from shared.outlook.graph_client import GraphClient
-from shared.outlook.graph_response import GraphResponse, Lost
+from shared.outlook.graph_http import ResponseTooLarge
+from shared.outlook.graph_response import GraphResponse
 from shared.outlook.item import OutlookItem
 from shared.settings import Settings
-from shared.storage.attachment_record import FINGERPRINT_DIGITS, AttachmentRecord, fingerprint
+from shared.storage.attachment_record import (
+    FINGERPRINT_DIGITS,
+    AttachmentRecord,
+    fingerprint,
+    write_record,
+)
 from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activities.find_attachment import max_reported_size
-from shared.transfer.messages import refusal_afterwards
+from shared.transfer.messages import error_of_response, unusable_response
 from shared.transfer.payloads import Payload, TransferStatus
-from shared.transfer.record_writing import write_record
-from shared.transfer.retry_policy import Action, Call, decide
+from shared.transfer.retry_policy import RECORD_WRITES, decide
+from shared.transfer.retry_table import Action, Call
 from shared.transfer.transfer_id import is_of
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +82,7 @@ class Attachments:
         try:
             return AttachmentInfo.from_json(answer.body)
         except ValidationError:
-            raise _unavailable(item) from None
+            raise unusable_response() from None
 
     def content(self, status: TransferStatus) -> AttachmentContent:
         """The attachment's bytes, never more than MAX_DOWNLOAD_BYTES of them.
@@ -93,11 +97,11 @@ class Attachments:
             raise DownloadTooLarge(limit)
         try:
             answer, data = self.graph.attachment_content(item, attachment_id, limit)
-        except TooMuch:
+        except ResponseTooLarge:
             raise DownloadTooLarge(limit) from None
         self._check(Call.CONTENT, answer, item)
         if data is None:
-            raise _unavailable(item)
+            raise unusable_response()
         return AttachmentContent(data, info.content_type or "", info.name or status.file_name or "")
 
     def remove(self, transfer_id: str, status: TransferStatus) -> None:
@@ -153,7 +157,7 @@ class Attachments:
         row = decide(call, answer)
         if row.action is Action.PROCEED:
             return
-        error = refusal_afterwards(row, answer, item)
+        error = error_of_response(row, answer, item)
         if isinstance(error, AttachmentNotFound):
             self._check_item(item)
         raise error
@@ -161,12 +165,9 @@ class Attachments:
     def _check_item(self, item: OutlookItem) -> None:
         """Graph gives one answer for a missing attachment and a missing item: tell them apart."""
         answer, _ = self.graph.list_attachments(item, brief=True)
-        row = decide(Call.DESCRIBE, answer)
-        if row.action is Action.PROCEED:
-            return
-        if row.error is AttachmentNotFound:
-            row = replace(row, error=ItemNotFound)
-        raise refusal_afterwards(row, answer, item)
+        row = decide(Call.FIND_ITEM, answer)
+        if row.action is not Action.PROCEED:
+            raise error_of_response(row, answer, item)
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
         """Whether the blob's record named this attachment, and says now that it was removed."""
@@ -192,7 +193,7 @@ class Attachments:
             )
 
         try:
-            return write_record(self.source, status.blob, removed) is not None
+            return write_record(self.source, status.blob, removed, RECORD_WRITES) is not None
         except Permanent as error:
             _LOG.warning(
                 "transfer %s: no record of its removal: %s",
@@ -201,8 +202,3 @@ class Attachments:
                 extra={"transfer_id": transfer_id},
             )
             return False
-
-
-def _unavailable(item: OutlookItem) -> TransferError:
-    answer = GraphResponse(lost=Lost.UNKNOWN)
-    return refusal_afterwards(decide(Call.DESCRIBE, answer), answer, item)

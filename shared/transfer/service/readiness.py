@@ -9,6 +9,8 @@ from shared.errors import StorageUnavailable
 from shared.outlook.graph_client import GraphClient
 from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import Payload
+from shared.transfer.retry_policy import decide
+from shared.transfer.retry_table import Action, Call
 
 # Seconds.
 _LIMIT = 8.0
@@ -68,7 +70,7 @@ class Readiness:
         return Check(name=name, ok=False, message=f"The check failed ({type(error).__name__}).")
 
     def _identity(self) -> Check:
-        ok = self._graph.identity().succeeded
+        ok = self._graph.has_identity()
         message = "The app's identity gives tokens for Graph."
         if not ok:
             message = (
@@ -101,14 +103,15 @@ class Readiness:
 
         Any answer but a refused token or a failure of Graph's own proves that it can be reached.
         """
-        answer = self._graph.reach()
-        if answer.status is None:
-            said = answer.lost.value if answer.lost else "no answer"
-            message = f"Graph gave no answer ({said}). Check the app's network."
-        elif answer.status == 401:
-            message = "Graph refused the app's token. Check GRAPH_CLOUD and GRAPH_BASE_URL."
-        elif answer.status == 429 or answer.status >= 500:
-            message = f"Graph is throttling or unavailable ({answer.status}). Try again."
-        else:
+        response = self._graph.reach()
+        action = decide(Call.REACH, response).action
+        if action is Action.PROCEED:
             return Check(name="graph", ok=True, message="Graph answers.")
+        if response.no_response:
+            reason = response.no_response.value
+            message = f"Graph gave no answer ({reason}). Check the app's network."
+        elif action is Action.RETRY:
+            message = f"Graph is throttling or unavailable ({response.status}). Try again."
+        else:
+            message = "Graph refused the app's token. Check GRAPH_CLOUD and GRAPH_BASE_URL."
         return Check(name="graph", ok=False, message=message)

@@ -16,6 +16,7 @@ from shared.errors import (
     Permanent,
     StorageUnavailable,
     TransferError,
+    Unaddressed,
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
@@ -213,7 +214,10 @@ def _request(blob: SourceBlob) -> TransferRequest:
     except Permanent as error:
         # The orchestration says so in the blob's metadata: nothing that failed is silent.
         return TransferRequest(
-            blob=blob.name, content=BlobVersion.of(blob), refused=Failure.of(error)
+            blob=blob.name,
+            content=BlobVersion.of(blob),
+            refused=Failure.of(error),
+            unaddressed=isinstance(error, Unaddressed),
         )
     return _addressed(blob, address)
 

@@ -247,7 +247,10 @@ class _Transfer:
 
     def _delete_notes_once(self, *, resting: bool, last: bool) -> Orchestration[ActivityResult]:
         work = CancelUploadSession(
-            transfer_id=self.ctx.instance_id, delete_notes=True, resting=resting, best_effort=last
+            transfer_id=self.ctx.instance_id,
+            delete_notes=True,
+            must_wait=resting,
+            best_effort=last,
         )
         return ActivityResult.from_json((yield self._activity("cancel_upload_session", work)))
 

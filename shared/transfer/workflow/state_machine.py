@@ -15,7 +15,12 @@ from shared.transfer.activity_payloads import (
     Job,
     UploadRanges,
 )
-from shared.transfer.messages import never_its_turn, outcome_unknown, too_late, unexplained
+from shared.transfer.messages import (
+    deadline_exceeded,
+    outcome_unknown,
+    queue_deadline_exceeded,
+    refused_without_reason,
+)
 from shared.transfer.payloads import Failure, Payload
 from shared.transfer.retry_policy import LAST_LOOK_PATIENCE, MAX_UNREAD_LOOKS
 from shared.transfer.workflow.patience import Patience
@@ -227,8 +232,8 @@ class StateMachine:
     def _retry(self, result: ActivityResult) -> None:
         if self.stage is Stage.POST:
             # It may be the notes that could not be read.
-            self._perhaps_done = result.is_of_storage
-            if not result.is_of_storage:
+            self._perhaps_done = result.storage_failed
+            if not result.storage_failed:
                 # Refused; a second delivery of one that was not must be told apart, even one that
                 # could not read that it is the second.
                 self.job = self.job.model_copy(update={"attempt": self.job.attempt + 1})
@@ -301,7 +306,13 @@ class StateMachine:
         return outcome_unknown(self._reason)
 
     def _late(self) -> Failure:
-        return too_late(self._reason) if self._begun else never_its_turn(self.job.mailbox)
+        return (
+            deadline_exceeded(self._reason)
+            if self._begun
+            else queue_deadline_exceeded(self.job.mailbox)
+        )
 
     def _fail(self, failure: Failure | None) -> None:
-        self.end = End("failed", self.offset, error=failure or self._reason or unexplained())
+        self.end = End(
+            "failed", self.offset, error=failure or self._reason or refused_without_reason()
+        )

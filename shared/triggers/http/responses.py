@@ -16,6 +16,7 @@ from shared.errors import (
     DownloadTooLarge,
     GraphRefused,
     GraphUnavailable,
+    InvalidBlobName,
     InvalidRequest,
     ItemNotFound,
     MailboxNotAllowed,
@@ -26,12 +27,14 @@ from shared.errors import (
     TransferOver,
     UnsupportedBlob,
 )
+from shared.transfer.retry_policy import is_retryable
 
 _LOG = logging.getLogger(__name__)
 
 STATUSES: dict[type[TransferError], int] = {
     InvalidRequest: 400,
     UnsupportedBlob: 400,
+    InvalidBlobName: 400,
     MailboxNotAllowed: 403,
     PermissionMissing: 403,
     BlobNotFound: 404,
@@ -96,8 +99,7 @@ def problem_of(error: TransferError) -> Problem:
 def refusal(error: TransferError) -> func.HttpResponse:
     """The answer that an error stands for."""
     status = next((s for kind, s in STATUSES.items() if isinstance(error, kind)), 500)
-    if isinstance(error, StorageUnavailable) and error.status == 400:
-        # A name that storage calls malformed will be so again.
+    if isinstance(error, StorageUnavailable) and not is_retryable(error):
         status = 400
     body = ProblemAnswer(error=problem_of(error)).model_dump()
     if status != 503:

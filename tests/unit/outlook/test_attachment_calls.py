@@ -9,12 +9,13 @@ import pytest
 from azure.core.credentials import AccessToken, TokenCredential
 
 from infra.local.outlook import OutlookEmulator
-from shared.outlook.bounded_bytes import TooMuch
 from shared.outlook.clouds import GraphEndpoint, graph_endpoint
 from shared.outlook.graph_client import GraphClient
-from shared.outlook.graph_response import Lost
+from shared.outlook.graph_http import ResponseTooLarge
+from shared.outlook.graph_response import NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
+from shared.transfer.retry_policy import RESPONSE_RULES
 from tests.harness import EmulatorCredential
 
 MAILBOX = "reports@contoso.com"
@@ -40,7 +41,7 @@ def outlook() -> Iterator[OutlookEmulator]:
 def client(outlook: OutlookEmulator) -> Iterator[GraphClient]:
     endpoint = graph_endpoint(Settings.model_validate({"graph_base_url": outlook.url}))
     credential = cast("TokenCredential", EmulatorCredential(outlook))
-    graph = GraphClient(endpoint, lambda: credential, timeouts=(2.0, 2.0))
+    graph = GraphClient(endpoint, lambda: credential, RESPONSE_RULES, timeouts=(2.0, 2.0))
     yield graph
     graph.close()
 
@@ -69,7 +70,7 @@ def endless() -> Iterator[tuple[GraphClient, threading.Event]]:
     thread.start()
     root = f"http://127.0.0.1:{server.server_address[1]}/v1.0"
     endpoint = GraphEndpoint(root, "s", frozenset(), loopback_uploads=True)
-    graph = GraphClient(endpoint, lambda: cast("TokenCredential", FixedToken()))
+    graph = GraphClient(endpoint, lambda: cast("TokenCredential", FixedToken()), RESPONSE_RULES)
     yield graph, closed
     graph.close()
     server.shutdown()
@@ -82,7 +83,7 @@ def test_an_endless_answer_is_left_at_the_bound(
 ) -> None:
     """The connection is closed with the rest unread."""
     client, closed = endless
-    with pytest.raises(TooMuch):
+    with pytest.raises(ResponseTooLarge):
         client.attachment_content(ITEM, "A=", 1_000_000)
     assert closed.wait(10)
 
@@ -93,7 +94,7 @@ def test_an_answer_without_end_runs_out_of_time(
     """Bytes keep coming, but not for ever."""
     client, closed = endless
     answer, data = client.attachment_content(ITEM, "A=", 2**40, seconds=-1)
-    assert (answer.lost, data) == (Lost.UNKNOWN, None)
+    assert (answer.no_response, data) == (NoResponse.UNKNOWN, None)
     assert closed.wait(10)
 
 

@@ -16,6 +16,7 @@ from shared.outlook.byte_ranges import ByteRange, next_expected_range
 from shared.outlook.clouds import GraphEndpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import ItemType, OutlookFile, OutlookItem
+from shared.transfer.retry_policy import RESPONSE_RULES
 
 EXAMPLES = {
     example["name"]: example
@@ -78,7 +79,7 @@ class FixedToken:
 @pytest.fixture
 def client(far_side: FarSide) -> Iterator[GraphClient]:
     endpoint = GraphEndpoint(far_side.url + "/v1.0", "s", frozenset(), loopback_uploads=True)
-    graph = GraphClient(endpoint, lambda: cast("TokenCredential", FixedToken()))
+    graph = GraphClient(endpoint, lambda: cast("TokenCredential", FixedToken()), RESPONSE_RULES)
     yield graph
     graph.close()
 

@@ -15,9 +15,10 @@ from shared.errors import UploadHostNotAllowed
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
-from shared.outlook.graph_response import Lost
+from shared.outlook.graph_response import NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
+from shared.transfer.retry_policy import RESPONSE_RULES
 
 MAILBOX = "reports@contoso.com"
 FILE = OutlookFile("big.bin", 4_000_000, "application/octet-stream")
@@ -35,7 +36,7 @@ def outlook(monkeypatch: pytest.MonkeyPatch) -> Iterator[OutlookEmulator]:
 @pytest.fixture
 def client(outlook: OutlookEmulator) -> Iterator[GraphClient]:
     endpoint = graph_endpoint(Settings.model_validate({"graph_base_url": outlook.url}))
-    graph = GraphClient(endpoint, ManagedIdentityCredential, timeouts=(2.0, 1.0))
+    graph = GraphClient(endpoint, ManagedIdentityCredential, RESPONSE_RULES, timeouts=(2.0, 1.0))
     yield graph
     graph.close()
 
@@ -77,10 +78,10 @@ def test_without_an_identity_nothing_is_sent(outlook: OutlookEmulator, item: Out
             raise ClientAuthenticationError("secret detail")
 
     endpoint = graph_endpoint(Settings.model_validate({"graph_base_url": outlook.url}))
-    client = GraphClient(endpoint, lambda: cast("TokenCredential", NoIdentity()))
+    client = GraphClient(endpoint, lambda: cast("TokenCredential", NoIdentity()), RESPONSE_RULES)
     answer, _ = client.list_attachments(item)
     client.close()
-    assert answer.lost is Lost.NO_IDENTITY
+    assert answer.no_response is NoResponse.NO_IDENTITY
     assert "secret" not in answer.message
     assert outlook.requests == []
 
@@ -106,10 +107,10 @@ def test_a_refused_connection_was_never_sent(item: OutlookItem) -> None:
     endpoint = graph_endpoint(
         Settings.model_validate({"graph_base_url": f"http://127.0.0.1:{port}"})
     )
-    client = GraphClient(endpoint, ManagedIdentityCredential)
+    client = GraphClient(endpoint, ManagedIdentityCredential, RESPONSE_RULES)
     answer = client.session_state(client.upload_url(f"http://127.0.0.1:{port}/x"))
     client.close()
-    assert answer.lost is Lost.NEVER_SENT
+    assert answer.no_response is NoResponse.NEVER_SENT
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_a_broken_connection_leaves_the_outcome_unknown(
     url = client.upload_url(created.body["uploadUrl"])
     outlook.faults.add(Fault(misbehaviour=misbehaviour, kind="range"))
     answer = client.put_range(url, ByteRange(0, 1000), FILE.size, bytes(1000))
-    assert answer.lost is Lost.UNKNOWN
+    assert answer.no_response is NoResponse.UNKNOWN
     assert [request.kind for request in outlook.requests].count("range") == 1
 
 
@@ -140,7 +141,7 @@ def test_a_session_without_a_url_is_a_lost_answer(
 ) -> None:
     """A truncated answer to the creation names no URL to go on with."""
     outlook.faults.add(Fault(misbehaviour=catalogue.cut_answer(), kind="create"))
-    assert client.create_upload_session(item, FILE).lost is Lost.UNKNOWN
+    assert client.create_upload_session(item, FILE).no_response is NoResponse.UNKNOWN
 
 
 def test_a_hostile_upload_url_gets_not_one_request(

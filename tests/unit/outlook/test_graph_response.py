@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from shared.outlook.graph_response import GraphResponse, Lost, parse_response, retry_after
+from shared.outlook.graph_response import GraphResponse, NoResponse, parse_response, retry_after
 
 ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
 
@@ -59,7 +59,7 @@ def test_a_request_id_that_is_none_is_not_kept(text: str) -> None:
 @pytest.mark.parametrize("content", [b'{"uploadUrl": "https://', b"<html>", b"[1]", b"\xff\xfe"])
 def test_an_unreadable_success_is_a_lost_answer(content: bytes) -> None:
     """What a truncated or non-JSON 2xx meant to say cannot be known."""
-    assert answer(200, content).lost is Lost.UNKNOWN
+    assert answer(200, content).no_response is NoResponse.UNKNOWN
 
 
 def test_an_unreadable_refusal_is_still_a_refusal() -> None:

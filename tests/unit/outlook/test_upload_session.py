@@ -22,34 +22,34 @@ def test_ranges_follow_each_other_to_the_end() -> None:
     while upload.offset < TOTAL:
         part = upload.next_range()
         parts.append((part.start, part.stop, upload.is_last(part)))
-        upload.answered(expects(str(part.stop)))
+        upload.update(expects(str(part.stop)))
     assert parts == [(0, 30, False), (30, 60, False), (60, 90, False), (90, 100, True)]
 
 
 def test_a_server_behind_gets_the_bytes_again() -> None:
     """The server's offset is the truth."""
     upload = session(offset=60)
-    assert upload.answered(expects("45-")) is Position.KNOWN
+    assert upload.update(expects("45-")) is Position.KNOWN
     assert upload.next_range() == ByteRange(45, 75)
 
 
 def test_a_server_ahead_within_what_was_sent_is_followed() -> None:
     """Half a range taken is not sent twice."""
     upload = session()
-    assert upload.answered(expects("17")) is Position.KNOWN
+    assert upload.update(expects("17")) is Position.KNOWN
     assert upload.next_range() == ByteRange(17, 47)
 
 
 def test_a_server_ahead_of_anything_sent_has_another_writer() -> None:
     """Those bytes are not of this transfer."""
     upload = session(stop=30)
-    assert upload.answered(expects("31")) is Position.FOREIGN
+    assert upload.update(expects("31")) is Position.FOREIGN
 
 
 def test_an_earlier_delivery_may_have_sent_more() -> None:
     """After a killed worker, what its activity may have sent counts as sent."""
     upload = session(offset=30, stop=90)
-    assert upload.answered(expects("90")) is Position.KNOWN
+    assert upload.update(expects("90")) is Position.KNOWN
     assert upload.is_done
     assert not upload.may_be_complete
     assert session(offset=30, stop=100).may_be_complete
@@ -58,7 +58,7 @@ def test_an_earlier_delivery_may_have_sent_more() -> None:
 def test_no_delivery_goes_further_than_its_work() -> None:
     """Or a later delivery could not tell that the file may be complete."""
     upload = session(offset=30, stop=60)
-    upload.answered(expects("45-"))
+    upload.update(expects("45-"))
     assert upload.next_range() == ByteRange(45, 60)
 
 
@@ -76,7 +76,7 @@ def test_what_follows_goes_on_to_the_end_of_the_file() -> None:
 def test_an_entry_with_an_end_is_not_overrun() -> None:
     """Only the missing bytes of that entry go next."""
     upload = session(offset=60)
-    upload.answered(expects("10-19"))
+    upload.update(expects("10-19"))
     assert upload.next_range() == ByteRange(10, 20)
 
 
@@ -106,7 +106,7 @@ class Sessions(RuleBasedStateMachine):
             # What is attached stays.
             self.held = max(0, self.held - (forgotten if forgotten > RANGE - 3 else 0))
         if not lost:
-            position = self.upload.answered(expects(f"{self.held}-"))
+            position = self.upload.update(expects(f"{self.held}-"))
             assert position is (Position.COMPLETE if self.held == TOTAL else Position.KNOWN)
             assert self.upload.offset == self.held
 

@@ -1,9 +1,10 @@
 import pytest
 
 from shared.errors import GraphUnavailable
-from shared.outlook.graph_response import GraphResponse, Lost
-from shared.transfer.messages import failure, refusal_afterwards
-from shared.transfer.retry_policy import Call, decide
+from shared.outlook.graph_response import GraphResponse, NoResponse
+from shared.transfer.messages import error_of_response, failure_of_response
+from shared.transfer.retry_policy import decide
+from shared.transfer.retry_table import Call
 from tests.unit.transfer.workflow.test_state_machine import job
 
 
@@ -26,14 +27,19 @@ from tests.unit.transfer.workflow.test_state_machine import job
             "400 Odd: What?",
         ),
         (Call.CREATE, GraphResponse(503, request_id="r-1"), "GraphRefused", "request-id r-1"),
-        (Call.RANGE, GraphResponse(lost=Lost.UNKNOWN), "GraphRefused", "the answer was lost"),
+        (
+            Call.RANGE,
+            GraphResponse(no_response=NoResponse.UNKNOWN),
+            "GraphRefused",
+            "the response was lost",
+        ),
     ],
 )
 def test_a_refusal_says_what_to_change(
     call: Call, answer: GraphResponse, code: str, says: str
 ) -> None:
     """Code, the far side's own words, and what helps."""
-    told = failure(decide(call, answer), answer, job())
+    told = failure_of_response(decide(call, answer), answer, job())
     assert told.code == code
     assert says in told.message
 
@@ -41,7 +47,7 @@ def test_a_refusal_says_what_to_change(
 def test_a_quoted_url_is_left_out() -> None:
     """Whatever Outlook quotes in its message, no URL reaches the record."""
     answer = GraphResponse(400, message="Bad https://outlook.office.com/x?authtoken=canary here")
-    told = failure(decide(Call.RANGE, answer), answer, job())
+    told = failure_of_response(decide(Call.RANGE, answer), answer, job())
     assert "canary" not in told.message
     assert "Bad <secret> here" in told.message
 
@@ -50,7 +56,11 @@ def test_a_quoted_url_is_left_out() -> None:
     ("answer", "code", "says"),
     [
         (GraphResponse(403, code="ErrorAccessDenied"), "PermissionMissing", "Mail.ReadWrite"),
-        (GraphResponse(404, code="ErrorItemNotFound"), "AttachmentNotFound", "order a transfer"),
+        (
+            GraphResponse(404, code="ErrorItemNotFound"),
+            "AttachmentNotFound",
+            "request a new transfer",
+        ),
         (GraphResponse(404, code="ErrorInvalidUser"), "ItemNotFound", "Check mailbox"),
         (
             GraphResponse(400, code="Odd", message="Why https://x/?authtoken=canary"),
@@ -64,7 +74,7 @@ def test_somebody_who_waits_is_told_what_to_change(
     answer: GraphResponse, code: str, says: str
 ) -> None:
     """A refusal about an attachment speaks of it, and of no file that could be uploaded."""
-    error = refusal_afterwards(decide(Call.DESCRIBE, answer), answer, job().item)
+    error = error_of_response(decide(Call.DESCRIBE, answer), answer, job().item)
     assert error.code == code
     assert says in error.sentence
     assert "canary" not in error.sentence
@@ -76,7 +86,7 @@ def test_somebody_who_waits_is_told_what_to_change(
 def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> None:
     """Whole seconds, at least one, never fewer than Graph asked for."""
     answer = GraphResponse(429, retry_after=asked)
-    error = refusal_afterwards(decide(Call.REMOVE, answer), answer, job().item)
+    error = error_of_response(decide(Call.REMOVE, answer), answer, job().item)
     assert isinstance(error, GraphUnavailable)
     assert error.retry_after == told
 
@@ -93,6 +103,6 @@ def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> 
 def test_a_quoted_token_is_left_out(quoted: str) -> None:
     """Far sides repeat what they refuse, with or without the URL around it."""
     answer = GraphResponse(status=401, code="InvalidAudience", message=quoted)
-    told = failure(decide(Call.CREATE, answer), answer, job())
+    told = failure_of_response(decide(Call.CREATE, answer), answer, job())
     assert "c2lnbmF0" not in told.message
     assert "InvalidAudience" in told.message

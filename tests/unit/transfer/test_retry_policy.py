@@ -1,15 +1,35 @@
+from dataclasses import replace
+
 import pytest
 
-from shared.errors import AttachmentNotFound, ItemNotFound, MailboxLimitExceeded, PermissionMissing
-from shared.outlook.graph_response import GraphResponse, Lost
-from shared.transfer.retry_policy import TABLE, Action, Call, decide
+from shared.errors import (
+    AttachmentNotFound,
+    ItemNotFound,
+    MailboxLimitExceeded,
+    OutcomeUnknown,
+    PermissionMissing,
+    StorageUnavailable,
+)
+from shared.outlook.graph_response import GraphResponse, NoResponse
+from shared.storage.storage_errors import BlobChanged
+from shared.transfer.retry_policy import (
+    MAX_RANGE_REFUSALS,
+    RECORD_WRITES,
+    RESPONSE_RULES,
+    STORAGE_TABLE,
+    TABLE,
+    decide,
+    decide_storage,
+    is_retryable,
+)
+from shared.transfer.retry_table import Action, Call, StorageCall
 
 PUTS = (Call.RANGE, Call.LAST_RANGE)
 GRAPH = (Call.LIST, Call.CREATE, Call.SMALL_POST)
 AFTERWARDS = (Call.DESCRIBE, Call.CONTENT, Call.REMOVE)
 
-# Protocol §5, line by line: calls, status, code, what it deserves.
-OUTLOOK = tuple(call for call in Call if call is not Call.METADATA_WRITE)
+# "Errors" in docs/protocol.md, line by line: calls, status, code, action.
+OUTLOOK = tuple(call for call in Call if call not in {Call.COMPARE, Call.REACH})
 LINES: list[tuple[tuple[Call, ...], int, str, Action]] = [
     (
         (Call.CREATE,),
@@ -62,7 +82,7 @@ LINES: list[tuple[tuple[Call, ...], int, str, Action]] = [
 
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line[1]}-{line[2]}")
-def test_each_answer_gets_what_it_deserves(
+def test_each_response_has_its_action(
     line: tuple[tuple[Call, ...], int, str, Action],
 ) -> None:
     """The table says what the protocol's own table says."""
@@ -84,13 +104,14 @@ def test_each_answer_gets_what_it_deserves(
         (Call.CONTENT, Action.RETRY),
         (Call.REMOVE, Action.RETRY),
         (Call.CANCEL, Action.RETRY),
-        (Call.METADATA_WRITE, Action.RETRY),
+        (Call.FIND_ITEM, Action.RETRY),
+        (Call.REACH, Action.RETRY),
     ],
 )
 def test_a_lost_answer_is_never_replayed_blindly(call: Call, action: Action) -> None:
     """What may have happened decides; what was never sent can be sent again."""
-    assert decide(call, GraphResponse(lost=Lost.UNKNOWN)).action is action
-    assert decide(call, GraphResponse(lost=Lost.NEVER_SENT)).action is Action.RETRY
+    assert decide(call, GraphResponse(no_response=NoResponse.UNKNOWN)).action is action
+    assert decide(call, GraphResponse(no_response=NoResponse.NEVER_SENT)).action is Action.RETRY
 
 
 @pytest.mark.parametrize(
@@ -127,7 +148,118 @@ def test_the_error_names_what_to_change(
 )
 def test_a_refused_metadata_write(status: int, code: str, action: Action) -> None:
     """The record is merged again, waits, or has nowhere to go."""
-    assert decide(Call.METADATA_WRITE, GraphResponse(status=status, code=code)).action is action
+    error = StorageUnavailable("", status=status, storage_code=code)
+    assert decide_storage(StorageCall.METADATA_WRITE, error).action is action
+    assert RECORD_WRITES.is_outdated(error) is (action is Action.RESYNCHRONISE)
+    assert RECORD_WRITES.is_refused(error) is (action is Action.GIVE_UP)
+
+
+def test_a_metadata_write_without_a_response() -> None:
+    """It is repeated; a typed change of the ETag is read again."""
+    lost = StorageUnavailable("")
+    assert decide_storage(StorageCall.METADATA_WRITE, lost).action is Action.RETRY
+    changed = decide_storage(StorageCall.METADATA_WRITE, BlobChanged("x"))
+    assert changed.action is Action.RESYNCHRONISE
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(400, False), (None, True), (403, True), (409, True), (503, True)]
+)
+def test_a_caller_tries_again_unless_the_name_is_malformed(
+    status: int | None, retryable: bool
+) -> None:
+    """HTTP callers get 503 or 400, Event Grid delivers again or not."""
+    assert is_retryable(StorageUnavailable("", status=status)) is retryable
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "action"),
+    [
+        (200, None, Action.PROCEED),
+        (503, 3.0, Action.RETRY),
+        (404, 0.0, Action.RETRY),
+        (503, None, Action.SKIP),
+        (403, None, Action.SKIP),
+        (404, None, Action.GIVE_UP),
+        (410, None, Action.GIVE_UP),
+    ],
+)
+def test_bytes_to_compare(status: int, retry_after: float | None, action: Action) -> None:
+    """A Retry-After is kept; bytes that cannot be read are done without."""
+    row = decide(Call.COMPARE, GraphResponse(status=status, retry_after=retry_after))
+    assert row.action is action
+    assert action is not Action.GIVE_UP or row.error is OutcomeUnknown
+    lost = decide(Call.COMPARE, GraphResponse(no_response=NoResponse.UNKNOWN))
+    assert lost.action is Action.SKIP
+
+
+@pytest.mark.parametrize(
+    ("status", "action"),
+    [
+        (200, Action.PROCEED),
+        (403, Action.PROCEED),
+        (401, Action.GIVE_UP),
+        (429, Action.RETRY),
+        (500, Action.RETRY),
+        (599, Action.RETRY),
+    ],
+)
+def test_graph_can_be_reached(status: int, action: Action) -> None:
+    """Any response does that is no refused token and no failure."""
+    assert decide(Call.REACH, GraphResponse(status=status)).action is action
+
+
+@pytest.mark.parametrize("status", [401, 404, 410])
+def test_a_session_that_is_gone_is_deleted(status: int) -> None:
+    """There is nothing left to do."""
+    assert decide(Call.CANCEL, GraphResponse(status=status)).action is Action.PROCEED
+
+
+@pytest.mark.parametrize(("status"), [404, 410])
+def test_a_missing_attachment_may_mean_a_missing_item(status: int) -> None:
+    """The second request tells them apart."""
+    row = decide(Call.FIND_ITEM, GraphResponse(status=status))
+    assert (row.action, row.error) == (Action.GIVE_UP, ItemNotFound)
+
+
+@pytest.mark.parametrize("call", PUTS)
+def test_a_complete_session_names_its_attachment(call: Call) -> None:
+    """Only an id in ``Location`` proves that the file is attached."""
+    named = GraphResponse(status=201, location="x/Attachments('AAMk=')")
+    assert decide(call, named).action is Action.ATTACHED
+    assert decide(call, GraphResponse(status=201)).action is Action.RECONCILE
+
+
+@pytest.mark.parametrize(
+    ("response", "tries", "resend"),
+    [
+        (GraphResponse(status=416), MAX_RANGE_REFUSALS, False),
+        (GraphResponse(status=400, retry_after=0.0), MAX_RANGE_REFUSALS, False),
+        (GraphResponse(status=502), None, True),
+        (GraphResponse(no_response=NoResponse.UNKNOWN), None, True),
+    ],
+)
+def test_a_range_is_resynchronised(
+    response: GraphResponse, tries: int | None, resend: bool
+) -> None:
+    """A refused range says that the session lives; one that failed may have been accepted."""
+    row = decide(Call.RANGE, response)
+    assert (row.action, row.tries, row.resend) == (Action.RESYNCHRONISE, tries, resend)
+
+
+@pytest.mark.parametrize("status", [400, 416, 500, 502, 504])
+def test_a_range_that_has_to_wait_is_not_resynchronised(status: int) -> None:
+    """The session is not asked where it stands before the time is over."""
+    response = GraphResponse(status=status, retry_after=2.0)
+    assert decide(Call.RANGE, response).action is Action.RETRY
+
+
+def test_the_rules_of_the_http_layer_are_those_of_the_table() -> None:
+    """A refused token gets one more try there; what counts as throttled waits here."""
+    assert RESPONSE_RULES.token_refused == {401}
+    for status in RESPONSE_RULES.throttled:
+        row = decide(Call.CREATE, GraphResponse(status=status))
+        assert (row.action, row.retry_after) == (Action.RETRY, 5.0)
 
 
 def test_every_row_has_a_reason_and_is_reached() -> None:
@@ -135,27 +267,32 @@ def test_every_row_has_a_reason_and_is_reached() -> None:
     reached = set()
     codes = {code for row in TABLE for code in row.codes} | {""}
     for call in Call:
-        for lost in Lost:
-            reached.add(TABLE.index(decide(call, GraphResponse(lost=lost))))
+        for reason in NoResponse:
+            reached.add(TABLE.index(decide(call, GraphResponse(no_response=reason))))
         for status in range(200, 600):
-            for code in codes:
-                for says in {row.says for row in TABLE}:
-                    answer = GraphResponse(status=status, code=code, message=says)
-                    reached.add(TABLE.index(decide(call, answer)))
+            plain = GraphResponse(status=status)
+            variants = [
+                replace(plain, retry_after=1.0),
+                replace(plain, location="Attachments('A')"),
+                *(replace(plain, message=row.message_part) for row in TABLE if row.message_part),
+                *(replace(plain, code=code) for code in codes),
+            ]
+            reached |= {TABLE.index(decide(call, each)) for each in variants}
     assert reached == set(range(len(TABLE)))
     assert all(row.reason for row in TABLE)
+    assert all(row.reason for row in STORAGE_TABLE)
 
 
 @pytest.mark.parametrize(
     ("answer", "tries"),
     [
-        (GraphResponse(lost=Lost.NO_IDENTITY), 8),
+        (GraphResponse(no_response=NoResponse.NO_IDENTITY), 8),
         (GraphResponse(status=404, code="ErrorItemNotFound"), 4),
         (GraphResponse(status=400), 3),
         (GraphResponse(status=429), None),
         (GraphResponse(status=503), None),
         (GraphResponse(status=412, code="ErrorIrresolvableConflict"), None),
-        (GraphResponse(lost=Lost.NEVER_SENT), None),
+        (GraphResponse(no_response=NoResponse.NEVER_SENT), None),
     ],
 )
 def test_what_may_be_final_is_not_asked_for_ever(answer: GraphResponse, tries: int | None) -> None:

@@ -1,5 +1,5 @@
-/** What the page's address asks for, after its #: a transfer, or an item to send a file to. */
+/** The part of the page's address after #: it names a transfer, or an item to send a file to. */
 
-export const asked = () => new URLSearchParams(location.hash.slice(1));
+export const parameters = () => new URLSearchParams(location.hash.slice(1));
 
-export const address = (parts) => `#${new URLSearchParams(parts)}`;
+export const fragment = (values) => `#${new URLSearchParams(values)}`;

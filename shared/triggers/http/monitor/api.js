@@ -1,12 +1,12 @@
-/** Calls of the app's HTTP API. The key goes into a header, never into an URL. */
+/** Calls of the app's HTTP API. The key is sent in a header, never in a URL. */
 
-const KEY = 'blob-to-outlook.key';
+const KEY_NAME = 'blob-to-outlook.key';
 
-export const hasKey = () => sessionStorage.getItem(KEY) !== null;
-export const keepKey = (key) => sessionStorage.setItem(KEY, key);
-export const forgetKey = () => sessionStorage.removeItem(KEY);
+export const hasKey = () => sessionStorage.getItem(KEY_NAME) !== null;
+export const storeKey = (key) => sessionStorage.setItem(KEY_NAME, key);
+export const removeKey = () => sessionStorage.removeItem(KEY_NAME);
 
-/** Why a call failed; `status` is 0 when there was no answer, `retryAfter` is in seconds. */
+/** Why a call failed; `status` is 0 if there was no response, `retryAfter` is in seconds. */
 export class Problem extends Error {
   constructor(status, { code = '', message = '', details = [] } = {}, retryAfter = 0) {
     super(message);
@@ -15,29 +15,29 @@ export class Problem extends Error {
 }
 
 /**
- * The JSON that a call answers, null when it answers none. Options are its `query`, its `body`, and
- * `attempt`: the same again is the same attempt. Throws a Problem.
+ * The JSON of the response, null for a response without a body. Options are `query`, `body` and
+ * `attempt`, the idempotency key. Throws a Problem.
  */
 export async function call(method, path, options = {}) {
-  const answer = await answered(method, path, options);
-  return answer.status === 204 ? null : answer.json();
+  const response = await send(method, path, options);
+  return response.status === 204 ? null : response.json();
 }
 
 /** The bytes of an attachment. Throws a Problem. */
 export async function download(id) {
-  const answer = await answered('GET', `/transfers/${encodeURIComponent(id)}/attachment/content`);
-  return answer.blob();
+  const response = await send('GET', `/transfers/${encodeURIComponent(id)}/attachment/content`);
+  return response.blob();
 }
 
-async function answered(method, path, { query = {}, body, attempt } = {}) {
-  const asked = Object.entries(query).filter(([, value]) => value !== '');
-  const search = asked.length ? `?${new URLSearchParams(asked)}` : '';
-  const headers = { 'x-functions-key': sessionStorage.getItem(KEY) ?? '' };
+async function send(method, path, { query = {}, body, attempt } = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== '');
+  const search = given.length ? `?${new URLSearchParams(given)}` : '';
+  const headers = { 'x-functions-key': sessionStorage.getItem(KEY_NAME) ?? '' };
   if (body) headers['content-type'] = 'application/json';
   if (attempt) headers['idempotency-key'] = attempt;
-  let answer;
+  let response;
   try {
-    answer = await fetch(`/api${path}${search}`, {
+    response = await fetch(`/api${path}${search}`, {
       method,
       headers,
       body: body && JSON.stringify(body),
@@ -46,19 +46,19 @@ async function answered(method, path, { query = {}, body, attempt } = {}) {
   } catch {
     throw new Problem(0, { message: 'The app does not answer.' });
   }
-  if (!answer.ok) throw await problemOf(answer);
-  return answer;
+  if (!response.ok) throw await problemOf(response);
+  return response;
 }
 
-async function problemOf(answer) {
-  const retryAfter = Number(answer.headers.get('Retry-After')) || 0;
-  if (answer.status === 401) {
-    return new Problem(401, { message: 'The key is not the right one.' });
+async function problemOf(response) {
+  const retryAfter = Number(response.headers.get('Retry-After')) || 0;
+  if (response.status === 401) {
+    return new Problem(401, { message: 'The function key is wrong.' });
   }
   try {
-    return new Problem(answer.status, (await answer.json()).error, retryAfter);
+    return new Problem(response.status, (await response.json()).error, retryAfter);
   } catch {
-    const message = `The app answered ${answer.status} without a reason.`;
-    return new Problem(answer.status, { message }, retryAfter);
+    const message = `The app answered ${response.status} without a reason.`;
+    return new Problem(response.status, { message }, retryAfter);
   }
 }

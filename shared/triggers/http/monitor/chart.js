@@ -1,4 +1,4 @@
-/** Bytes and outcomes of the last hours, as a picture and as a table. */
+/** Bytes and outcomes of the last hours, as charts and as a table. */
 
 import { element, svg } from './dom.js';
 import { bytes } from './format.js';
@@ -10,12 +10,12 @@ const SLOT = (HOURS * 3_600_000) / SLOTS;
 const WIDTH = 720;
 const HEIGHT = 90;
 const GAP = 4;
-const KINDS = ['attached', 'failed', 'cancelled', 'under way'];
+const KINDS = ['attached', 'failed', 'cancelled', 'in progress'];
 
-/** The transfers by the half hour in which they began, oldest first. */
+/** The transfers grouped by the half hour in which they started, oldest first. */
 export function slotsOf(transfers, now) {
-  const slots = Array.from({ length: SLOTS }, (_, place) => ({
-    from: new Date(now - (SLOTS - place) * SLOT),
+  const slots = Array.from({ length: SLOTS }, (_, index) => ({
+    from: new Date(now - (SLOTS - index) * SLOT),
     bytes: 0,
     counts: Object.fromEntries(KINDS.map((kind) => [kind, 0])),
   }));
@@ -28,48 +28,48 @@ export function slotsOf(transfers, now) {
   return slots;
 }
 
-/** Both pictures, their legend and the same as a table, in place of what is there. */
-export function showChart(place, { items, truncated }, now) {
-  // Nothing is drawn anew under somebody's hands.
-  if (place.contains(document.activeElement)) return;
+/** Replace the container's content with both charts, their legends and the table. */
+export function showChart(container, { items, truncated }, now) {
+  // Redrawing would take the keyboard focus away.
+  if (container.contains(document.activeElement)) return;
   const slots = slotsOf(items, now);
-  const open = place.querySelector('details')?.open ?? false;
-  place.replaceChildren(
+  const open = container.querySelector('details')?.open ?? false;
+  container.replaceChildren(
     element(
       'div',
       { class: 'charts' },
       figure('Bytes attached', bytesOf(slots), slots, (slot) => [['attached', slot.bytes]]),
       figure('Transfers', outcomesOf(slots), slots, (slot) => Object.entries(slot.counts)),
     ),
-    ...(truncated ? [element('p', { class: 'note' }, `The newest ${items.length} alone.`)] : []),
+    ...(truncated ? [element('p', { class: 'note' }, `Only the newest ${items.length}.`)] : []),
     table(slots, open),
   );
 }
 
 function kindOf(transfer) {
-  if (!isOver(transfer)) return 'under way';
-  // What was overwritten meanwhile is nobody's failure.
+  if (!isOver(transfer)) return 'in progress';
+  // An overwritten file is not a failure.
   return transfer.state === 'superseded' ? 'cancelled' : transfer.state;
 }
 
-/** Bars of the parts of each slot; `legend` says the sum of each kind. */
+/** A bar chart with the parts of each slot; `legend` gives the sum of each kind. */
 function figure(caption, legend, slots, partsOf) {
-  const most = Math.max(1, ...slots.map((slot) => total(partsOf(slot))));
+  const highest = Math.max(1, ...slots.map((slot) => total(partsOf(slot))));
   const width = WIDTH / SLOTS;
-  const bars = slots.flatMap((slot, place) => {
+  const bars = slots.flatMap((slot, index) => {
     let top = HEIGHT;
     return partsOf(slot)
       .filter(([, value]) => value > 0)
       .map(([kind, value]) => {
-        const height = Math.max(2, (value / most) * (HEIGHT - 2));
+        const height = Math.max(2, (value / highest) * (HEIGHT - 2));
         top -= height;
-        const x = place * width + GAP / 2;
+        const x = index * width + GAP / 2;
         return svg('rect', { class: classOf(kind), x, y: top, width: width - GAP, height });
       });
   });
   const base = svg('line', { x1: 0, y1: HEIGHT, x2: WIDTH, y2: HEIGHT });
-  const told = legend.map(([, text]) => text).join(', ');
-  const label = `${caption} in ${HOURS} hours: ${told}`;
+  const summary = legend.map(([, text]) => text).join(', ');
+  const label = `${caption} in ${HOURS} hours: ${summary}`;
   const view = { viewBox: `0 0 ${WIDTH} ${HEIGHT + 1}`, preserveAspectRatio: 'none' };
   const keys = legend.map(([kind, text]) => element('span', { class: `key ${classOf(kind)}` }, text));
   return element(
@@ -80,14 +80,14 @@ function figure(caption, legend, slots, partsOf) {
     element(
       'p',
       { class: 'axis', 'aria-hidden': 'true' },
-      element('span', {}, clock(slots[0].from)),
+      element('span', {}, timeOfDay(slots[0].from)),
       element('span', {}, 'now'),
     ),
   );
 }
 
 const classOf = (kind) => kind.replace(' ', '-');
-const clock = (date) => date.toTimeString().slice(0, 5);
+const timeOfDay = (date) => date.toTimeString().slice(0, 5);
 const total = (parts) => parts.reduce((sum, [, value]) => sum + value, 0);
 
 function bytesOf(slots) {
@@ -96,9 +96,9 @@ function bytesOf(slots) {
 
 function outcomesOf(slots) {
   const counts = KINDS.map((kind) => [kind, slots.reduce((sum, s) => sum + s.counts[kind], 0)]);
-  const told = counts.filter(([, count]) => count > 0);
-  if (told.length === 0) return [['under way', 'none yet']];
-  return told.map(([kind, count]) => [kind, `${count} ${kind}`]);
+  const shown = counts.filter(([, count]) => count > 0);
+  if (shown.length === 0) return [['in progress', 'none yet']];
+  return shown.map(([kind, count]) => [kind, `${count} ${kind}`]);
 }
 
 function table(slots, open) {
@@ -107,7 +107,7 @@ function table(slots, open) {
   return element(
     'details',
     { open, hidden: busy.length === 0 },
-    element('summary', {}, 'The same as a table'),
+    element('summary', {}, 'Show as a table'),
     element(
       'div',
       { class: 'wide', tabindex: '0', role: 'group', 'aria-label': 'Table' },
@@ -122,7 +122,8 @@ function table(slots, open) {
 }
 
 function cellsOf(slot) {
-  return [clock(slot.from), bytes(slot.bytes), ...KINDS.map((kind) => String(slot.counts[kind]))];
+  const counts = KINDS.map((kind) => String(slot.counts[kind]));
+  return [timeOfDay(slot.from), bytes(slot.bytes), ...counts];
 }
 
 const row = (tag, texts) => element('tr', {}, ...texts.map((text) => element(tag, {}, text)));

@@ -1,44 +1,51 @@
-/** One transfer: how it goes, what to do about it, and its attachment. */
+/** One transfer: its progress, what can be done about it, and its attachment. */
 
 import { ADVICE } from './advice.js';
 import { call, download } from './api.js';
-import { ask, byId, draw, element, facts, setText } from './dom.js';
+import { byId, confirmed, draw, element, facts, setText } from './dom.js';
 import { bytes, time } from './format.js';
-import { nameOf, paceOf, progressBar, stateMark } from './list.js';
+import { nameOf, progressBar, speedOf, stateMark } from './list.js';
 import { isOver } from './progress.js';
 import { timelineOf } from './timeline.js';
 
-const PHASES = { done: 'done', bad: 'failed', now: 'now', ahead: 'not yet', skipped: 'not seen' };
-const ENDED_WITHOUT = new Set(['failed', 'cancelled', 'superseded']);
+const PHASES = {
+  done: 'done',
+  failed: 'failed',
+  current: 'in progress',
+  pending: 'pending',
+  skipped: 'not observed',
+};
+const ENDED_WITHOUT_ATTACHMENT = new Set(['failed', 'cancelled', 'superseded']);
+const MISSING = new Set(['AttachmentNotFound', 'ItemNotFound']);
 
 export class Detail {
-  #changed;
+  #onChange;
   #transfer = null;
   #parts;
-  #described = '';
-  #gone = false;
+  #describedId = '';
+  #attachmentMissing = false;
 
-  /** `changed` is called when something was done, with the id to look at from now on. */
-  constructor(changed) {
-    this.#changed = changed;
+  /** `onChange` is called after an action, with the id of the transfer to show from now on. */
+  constructor(onChange) {
+    this.#onChange = onChange;
     this.#parts = newParts({
       download: () => this.#download(),
       cancel: () => this.#cancel(),
       remove: () => this.#remove(),
-      again: () => this.#again(),
+      retry: () => this.#retry(),
     });
     byId('detail').replaceChildren(...this.#parts.all);
   }
 
-  /** Begin to show another transfer. */
+  /** Empty the view before another transfer is shown. */
   clear() {
     this.#transfer = null;
-    this.#described = '';
-    this.#gone = false;
+    this.#describedId = '';
+    this.#attachmentMissing = false;
     setText(byId('detail-heading'), '');
     byId('detail').hidden = true;
     this.#parts.attachment.replaceChildren();
-    this.#say('');
+    this.#showError('');
   }
 
   show(transfer, progress) {
@@ -47,96 +54,97 @@ export class Detail {
     setText(byId('detail-heading'), nameOf(transfer));
     parts.state.show(transfer.state);
     parts.bar.show(transfer);
-    setText(parts.pace, paceOf(transfer, progress));
+    setText(parts.speed, speedOf(transfer, progress));
     showFailure(parts, transfer.error);
     showTimeline(parts.timeline, timelineOf(transfer, progress));
     draw(parts.facts, transfer, () => [factsOf(transfer)]);
-    this.#offer();
+    this.#showButtons();
     this.#describe();
     byId('detail').hidden = false;
   }
 
-  /** Which buttons there are, as the transfer stands. */
-  #offer() {
+  /** Show the buttons that the transfer's state allows. */
+  #showButtons() {
     const { state, mailbox, itemId } = this.#transfer;
-    const attached = state === 'attached' && !this.#gone;
+    const attached = state === 'attached' && !this.#attachmentMissing;
     const { buttons } = this.#parts;
     buttons.download.hidden = !attached;
     buttons.remove.hidden = !attached;
     buttons.cancel.hidden = isOver(this.#transfer) || state === 'recording';
-    const missing = ENDED_WITHOUT.has(state) || this.#gone;
-    buttons.again.hidden = !(missing && mailbox && itemId);
+    const notAttached = ENDED_WITHOUT_ATTACHMENT.has(state) || this.#attachmentMissing;
+    buttons.retry.hidden = !(notAttached && mailbox && itemId);
   }
 
-  /** What Outlook says of the attachment, asked once. */
+  /** Show what Outlook reports about the attachment; requested once. */
   async #describe() {
     const { id, state } = this.#transfer;
-    if (state !== 'attached' || this.#described === id) return;
-    this.#described = id;
+    if (state !== 'attached' || this.#describedId === id) return;
+    this.#describedId = id;
     try {
       const found = await call('GET', `${pathOf(id)}/attachment`);
       if (this.#transfer?.id === id) this.#parts.attachment.replaceChildren(attachmentOf(found));
     } catch (problem) {
       if (this.#transfer?.id !== id) return;
-      this.#gone = problem.code === 'AttachmentNotFound' || problem.code === 'ItemNotFound';
+      this.#attachmentMissing = MISSING.has(problem.code);
       this.#parts.attachment.replaceChildren(element('p', { class: 'note' }, problem.message));
-      this.#offer();
+      this.#showButtons();
     }
   }
 
   async #download() {
-    await this.#doing(async ({ id, ...transfer }) => {
-      const address = URL.createObjectURL(await download(id));
-      element('a', { href: address, download: nameOf(transfer) }).click();
-      URL.revokeObjectURL(address);
+    await this.#run(async ({ id, ...transfer }) => {
+      const url = URL.createObjectURL(await download(id));
+      element('a', { href: url, download: nameOf(transfer) }).click();
+      URL.revokeObjectURL(url);
     });
   }
 
   async #cancel() {
-    await this.#doing(async ({ id }) => {
+    await this.#run(async ({ id }) => {
       await call('DELETE', pathOf(id));
-      this.#changed(id);
+      this.#onChange(id);
     });
   }
 
   async #remove() {
-    if (!(await ask(`Remove ${nameOf(this.#transfer)} from its ${this.#transfer.itemType}?`))) return;
-    await this.#doing(async ({ id }) => {
+    const { itemType } = this.#transfer;
+    if (!(await confirmed(`Remove ${nameOf(this.#transfer)} from its ${itemType}?`))) return;
+    await this.#run(async ({ id }) => {
       await call('DELETE', `${pathOf(id)}/attachment`);
-      this.#described = '';
-      this.#changed(id);
+      this.#describedId = '';
+      this.#onChange(id);
     });
   }
 
-  async #again() {
-    await this.#doing(async ({ id, blob, mailbox, itemType, itemId, fileName }) => {
+  async #retry() {
+    await this.#run(async ({ id, blob, mailbox, itemType, itemId, fileName }) => {
       const item = itemType === 'event' ? { eventId: itemId } : { messageId: itemId };
       const body = { blob, mailbox, ...item };
       if (fileName) body.fileName = fileName;
-      // Somebody may have removed it in Outlook, of which the blob's record knows nothing.
-      if (this.#gone) body.force = true;
-      const begun = await call('POST', '/transfers', { body, attempt: `again-${id}` });
+      // It may have been removed in Outlook, which the blob's record does not show.
+      if (this.#attachmentMissing) body.force = true;
+      const started = await call('POST', '/transfers', { body, attempt: `again-${id}` });
       this.clear();
-      this.#changed(begun.id);
+      this.#onChange(started.id);
     });
   }
 
-  /** Do something about the transfer that is shown; what goes wrong is said beside the buttons. */
-  async #doing(something) {
+  /** Run an action on the transfer that is shown; an error is shown below the buttons. */
+  async #run(action) {
     const buttons = Object.values(this.#parts.buttons);
-    this.#say('');
+    this.#showError('');
     for (const button of buttons) button.disabled = true;
     try {
-      await something(this.#transfer);
+      await action(this.#transfer);
     } catch (problem) {
-      this.#say(problem.message);
+      this.#showError(problem.message);
     }
     for (const button of buttons) button.disabled = false;
   }
 
-  #say(text) {
-    setText(this.#parts.said, text);
-    this.#parts.said.hidden = text === '';
+  #showError(text) {
+    setText(this.#parts.error, text);
+    this.#parts.error.hidden = text === '';
   }
 }
 
@@ -145,41 +153,52 @@ const pathOf = (id) => `/transfers/${encodeURIComponent(id)}`;
 function newParts(actions) {
   const state = stateMark();
   const bar = progressBar();
-  const pace = element('span');
+  const speed = element('span');
   const labels = {
     download: 'Download',
     cancel: 'Cancel',
     remove: 'Remove from the item',
-    again: 'Try again',
+    retry: 'Try again',
   };
   const buttons = {};
   for (const [name, label] of Object.entries(labels)) {
     buttons[name] = element('button', { type: 'button' }, label);
     buttons[name].addEventListener('click', actions[name]);
   }
-  const said = element('p', { class: 'trouble', role: 'alert', hidden: true });
+  const error = element('p', { class: 'error', role: 'alert', hidden: true });
   const failure = element('div', { class: 'failure', hidden: true });
   const timeline = element('ol', { class: 'timeline' });
-  const own = element('div');
+  const transferFacts = element('div');
   const attachment = element('div');
   const all = [
-    element('p', { class: 'line' }, state.mark, bar.bar, bar.text, pace),
+    element('p', { class: 'line' }, state.mark, bar.bar, bar.text, speed),
     element('p', { class: 'buttons' }, ...Object.values(buttons)),
-    said,
+    error,
     failure,
     element('h3', {}, 'Timeline'),
     timeline,
     element('h3', {}, 'Transfer'),
-    own,
+    transferFacts,
     attachment,
   ];
-  return { all, state, bar, pace, buttons, said, failure, timeline, facts: own, attachment };
+  return {
+    all,
+    state,
+    bar,
+    speed,
+    buttons,
+    error,
+    failure,
+    timeline,
+    facts: transferFacts,
+    attachment,
+  };
 }
 
 function showFailure(parts, error) {
   parts.failure.hidden = !error;
   if (!error) return;
-  const advice = ADVICE[error.code] ?? 'Do what the sentence says.';
+  const advice = ADVICE[error.code] ?? 'Change what the message names.';
   draw(parts.failure, error, () => [
     element('p', {}, element('strong', {}, error.code), `: ${error.message}`),
     element('p', {}, element('strong', {}, 'What to do: '), advice),
@@ -191,7 +210,7 @@ function showTimeline(list, steps) {
     steps.map(({ name, note, phase }) =>
       element(
         'li',
-        { 'data-phase': phase, 'aria-current': phase === 'now' && 'step' },
+        { 'data-phase': phase, 'aria-current': phase === 'current' && 'step' },
         name,
         element('span', { class: 'visually-hidden' }, ` (${PHASES[phase]})`),
         element('span', { class: 'when' }, note),
@@ -207,8 +226,8 @@ function factsOf(transfer) {
     [transfer.itemType === 'event' ? 'Event' : 'Message', transfer.itemId],
     ['Blob', transfer.blob],
     ['Size', transfer.size === null ? null : bytes(transfer.size)],
-    ['Began', when(transfer.createdAt)],
-    ['Last heard of', when(transfer.updatedAt)],
+    ['Started', when(transfer.createdAt)],
+    ['Last update', when(transfer.updatedAt)],
     ['Ended', when(transfer.completedAt)],
     ['Transfer', transfer.id],
     ['Attachment', transfer.attachmentId],
@@ -219,13 +238,13 @@ function attachmentOf(found) {
   return element(
     'section',
     {},
-    element('h3', {}, 'Attachment, as Outlook tells it'),
+    element('h3', {}, 'Attachment in Outlook'),
     facts([
       ['Name', found.name],
       ['Type', found.contentType],
-      ['Size with its wrapping', found.size === null ? null : bytes(found.size)],
+      ['Size in Outlook', found.size === null ? null : bytes(found.size)],
       ['Inline', found.isInline ? `as cid:${found.contentId}` : 'no'],
-      ['Written', found.lastModifiedDateTime && time(new Date(found.lastModifiedDateTime))],
+      ['Last modified', found.lastModifiedDateTime && time(new Date(found.lastModifiedDateTime))],
     ]),
   );
 }

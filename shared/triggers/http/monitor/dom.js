@@ -1,36 +1,36 @@
 /**
- * Elements are made here alone. Text goes in as text, and no attribute is a script: nothing that
- * the API tells can become markup.
+ * The only module that creates elements. Text is inserted as text, and no attribute is a script:
+ * nothing in the API's responses can become markup.
  */
 
 export const byId = (id) => document.getElementById(id);
 
-/** An element with these attributes (false and null leave one out) and children. */
+/** An element with these attributes (those that are false or null are omitted) and children. */
 export function element(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
+  return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same, of a picture. */
+/** The same for SVG. */
 export function svg(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
+  return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
 }
 
-/** Writes only what has changed, so that a reader's place and selection stay. */
+/** Set the text only if it has changed, which keeps selections and the scroll position. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-const drawn = new WeakMap();
+const shownStates = new WeakMap();
 
-/** Puts what `children` makes into a place, unless it already shows this state. */
-export function draw(place, state, children) {
-  const told = JSON.stringify(state);
-  if (drawn.get(place) === told) return;
-  drawn.set(place, told);
-  place.replaceChildren(...children());
+/** Replace the container's content with `children()`, unless it already shows this state. */
+export function draw(container, state, children) {
+  const serialized = JSON.stringify(state);
+  if (shownStates.get(container) === serialized) return;
+  shownStates.set(container, serialized);
+  container.replaceChildren(...children());
 }
 
-/** Terms and what they are, as a list; those without a value are left out. */
+/** A list of terms and values; those without a value are omitted. */
 export function facts(pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== '');
   return element(
@@ -42,10 +42,10 @@ export function facts(pairs) {
   );
 }
 
-/** Asks before something is done that cannot be undone; whether the answer is yes. */
-export function ask(text) {
-  const dialog = byId('question');
-  setText(byId('question-text'), text);
+/** Ask for confirmation of something that cannot be undone; resolves to true for yes. */
+export function confirmed(text) {
+  const dialog = byId('confirmation');
+  setText(byId('confirmation-text'), text);
   dialog.returnValue = 'no';
   dialog.showModal();
   return new Promise((resolve) => {
@@ -53,11 +53,11 @@ export function ask(text) {
   });
 }
 
-function filled(made, attributes, children) {
+function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) made.setAttribute(name, '');
-    else if (value !== false && value !== null) made.setAttribute(name, value);
+    if (value === true) node.setAttribute(name, '');
+    else if (value !== false && value !== null) node.setAttribute(name, value);
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }

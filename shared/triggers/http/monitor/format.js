@@ -9,7 +9,7 @@ const TIME = new Intl.DateTimeFormat('en', {
 });
 const DAY = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' });
 
-/** 3.9 MB, in powers of 1,000, as the limits are told. */
+/** 3.9 MB, in powers of 1,000, like the limits. */
 export function bytes(count) {
   if (count < 1_000) return `${count} B`;
   if (count < 999_950) return `${NUMBER.format(count / 1_000)} kB`;
@@ -27,7 +27,7 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** The time of day here, with the date unless it is today's. */
+/** The local time of day, with the date unless it is today's. */
 export function time(date) {
   const today = new Date().toDateString() === date.toDateString();
   return today ? TIME.format(date) : `${DAY.format(date)}, ${TIME.format(date)}`;

@@ -1,6 +1,6 @@
-/** The table of transfers: rows stay where they are, only what has changed is written anew. */
+/** The table of transfers: rows are reused, and only what has changed is updated. */
 
-import { address } from './address.js';
+import { fragment } from './address.js';
 import { byId, element, setText } from './dom.js';
 import { bytes, duration, rate, time } from './format.js';
 import { isOver, sentBytes } from './progress.js';
@@ -17,7 +17,7 @@ const SYMBOLS = {
 };
 export const STATES = Object.keys(SYMBOLS);
 
-/** A state, told by a symbol, a colour and its name. */
+/** A state as a symbol, a colour and its name. */
 export function stateMark() {
   const symbol = element('span', { 'aria-hidden': 'true' });
   const name = element('span');
@@ -32,38 +32,38 @@ export function stateMark() {
   };
 }
 
-/** A bar of the bytes sent, with its numbers beside it. */
+/** A progress bar of the bytes sent, with the percentage next to it. */
 export function progressBar() {
   const bar = element('progress', { max: '1' });
-  const text = element('span', { class: 'of' });
+  const text = element('span', { class: 'percent' });
   return {
     bar,
     text,
     show(transfer) {
       const sent = sentBytes(transfer);
       const size = transfer.size ?? 0;
-      const whole = transfer.state === 'attached';
+      const complete = transfer.state === 'attached';
       bar.max = Math.max(size, 1);
-      bar.value = whole ? bar.max : Math.min(sent, bar.max);
+      bar.value = complete ? bar.max : Math.min(sent, bar.max);
       bar.setAttribute('aria-label', `${nameOf(transfer)} sent`);
-      const part = size ? `${Math.floor((100 * sent) / size)} %` : '';
-      setText(text, whole ? '100 %' : part);
+      const percent = size ? `${Math.floor((100 * sent) / size)} %` : '';
+      setText(text, complete ? '100 %' : percent);
     },
   };
 }
 
 export const nameOf = (transfer) => transfer.fileName ?? transfer.blob.split('/').at(-1);
 
-/** How fast it goes and what is left; how long it took, once it is over. */
-export function paceOf(transfer, progress) {
+/** Speed and time left; the duration once the transfer has ended. */
+export function speedOf(transfer, progress) {
   if (isOver(transfer)) {
     const took = (new Date(transfer.completedAt) - new Date(transfer.createdAt)) / 1_000;
     return `took ${duration(took)}`;
   }
-  const pace = progress.pace(transfer);
+  const speed = progress.speed(transfer);
   const left = progress.secondsLeft(transfer);
-  if (pace === null || left === null) return '';
-  return `${rate(pace)}, ${duration(left)} left`;
+  if (speed === null || left === null) return '';
+  return `${rate(speed)}, ${duration(left)} left`;
 }
 
 export class TransferList {
@@ -73,11 +73,11 @@ export class TransferList {
   /** Show these transfers, in this order. */
   show(transfers, progress) {
     const rows = new Map();
-    transfers.forEach((transfer, place) => {
+    transfers.forEach((transfer, index) => {
       const row = this.#rows.get(transfer.id) ?? newRow(transfer);
       row.show(transfer, progress);
-      const there = this.#body.children[place] ?? null;
-      if (there !== row.element) this.#body.insertBefore(row.element, there);
+      const present = this.#body.children[index] ?? null;
+      if (present !== row.element) this.#body.insertBefore(row.element, present);
       rows.set(transfer.id, row);
     });
     for (const [id, row] of this.#rows) if (!rows.has(id)) row.element.remove();
@@ -85,7 +85,7 @@ export class TransferList {
     byId('transfers').hidden = transfers.length === 0;
   }
 
-  /** Put the keyboard back on the transfer that was looked at. */
+  /** Return the keyboard focus to the transfer that was open. */
   focus(id) {
     this.#rows.get(id)?.link.focus();
   }
@@ -94,10 +94,10 @@ export class TransferList {
 function newRow({ id }) {
   const state = stateMark();
   const bar = progressBar();
-  const link = element('a', { href: address({ transfer: id }) });
+  const link = element('a', { href: fragment({ transfer: id }) });
   const mailbox = element('span');
   const item = element('span', { class: 'id' });
-  const [size, pace, began] = [1, 2, 3].map(() => element('td', { class: 'number' }));
+  const [size, speed, started] = [1, 2, 3].map(() => element('td', { class: 'number' }));
   const row = element(
     'tr',
     {},
@@ -106,8 +106,8 @@ function newRow({ id }) {
     element('td', { class: 'to' }, mailbox, item),
     element('td', { class: 'progress' }, bar.bar, ' ', bar.text),
     size,
-    pace,
-    began,
+    speed,
+    started,
   );
   return {
     element: row,
@@ -119,8 +119,8 @@ function newRow({ id }) {
       setText(item, transfer.itemId ? `${transfer.itemType} ${transfer.itemId}` : '');
       bar.show(transfer);
       setText(size, transfer.size === null ? '' : bytes(transfer.size));
-      setText(pace, paceOf(transfer, progress));
-      setText(began, transfer.createdAt ? time(new Date(transfer.createdAt)) : '');
+      setText(speed, speedOf(transfer, progress));
+      setText(started, transfer.createdAt ? time(new Date(transfer.createdAt)) : '');
     },
   };
 }

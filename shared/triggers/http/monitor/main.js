@@ -1,7 +1,7 @@
-/** The page: which view is shown, and what is looked at again and again. */
+/** The page: which view is shown, and what is polled. */
 
-import { address, asked } from './address.js';
-import { call, forgetKey, hasKey, keepKey } from './api.js';
+import { fragment, parameters } from './address.js';
+import { call, hasKey, removeKey, storeKey } from './api.js';
 import { HOURS, showChart } from './chart.js';
 import { Detail } from './detail.js';
 import { byId, element, setText } from './dom.js';
@@ -12,31 +12,32 @@ import { isOver, Progress } from './progress.js';
 import { Sending } from './sending.js';
 
 const PAGE = 25;
-const ALL = 1_000;
-// Milliseconds; the chart is a large question, which is asked sooner when something has changed.
-const CHART_EVERY = 30_000;
-const CHART_SOON = 3_000;
+const MAX_LISTED = 1_000;
+// Milliseconds. The chart needs a long listing, so it is updated less often than the rest.
+const CHART_INTERVAL = 30_000;
+const CHART_DELAY_AFTER_CHANGE = 3_000;
 
 const progress = new Progress();
 const list = new TransferList();
-const detail = new Detail(look);
-const polling = new Polling(poll, trouble);
+const detail = new Detail(openTransfer);
+const polling = new Polling(poll, showError);
 const sending = new Sending((name) => {
-  setText(byId('news'), `The transfer of ${name} has begun.`);
+  setText(byId('announcement'), `The transfer of ${name} has started.`);
   polling.now();
 });
 
 let page = 0;
-let chartAt = 0;
-let left = '';
-// Whether each transfer that was seen is over.
-const known = new Map();
+let chartUpdatedAt = 0;
+// The id of the transfer that was shown last.
+let lastOpened = '';
+// Whether each transfer has ended, by id.
+const ended = new Map();
 
-/** Show the view that the address asks for, and look at once. */
+/** Show the view for the page's address, and poll at once. */
 function route() {
   const id = openId();
   byId('key-view').hidden = hasKey();
-  byId('forget-key').hidden = !hasKey();
+  byId('remove-key').hidden = !hasKey();
   byId('list-view').hidden = !hasKey() || id !== '';
   byId('detail-view').hidden = !hasKey() || id === '';
   if (!hasKey()) {
@@ -45,7 +46,7 @@ function route() {
     byId('key').focus();
     return;
   }
-  sending.fill(asked());
+  sending.fill(parameters());
   if (id) {
     detail.clear();
     byId('detail-heading').focus();
@@ -53,40 +54,40 @@ function route() {
   polling.now();
 }
 
-/** Look at this transfer from now on. */
-function look(id) {
-  const place = address({ transfer: id });
-  if (location.hash === place) polling.now();
-  else location.hash = place;
+/** Show this transfer from now on. */
+function openTransfer(id) {
+  const target = fragment({ transfer: id });
+  if (location.hash === target) polling.now();
+  else location.hash = target;
 }
 
-const openId = () => asked().get('transfer') ?? '';
+const openId = () => parameters().get('transfer') ?? '';
 
-/** Ask for what the view shows; whether something in it moves. */
-async function poll(counts) {
+/** Get and show the view's content; resolves to whether transfers in it are running. */
+async function poll(isCurrent) {
   const id = openId();
   const found = id ? [await call('GET', `/transfers/${encodeURIComponent(id)}`)] : await listed();
-  if (!counts()) return false;
-  for (const transfer of found) progress.see(transfer, Date.now());
-  tellEnds(found);
+  if (!isCurrent()) return false;
+  for (const transfer of found) progress.observe(transfer, Date.now());
+  announceEnds(found);
   if (id) {
-    left = id;
+    lastOpened = id;
     detail.show(found[0], progress);
   } else {
     showList(found);
   }
-  byId('trouble').hidden = true;
+  byId('error').hidden = true;
   setText(byId('freshness'), `as of ${time(new Date())}`);
   return found.some((transfer) => !isOver(transfer));
 }
 
-/** The transfers of the page that is shown and one more, and the chart when it is due. */
+/** The transfers up to the current page and one more; updates the chart when it is due. */
 async function listed() {
-  if (Date.now() - chartAt > CHART_EVERY) {
+  if (Date.now() - chartUpdatedAt > CHART_INTERVAL) {
     const since = new Date(Date.now() - HOURS * 3_600_000).toISOString();
-    const found = await call('GET', '/transfers', { query: { since, top: ALL } });
+    const found = await call('GET', '/transfers', { query: { since, top: MAX_LISTED } });
     showChart(byId('chart'), found, Date.now());
-    chartAt = Date.now();
+    chartUpdatedAt = Date.now();
     const mailboxes = [...new Set(found.items.map((each) => each.mailbox).filter(Boolean))].sort();
     byId('mailboxes').replaceChildren(...mailboxes.map((value) => element('option', { value })));
   }
@@ -95,7 +96,7 @@ async function listed() {
     since: new Date(Date.now() - days * 86_400_000).toISOString(),
     status: byId('filter-status').value,
     mailbox: byId('filter-mailbox').value.trim(),
-    top: Math.min(ALL, (page + 1) * PAGE + 1),
+    top: Math.min(MAX_LISTED, (page + 1) * PAGE + 1),
   };
   const { items } = await call('GET', '/transfers', { query });
   return items;
@@ -104,27 +105,27 @@ async function listed() {
 function showList(found) {
   const shown = found.slice(page * PAGE, (page + 1) * PAGE);
   list.show(shown, progress);
-  if (left) list.focus(left);
-  left = '';
+  if (lastOpened) list.focus(lastOpened);
+  lastOpened = '';
   const filtered = byId('filter-status').value || byId('filter-mailbox').value.trim();
-  byId('nothing').hidden = shown.length > 0;
-  if (shown.length === 0) showNothing(filtered || page > 0);
+  byId('empty').hidden = shown.length > 0;
+  if (shown.length === 0) showEmpty(filtered || page > 0);
   byId('pages').hidden = page === 0 && found.length <= PAGE;
   byId('newer').disabled = page === 0;
   byId('older').disabled = found.length <= (page + 1) * PAGE;
   setText(byId('page-number'), `Page ${page + 1}`);
 }
 
-/** Either nothing matches, or nothing has been dropped yet: then how that is done. */
-function showNothing(filtered) {
+/** Say that no transfer matches; without filters, also how to send a first file. */
+function showEmpty(filtered) {
   if (filtered) {
-    byId('nothing').replaceChildren(element('p', {}, 'No transfer matches.'));
+    byId('empty').replaceChildren(element('p', {}, 'No transfer matches.'));
     return;
   }
-  byId('nothing').replaceChildren(
-    element('p', {}, element('strong', {}, 'Nothing has arrived yet.')),
-    element('p', {}, 'Drop a first file on this page, say which draft or event gets it, and send it.'),
-    element('p', {}, 'Or put it into the watched container, and it shows up here:'),
+  byId('empty').replaceChildren(
+    element('p', {}, element('strong', {}, 'No transfers yet.')),
+    element('p', {}, 'Drop a file on this page, name the draft or event it is for, and send it.'),
+    element('p', {}, 'Or upload it to the watched container:'),
     element(
       'pre',
       { tabindex: '0', 'aria-label': 'Command' },
@@ -134,32 +135,37 @@ function showNothing(filtered) {
   );
 }
 
-/** Tell a screen reader what came to its end since the last look; have what is new in the chart. */
-function tellEnds(found) {
+/** Announce to screen readers which transfers have ended; update the chart soon after changes. */
+function announceEnds(found) {
   for (const transfer of found) {
-    const over = isOver(transfer);
-    const before = known.get(transfer.id);
-    if (over && before === false) setText(byId('news'), `${nameOf(transfer)} is ${transfer.state}.`);
-    if (over !== before) chartAt = Math.min(chartAt, Date.now() - CHART_EVERY + CHART_SOON);
-    known.set(transfer.id, over);
+    const isEnded = isOver(transfer);
+    const wasEnded = ended.get(transfer.id);
+    if (isEnded && wasEnded === false) {
+      setText(byId('announcement'), `${nameOf(transfer)} is ${transfer.state}.`);
+    }
+    if (isEnded !== wasEnded) {
+      const due = Date.now() - CHART_INTERVAL + CHART_DELAY_AFTER_CHANGE;
+      chartUpdatedAt = Math.min(chartUpdatedAt, due);
+    }
+    ended.set(transfer.id, isEnded);
   }
 }
 
-function trouble(problem, delay) {
-  if (problem.status === 401) forgetKey();
-  const again = problem.status === 401 ? '' : ` Next try in ${duration(delay / 1_000)}.`;
-  setText(byId('trouble'), `${problem.message}${again}`);
-  byId('trouble').hidden = false;
+function showError(problem, delay) {
+  if (problem.status === 401) removeKey();
+  const retry = problem.status === 401 ? '' : ` Next try in ${duration(delay / 1_000)}.`;
+  setText(byId('error'), `${problem.message}${retry}`);
+  byId('error').hidden = false;
   if (problem.status === 401) route();
 }
 
-function filter() {
+function applyFilters() {
   page = 0;
   polling.now();
 }
 
 byId('filter-status').append(...STATES.map((state) => element('option', { value: state }, state)));
-byId('filters').addEventListener('change', filter);
+byId('filters').addEventListener('change', applyFilters);
 byId('filters').addEventListener('submit', (event) => event.preventDefault());
 byId('newer').addEventListener('click', () => {
   page -= 1;
@@ -171,14 +177,14 @@ byId('older').addEventListener('click', () => {
 });
 byId('key-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  keepKey(byId('key').value.trim());
+  storeKey(byId('key').value.trim());
   byId('key').value = '';
-  byId('trouble').hidden = true;
+  byId('error').hidden = true;
   route();
 });
-byId('forget-key').addEventListener('click', () => {
-  forgetKey();
-  // Nothing that the key has opened stays in the page.
+byId('remove-key').addEventListener('click', () => {
+  removeKey();
+  // Remove everything from the page that the key gave access to.
   location.reload();
 });
 window.addEventListener('hashchange', route);

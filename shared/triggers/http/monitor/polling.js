@@ -1,35 +1,36 @@
-/** Looks again and again: often while something moves, seldom while nobody sees the page. */
+/** Polls repeatedly: often while transfers are running, rarely while the page is hidden. */
 
-const MOVING = 2_000;
-const STILL = 8_000;
+const ACTIVE = 2_000;
+const IDLE = 8_000;
 const HIDDEN = 60_000;
-const AT_MOST = 60_000;
+const MAX_BACKOFF = 60_000;
 
-/** Milliseconds until the next look; `retryAfter` is in seconds. */
-export function nextDelay({ moving = false, hidden = false, failures = 0, retryAfter = 0 }) {
-  const seen = failures ? Math.min(AT_MOST, 1_000 * 2 ** failures) : moving ? MOVING : STILL;
-  return Math.max(hidden ? HIDDEN : seen, retryAfter * 1_000);
+/** Milliseconds until the next poll; `retryAfter` is in seconds. */
+export function nextDelay({ active = false, hidden = false, failures = 0, retryAfter = 0 }) {
+  const backoff = Math.min(MAX_BACKOFF, 1_000 * 2 ** failures);
+  const visible = failures ? backoff : active ? ACTIVE : IDLE;
+  return Math.max(hidden ? HIDDEN : visible, retryAfter * 1_000);
 }
 
-/** `look` returns whether something moves; what it throws is handed to `failed`, with the delay. */
+/** `poll` resolves to whether transfers are running; `onError` gets its errors and the delay. */
 export class Polling {
-  #look;
-  #failed;
+  #poll;
+  #onError;
   #timer = 0;
   #round = 0;
 
-  constructor(look, failed) {
-    this.#look = look;
-    this.#failed = failed;
+  constructor(poll, onError) {
+    this.#poll = poll;
+    this.#onError = onError;
     document.addEventListener('visibilitychange', () => {
       if (!document.hidden && this.#timer) this.now();
     });
   }
 
-  /** Look at once, and go on from there; a look that is under way no longer counts. */
+  /** Poll at once and continue from there; the result of a poll in progress is ignored. */
   now() {
     this.stop();
-    this.#go(this.#round, 0);
+    this.#run(this.#round, 0);
   }
 
   stop() {
@@ -38,19 +39,19 @@ export class Polling {
     this.#round += 1;
   }
 
-  async #go(round, failures) {
+  async #run(round, failures) {
     const state = {};
     try {
-      state.moving = await this.#look(() => round === this.#round);
+      state.active = await this.#poll(() => round === this.#round);
     } catch (problem) {
       if (round !== this.#round) return;
       state.failures = failures + 1;
       state.retryAfter = problem.retryAfter;
-      this.#failed(problem, nextDelay(state));
+      this.#onError(problem, nextDelay(state));
     }
-    // The look may have ended the round.
+    // The poll may have ended the round.
     if (round !== this.#round) return;
     const delay = nextDelay({ ...state, hidden: document.hidden });
-    this.#timer = setTimeout(() => this.#go(round, state.failures ?? 0), delay);
+    this.#timer = setTimeout(() => this.#run(round, state.failures ?? 0), delay);
   }
 }

@@ -1,52 +1,52 @@
-/** What can be told of transfers only by somebody who watches them: pace, and when what was seen. */
+/** What only polling shows of a transfer: its speed, and when each state was first seen. */
 
-// Milliseconds of the past that count for the pace.
-const MEMORY = 60_000;
+// Milliseconds over which the speed is measured.
+const SPEED_WINDOW = 60_000;
 
 export const OVER = new Set(['attached', 'failed', 'cancelled', 'superseded']);
 
 export const isOver = (transfer) => OVER.has(transfer.state);
 
-/** Bytes at Outlook, as far as is known; all of them once the file is attached. */
+/** Bytes that Outlook has, as far as known; all of them once the file is attached. */
 export function sentBytes(transfer) {
   return transfer.state === 'attached' ? (transfer.size ?? 0) : transfer.bytesSent;
 }
 
 export class Progress {
-  #seen = new Map();
+  #observed = new Map();
 
-  /** Take note of a transfer as it is at this time, in milliseconds. */
-  see(transfer, now) {
-    const seen = this.#seen.get(transfer.id) ?? { marks: [], states: new Map() };
-    this.#seen.set(transfer.id, seen);
-    const previous = [...seen.states.keys()].at(-1);
-    // It began anew, under the same id.
-    if (OVER.has(previous) && !isOver(transfer)) seen.states.clear();
-    if (!seen.states.has(transfer.state)) seen.states.set(transfer.state, new Date(now));
-    const last = seen.marks.at(-1);
-    if (last && transfer.bytesSent < last.bytes) seen.marks = [];
+  /** Record the transfer's state and bytes at this time, in milliseconds. */
+  observe(transfer, now) {
+    const observed = this.#observed.get(transfer.id) ?? { samples: [], states: new Map() };
+    this.#observed.set(transfer.id, observed);
+    const previous = [...observed.states.keys()].at(-1);
+    // The transfer was started again with the same id.
+    if (OVER.has(previous) && !isOver(transfer)) observed.states.clear();
+    if (!observed.states.has(transfer.state)) observed.states.set(transfer.state, new Date(now));
+    const last = observed.samples.at(-1);
+    if (last && transfer.bytesSent < last.bytes) observed.samples = [];
     if (last?.bytes !== transfer.bytesSent) {
-      seen.marks.push({ at: now, bytes: transfer.bytesSent });
-      seen.marks = seen.marks.filter((mark) => now - mark.at < MEMORY);
+      observed.samples.push({ at: now, bytes: transfer.bytesSent });
+      observed.samples = observed.samples.filter((sample) => now - sample.at < SPEED_WINDOW);
     }
   }
 
-  /** When the transfer was first seen in this state; undefined when it was not. */
-  seenIn(transfer, state) {
-    return this.#seen.get(transfer.id)?.states.get(state);
+  /** When the transfer was first seen in this state; undefined if it never was. */
+  firstSeen(transfer, state) {
+    return this.#observed.get(transfer.id)?.states.get(state);
   }
 
-  /** Bytes a second while it uploads, null when too little was seen of it. */
-  pace(transfer) {
-    const marks = this.#seen.get(transfer.id)?.marks ?? [];
-    if (transfer.state !== 'uploading' || marks.length < 2) return null;
-    const [first, last] = [marks[0], marks.at(-1)];
+  /** Bytes per second during the upload; null if there are not enough samples. */
+  speed(transfer) {
+    const samples = this.#observed.get(transfer.id)?.samples ?? [];
+    if (transfer.state !== 'uploading' || samples.length < 2) return null;
+    const [first, last] = [samples[0], samples.at(-1)];
     return ((last.bytes - first.bytes) * 1_000) / (last.at - first.at);
   }
 
-  /** Seconds until all is sent, null when nobody can tell. */
+  /** Seconds until everything is sent; null if unknown. */
   secondsLeft(transfer) {
-    const pace = this.pace(transfer);
-    return pace && transfer.size ? (transfer.size - transfer.bytesSent) / pace : null;
+    const speed = this.speed(transfer);
+    return speed && transfer.size ? (transfer.size - transfer.bytesSent) / speed : null;
   }
 }

@@ -52,7 +52,7 @@ def job(transfer_id: str = "t", etag: str = "1") -> Job:
 
 @contextmanager
 def slices_of(kept: ReaderCache, source: CountingSource, of: Job) -> Iterator[BlobReader]:
-    with kept.slices(cast("SourceContainer", source), of) as slices:
+    with kept.reader(cast("SourceContainer", source), of) as slices:
         yield slices
 
 
@@ -63,7 +63,7 @@ def test_two_slices_are_read_ahead_and_no_more() -> None:
         for place, part in enumerate(PARTS):
             assert slices.read(part) == bytes([part.start]) * 10
             slices.read_ahead(iter(PARTS[place + 1 :]))
-            held = len(slices._ahead)
+            held = len(slices._queue)
             assert held == min(2, len(PARTS) - place - 1)
     assert source.asked == [part.start for part in PARTS]
 
@@ -97,7 +97,7 @@ def test_what_could_not_be_read_ahead_is_read_again() -> None:
         slices.read(PARTS[0])
         source.away = True
         slices.read_ahead(iter(PARTS[1:]))
-        wait([content for _, content in slices._ahead])
+        wait([content for _, content in slices._queue])
     source.away = False
     with slices_of(kept, source, job()) as slices:
         assert slices.read(PARTS[1]) == bytes([10]) * 10
@@ -136,7 +136,7 @@ def test_slices_of_another_offset_are_read_anew() -> None:
         slices.read(PARTS[0])
         slices.read_ahead(iter(PARTS[1:]))
         assert slices.read(PARTS[4]) == bytes([40]) * 10
-        assert not slices.is_ahead
+        assert not slices.has_read_ahead
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_is_kept_is_for_the_same_content_soon(
         slices.read_ahead(iter(PARTS))
     now = seconds
     with slices_of(kept, CountingSource(), next_job) as slices:
-        assert not slices.is_ahead
+        assert not slices.has_read_ahead
 
 
 def test_nothing_is_kept_of_a_transfer_that_is_over() -> None:
@@ -164,12 +164,12 @@ def test_nothing_is_kept_of_a_transfer_that_is_over() -> None:
         slices.read_ahead(iter(PARTS))
     kept.drop("t")
     with slices_of(kept, CountingSource(), job()) as slices:
-        assert not slices.is_ahead
+        assert not slices.has_read_ahead
         slices.read_ahead(iter(PARTS))
     with pytest.raises(ZeroDivisionError), slices_of(kept, CountingSource(), job()):
         _ = 1 / 0
     with slices_of(kept, CountingSource(), job()) as slices:
-        assert not slices.is_ahead
+        assert not slices.has_read_ahead
 
 
 def test_only_so_many_transfers_are_kept() -> None:
@@ -179,9 +179,9 @@ def test_only_so_many_transfers_are_kept() -> None:
         with slices_of(kept, source, job(str(number))) as slices:
             slices.read_ahead(iter(PARTS))
     with slices_of(kept, source, job("0")) as slices:
-        assert not slices.is_ahead
+        assert not slices.has_read_ahead
     with slices_of(kept, source, job("16")) as slices:
-        assert slices.is_ahead
+        assert slices.has_read_ahead
 
 
 def test_what_nobody_comes_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,4 +192,4 @@ def test_what_nobody_comes_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> Non
         forgotten.read_ahead(iter(PARTS))
     now = 31.0
     with slices_of(kept, CountingSource(), job()):
-        assert not forgotten.is_ahead
+        assert not forgotten.has_read_ahead

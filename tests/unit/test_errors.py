@@ -1,0 +1,52 @@
+"""The error tree of ``shared/errors.py`` names every error of the app, and where it lives."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from shared import errors
+
+_LINE = re.compile(r"^((?:[│ ]   )*(?:[├└]── )?)(\w+) {2,}(?:(shared/[\w/]+)|.)")
+
+
+def documented() -> dict[str, tuple[str | None, str | None]]:
+    """Each error of the docstring's tree: its parent there, and its module if it is another."""
+    found: dict[str, tuple[str | None, str | None]] = {}
+    parents: dict[int, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        depth = len(match[1]) // 4
+        parents[depth] = match[2]
+        found[match[2]] = (parents[depth - 1] if depth else None, match[3])
+    return found
+
+
+def defined() -> dict[str, type[Exception]]:
+    """Every exception class that a module of the app defines."""
+    found: dict[str, type[Exception]] = {}
+    for path in Path("shared").rglob("*.py"):
+        module = importlib.import_module(".".join(path.with_suffix("").parts))
+        for name, value in vars(module).items():
+            own = isinstance(value, type) and value.__module__ == module.__name__
+            if own and issubclass(value, Exception):
+                found[name] = value
+    return found
+
+
+def test_the_tree_is_complete() -> None:
+    """No error is missing, none is only documented."""
+    assert set(documented()) == set(defined())
+
+
+@pytest.mark.parametrize("name", sorted(defined()))
+def test_the_tree_is_true(name: str) -> None:
+    """Each error has the documented parent, and lives in the documented module."""
+    parent, module = documented()[name]
+    kind = defined()[name]
+    assert kind.__base__ is not None
+    assert kind.__base__.__name__ == (parent or "Exception")
+    assert kind.__module__.replace(".", "/") == (module or "shared/errors")

@@ -1,0 +1,80 @@
+import pytest
+
+from shared.errors import BlobDeleted, ContentUncertain, StorageUnavailable, Superseded
+from shared.outlook.graph_response import GraphResponse, NoResponse
+from shared.storage.session_store import NotesTaken
+from shared.transfer.activities.blob_reader import RestartRequired
+from shared.transfer.activities.results import result_of_error, result_of_refusal
+from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.retry_table import Call
+from tests.unit.transfer.workflow.test_state_machine import job
+
+
+def test_a_success_is_no_refusal() -> None:
+    assert result_of_refusal(Call.LIST, GraphResponse(200), job()) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "response", "outcome", "retry_after", "tries"),
+    [
+        (Call.CREATE, GraphResponse(429, retry_after=42.0), "retry", 42.0, None),
+        (Call.CREATE, GraphResponse(429), "retry", 5.0, None),
+        (Call.LIST, GraphResponse(404), "retry", None, 4),
+        (Call.SMALL_POST, GraphResponse(500, retry_after=7.0), "reconcile", 7.0, None),
+        (
+            Call.SMALL_POST,
+            GraphResponse(no_response=NoResponse.UNKNOWN),
+            "reconcile",
+            None,
+            None,
+        ),
+        (Call.SMALL_POST, GraphResponse(413), "session_instead", None, None),
+        (Call.LIST, GraphResponse(403), "failed", None, None),
+    ],
+)
+def test_a_refusal_keeps_its_retry_after(
+    call: Call,
+    response: GraphResponse,
+    outcome: str,
+    retry_after: float | None,
+    tries: int | None,
+) -> None:
+    """The result has the row's outcome and bound, and the wait that was asked for."""
+    result = result_of_refusal(call, response, job())
+    assert result is not None
+    assert (result.outcome, result.retry_after, result.tries) == (outcome, retry_after, tries)
+    assert result.failure is not None
+    assert not result.storage_failed
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "code", "storage_failed"),
+    [
+        (StorageUnavailable("x"), "retry", "StorageUnavailable", True),
+        (NotesTaken("t"), "retry", "NotesTaken", True),
+        (Superseded("b"), "superseded", "Superseded", False),
+        (RestartRequired("0x2"), "start_over", "UnsupportedBlob", False),
+        (ContentUncertain("x"), "failed", "UnsupportedBlob", False),
+        (BlobDeleted("b"), "failed", "BlobDeleted", False),
+    ],
+)
+def test_an_error_becomes_a_result(
+    error: RestartRequired | StorageUnavailable,
+    outcome: str,
+    code: str,
+    storage_failed: bool,
+) -> None:
+    """With the published code, and whether storage is to blame."""
+    result = result_of_error(error)
+    assert result.failure is not None
+    assert (result.outcome, result.failure.code) == (outcome, code)
+    assert result.storage_failed is storage_failed
+    assert ActivityResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize(("code", "expected"), [("StorageUnavailable", True), ("Odd", False)])
+def test_a_history_of_1_0_has_no_flag(code: str, expected: bool) -> None:
+    """There, the failure's code says that storage is to blame."""
+    old = {"outcome": "retry", "failure": {"code": code, "message": "x"}}
+    assert ActivityResult.from_json(old).storage_failed is expected
+    assert not ActivityResult.from_json(old | {"storageFailed": False}).storage_failed
