@@ -21,10 +21,11 @@ from shared.transfer.payloads import (
 
 
 class Inspect(Payload):
-    """The input of ``inspect_blob``."""
+    """The input of ``inspect_blob``; ``run``: see :class:`Job`."""
 
     transfer_id: str
     request: TransferRequest
+    run: str = ""
 
 
 class Job(Payload):
@@ -32,7 +33,10 @@ class Job(Payload):
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
-    attached it. The settings are part of the history, so that a replay decides the same. For the
+    attached it. ``run`` is when the orchestration began, as ISO 8601 text in UTC: a fencing token,
+    since a transfer that is started anew has a later one. It is empty for transfers of version
+    1.0, whose orchestrator holds the locks; later ones acquire them inside of the activities.
+    The settings are part of the history, so that all deliveries decide by the same. For the
     telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
     ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
     """
@@ -51,6 +55,8 @@ class Job(Payload):
     content_id: str | None = None
     attempt: int = 1
     unsure: bool = False
+    run: str = ""
+    range_bytes: int | None = None
     activity_bytes: int
     queue_seconds: float
     deadline_seconds: float
@@ -129,10 +135,12 @@ class CancelUploadSession(Payload):
 
     ``delete_notes``: the transfer has ended, so its notes are deleted as well; ``best_effort``:
     even if the session cannot be deleted. ``must_wait``: a Retry-After of the mailbox is not over,
-    so that no request is sent.
+    so that no request is sent. ``job`` says which run and attempt the session is of; None in
+    histories of version 1.0.
     """
 
     transfer_id: str
+    job: Job | None = None
     delete_notes: bool = Field(default=False, alias="forget")
     must_wait: bool = Field(default=False, alias="resting")
     best_effort: bool = Field(default=False, alias="whatever")
@@ -151,6 +159,7 @@ Outcome = Literal[
     "superseded",
     "recorded",
     "failed",
+    "locked",
 ]
 
 
@@ -162,7 +171,8 @@ class ActivityResult(Payload):
     activity; None: the orchestrator's backoff. ``tries``: bound on such results without progress;
     None: until the deadline. ``failure``: how the transfer ends if this was its last activity.
     ``storage_failed``: Azure Storage failed, not Outlook. ``otherwise``: the result that applies
-    once it is certain that the file is not attached.
+    once it is certain that the file is not attached. ``wake``: the transfers that wait for a lock
+    which this activity released.
     """
 
     outcome: Outcome
@@ -175,6 +185,7 @@ class ActivityResult(Payload):
     failure: Failure | None = None
     storage_failed: bool = False
     otherwise: "ActivityResult | None" = None
+    wake: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -190,10 +201,11 @@ class ActivityResult(Payload):
 class RecordAttachment(Payload):
     """The input of ``record_attachment``: the end of a transfer, for the blob's metadata.
 
-    ``content`` is the content that the transfer was requested for.
+    ``content`` is the content that the transfer was requested for; ``run``: see :class:`Job`.
     """
 
     transfer_id: str
+    run: str = ""
     content: BlobVersion | None = None
     status: TransferStatus
     record: RecordedStatus

@@ -81,6 +81,9 @@ WAITER_PATIENCE = timedelta(minutes=5)
 # Seconds between two requests for a lock, in case its release event is lost. The first in the
 # queue polls faster while a holder does not know that it has a waiter.
 FIRST_LOCK_POLL_SECONDS, LOCK_POLL_SECONDS = 5.0, 60.0
+# Seconds from the claim of a send in the ledger: a delivery that has stalled for longer does not
+# send. RECONCILE_SECONDS and the time-out of a request make whoever finds the claim wait longer.
+MAX_CLAIM_SECONDS = 30.0
 # Retries of one event by the Event Grid SDK.
 MAX_ANNOUNCE_RETRIES = 3
 
@@ -183,12 +186,14 @@ POSITION_MISSING = Row(PUT, Action.RESYNCHRONISE, "accepted, without a position"
 
 _METADATA = frozenset({StorageCall.METADATA_WRITE})
 _CALLER = frozenset({StorageCall.CALLER})
+_UNCHANGEABLE = _c("blobimmutableduetopolicy", "blobimmutableduetolegalhold", "blobarchived")
 _LEASED = _c("leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation")
 
 STORAGE_TABLE: tuple[StorageRow, ...] = (
     StorageRow(_METADATA, Action.RETRY, "leased by another client; a lease ends", codes=_LEASED),
     StorageRow(_METADATA, Action.RESYNCHRONISE, "changed since it was read: read, merge and write again", statuses=_s(412)),
     StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404), error=BlobDeleted),
+    StorageRow(_METADATA, Action.GIVE_UP, "kept from every change by a policy, a legal hold or its tier", codes=_UNCHANGEABLE, error=RecordNotWritable),
     StorageRow(_METADATA, Action.GIVE_UP, "not valid as metadata, now or later", statuses=_s(400), error=RecordNotWritable),
     StorageRow(_CALLER, Action.GIVE_UP, "a malformed name stays malformed", statuses=_s(400)),
     StorageRow(frozenset(StorageCall), Action.RETRY, "unavailable, or a role or network rule is missing"),

@@ -8,12 +8,14 @@ from shared.errors import (
     ContentUncertain,
     MailboxNotAllowed,
     Permanent,
+    Removed,
     StorageUnavailable,
     Superseded,
     UnsupportedBlob,
 )
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
+from shared.storage.ledger import Ledger
 from shared.storage.source_container import SourceBlob, SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
@@ -31,6 +33,7 @@ class Inspector:
 
     settings: Settings
     source: SourceContainer
+    ledger: Ledger
 
     def inspect(self, work: Inspect) -> Inspection:
         """The job to do, or the end of a transfer that needs none.
@@ -45,9 +48,11 @@ class Inspector:
                 return _superseded(work)
             if not is_of(work.transfer_id, self.source, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
+            status = request.status.model_copy(update={"size": blob.size})
+            if not request.force and (ended := self._as_noted(work, status)):
+                return Inspection(ended=ended)
             record = read_record(blob.metadata)
             if self._is_done(request, record, blob):
-                status = request.status.model_copy(update={"size": blob.size})
                 return Inspection(ended=as_recorded(record, status))
             if request.refused:
                 return _refused(work, request.refused, unaddressed=request.unaddressed)
@@ -58,6 +63,20 @@ class Inspector:
         except Permanent as error:
             return _refused(work, Failure.of(error))
         return Inspection(job=self._job(work, blob))
+
+    def _as_noted(self, work: Inspect, status: TransferStatus) -> TransferStatus | None:
+        """The end that the ledger knows: whatever has become of the blob's metadata since."""
+        entry = self.ledger.get(work.transfer_id)
+        if entry is None or entry.run >= work.run > "":
+            # Nothing, or this very run: a second delivery.
+            return None
+        if entry.state == "attached":
+            update = {"state": "attached", "attachment_id": entry.attachment_id}
+            return status.model_copy(update=update)
+        if entry.state == "removed" and not work.request.ordered:
+            update = {"state": "cancelled", "error": Failure.of(Removed())}
+            return status.model_copy(update=update)
+        return None
 
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
@@ -90,6 +109,7 @@ class Inspector:
         request = work.request
         return Job(
             transfer_id=work.transfer_id,
+            run=work.run,
             blob=blob.name,
             etag=blob.etag,
             created=blob.created,
@@ -101,6 +121,7 @@ class Inspector:
             file_name=request.file_name,
             content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
+            range_bytes=self.settings.range_bytes,
             activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,

@@ -32,22 +32,21 @@ from shared.transfer.retry_table import Action, Call, Row
 
 @dataclass(frozen=True, slots=True)
 class RangeUploader:
-    """Uploads up to ``ranges_per_activity`` ranges of at most ``range_bytes`` to a session."""
+    """Uploads the ranges of one activity, of at most ``range_bytes`` each, to a session."""
 
     graph: GraphClient
     source: SourceContainer
     readers: ReaderCache
     range_bytes: int
-    ranges_per_activity: int
 
     def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
-        """Upload from ``offset`` on, until this run's ranges are sent or the result is another."""
-        stop = offset + self.range_bytes * self.ranges_per_activity
+        """Upload the job's ``activity_bytes`` from ``offset`` on, or until a range fails."""
+        stop = offset + job.activity_bytes
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:
             run = _Run(self.graph, job, url, session, reader)
             try:
-                for _ in range(self.ranges_per_activity):
+                for _ in range(-(-job.activity_bytes // self.range_bytes)):
                     result = run.put_next()
                     if result is not None or session.is_done:
                         return result or run.result("progress")
