@@ -48,12 +48,8 @@ class Inspector:
                 return _superseded(work)
             if not is_of(work.transfer_id, self.source, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
-            status = request.status.model_copy(update={"size": blob.size})
-            if not request.force and (ended := self._as_noted(work, status)):
+            if ended := self._known_end(work, blob):
                 return Inspection(ended=ended)
-            record = read_record(blob.metadata)
-            if self._is_done(request, record, blob):
-                return Inspection(ended=as_recorded(record, status))
             if request.refused:
                 return _refused(work, request.refused, unaddressed=request.unaddressed)
             self._check(request, blob)
@@ -64,26 +60,28 @@ class Inspector:
             return _refused(work, Failure.of(error))
         return Inspection(job=self._job(work, blob))
 
-    def _as_noted(self, work: Inspect, status: TransferStatus) -> TransferStatus | None:
-        """The end that the ledger knows: whatever has become of the blob's metadata since."""
-        entry = self.ledger.get(work.transfer_id)
-        if entry is None or entry.run >= work.run > "":
-            # Nothing, or this very run: a second delivery.
+    def _known_end(self, work: Inspect, blob: SourceBlob) -> TransferStatus | None:
+        """The end of an earlier transfer of the same content, by the ledger or by its record."""
+        if work.request.force:
             return None
-        if entry.state == "attached":
-            update = {"state": "attached", "attachment_id": entry.attachment_id}
-            return status.model_copy(update=update)
-        if entry.state == "removed" and not work.request.ordered:
-            update = {"state": "cancelled", "error": Failure.of(Removed())}
-            return status.model_copy(update=update)
-        return None
+        status = work.request.status.model_copy(update={"size": blob.size})
+        entry = self.ledger.get(work.transfer_id)
+        # A row of this very run is a second delivery's.
+        if entry is not None and (entry.run < work.run or not work.run):
+            if entry.state == "attached":
+                return status.model_copy(
+                    update={"state": "attached", "attachment_id": entry.attachment_id}
+                )
+            if entry.state == "removed" and not work.request.ordered:
+                removed = Failure.of(Removed())
+                return status.model_copy(update={"state": "cancelled", "error": removed})
+        record = read_record(blob.metadata)
+        return as_recorded(record, status) if self._is_done(work.request, record, blob) else None
 
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
     ) -> bool:
         """Whether the record ends the transfer; a requested one is ended by a success only."""
-        if request.force:
-            return False
         item, container = str(request.item or ""), self.source.container
         if request.ordered:
             return record.proves_attached(container, blob, item)
