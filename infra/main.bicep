@@ -34,15 +34,19 @@ param durableBackend string = 'AzureStorage'
 @description('A topic for events in and out.')
 param events bool = false
 
+@description('System topic that the watched account already has. Empty: one is made.')
+param existingSystemTopic string = ''
+
 @minValue(0)
 @description('Instances that wait for orchestrations, activities and entities. With 0 a transfer starts later.')
 param alwaysReadyInstances int = 1
 
-@minValue(40)
+@minValue(1)
 @maxValue(1000)
 param maximumInstances int = 40
 
-@allowed([ 512, 2048, 4096 ])
+// No 512: slices of 16 activities, the app and the Functions host do not fit (CAPACITY.md).
+@allowed([ 2048, 4096 ])
 param instanceMemoryMB int = 2048
 
 @description('Whether the storage accounts are reached by private endpoints only, through a network of the app\'s own.')
@@ -57,12 +61,23 @@ param callerAddresses string = ''
 @description('Object id of a user, group or application that may drop files. Empty: nobody but who has the right already.')
 param dropperPrincipalId string = ''
 
-@description('Who is told of alerts. Empty: they are seen in the portal only.')
+@minValue(0)
+@maxValue(365)
+@description('Days for which a deleted or overwritten file of the watched account can be restored. 0: not at all.')
+param blobSoftDeleteDays int = 7
+
+@allowed([ 'None', 'Writes', 'All' ])
+@description('Which accesses to blobs of both storage accounts are logged.')
+param storageLogs string = 'Writes'
+
+@description('Client id of the app registration that callers of the API and the page sign in to. Empty: the key is enough.')
+param signInClientId string = ''
+
+@description('Who is notified of alerts. Empty: they are seen in the portal only.')
 param alertEmail string = ''
 
 var abbreviations = loadJsonContent('abbreviations.json')
 var token = toLower(uniqueString(subscription().id, environmentName, location))
-var functionAppName = '${abbreviations.webSitesFunctions}${token}'
 var tags = { 'azd-env-name': environmentName }
 var taskHubName = 'blobtooutlook'
 var deadLetterContainer = 'dead-letters'
@@ -106,7 +121,6 @@ module sourceStorage 'app/storage.bicep' = {
     containers: [ sourceContainer ]
     firewall: privateNetwork
     allowedAddresses: dropperAddresses
-    uploadOrigin: 'https://${functionAppName}.azurewebsites.net'
   }
 }
 
@@ -170,6 +184,7 @@ module blobEvents 'app/blob-events.bicep' = {
     sourceAccountId: sourceStorage.outputs.id
     hostAccountName: hostStorage.outputs.name
     deadLetterContainer: deadLetterContainer
+    existingName: existingSystemTopic
   }
 }
 
@@ -188,7 +203,7 @@ module eventTopic 'app/event-topic.bicep' = if (events) {
 module functionApp 'app/function-app.bicep' = {
   scope: group
   params: {
-    name: functionAppName
+    name: '${abbreviations.webSitesFunctions}${token}'
     planName: '${abbreviations.webServerFarms}${token}'
     location: location
     tags: tags
@@ -201,6 +216,7 @@ module functionApp 'app/function-app.bicep' = {
     taskHubName: taskHubName
     schedulerEndpoint: usesScheduler ? scheduler!.outputs.endpoint : ''
     topicEndpoint: events ? eventTopic!.outputs.endpoint : ''
+    signInClientId: signInClientId
     transferSettings: union(transferSettings, {
       SOURCE_CONTAINER: sourceContainer
       SESSION_CONTAINER: sessionContainer
@@ -216,6 +232,43 @@ module functionApp 'app/function-app.bicep' = {
   dependsOn: [ roles ]
 }
 
+module watchedBlobs 'app/watched-blobs.bicep' = {
+  scope: group
+  params: {
+    accountName: sourceStorage.outputs.name
+    uploadOrigin: functionApp.outputs.url
+    softDeleteDays: blobSoftDeleteDays
+  }
+}
+
+module signIn 'app/sign-in.bicep' = {
+  scope: group
+  params: {
+    appName: functionApp.outputs.name
+    clientId: signInClientId
+  }
+}
+
+module sourceLogs 'app/storage-logs.bicep' = if (storageLogs != 'None') {
+  name: 'source-logs'
+  scope: group
+  params: {
+    accountName: sourceStorage.outputs.name
+    workspaceId: monitoring.outputs.workspaceId
+    reads: storageLogs == 'All'
+  }
+}
+
+module hostLogs 'app/storage-logs.bicep' = if (storageLogs != 'None') {
+  name: 'host-logs'
+  scope: group
+  params: {
+    accountName: hostStorage.outputs.name
+    workspaceId: monitoring.outputs.workspaceId
+    reads: storageLogs == 'All'
+  }
+}
+
 module alerts 'app/alerts.bicep' = {
   scope: group
   params: {
@@ -224,6 +277,7 @@ module alerts 'app/alerts.bicep' = {
     tags: tags
     componentId: monitoring.outputs.componentId
     systemTopicId: blobEvents.outputs.id
+    eventTopicId: events ? eventTopic!.outputs.id : ''
     email: alertEmail
   }
 }

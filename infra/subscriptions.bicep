@@ -22,8 +22,9 @@ resource systemTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
   name: systemTopicName
 }
 
-resource eventTopic 'Microsoft.EventGrid/topics@2025-02-15' existing = if (!empty(eventTopicName)) {
-  name: eventTopicName
+// Azure checks names even where a condition is false: the name must never be empty.
+resource eventTopic 'Microsoft.EventGrid/topics@2025-02-15' existing = {
+  name: empty(eventTopicName) ? 'no-topic' : eventTopicName
 }
 
 var deadLettersByTopic = {

@@ -10,10 +10,10 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── TransferNotFound           no such transfer, or its history has been purged
 │   ├── TransferOver               a transfer that has ended cannot be cancelled
 │   ├── UnsupportedBlob            page, append or archived blob
-│   ├── ContentUncertain           nothing proves that the content is unchanged
-│   ├── InvalidBlobName            a path segment of the name is '.' or '..'
+│   ├── ContentUncertain           shared/transfer/activities/blob_reader: the MD5 proves nothing
+│   ├── InvalidBlobName            shared/storage/source_container: '.' or '..' as a folder
 │   ├── BlobDeleted                the blob is gone
-│   ├── RecordNotWritable          Azure Storage refuses the record as metadata
+│   ├── RecordNotWritable          shared/storage/attachment_record: refused as metadata
 │   ├── AttachmentTooLarge         MAX_ATTACHMENT_BYTES
 │   ├── MailboxLimitExceeded       the mailbox's own limit, set by its administrator
 │   ├── ItemNotFound               no such mailbox, message or event
@@ -23,7 +23,7 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── GraphRefused               any other refusal, with Graph's own code
 │   ├── AttachmentNotFound         the transfer has none, or the item no longer holds it
 │   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
-│   ├── Removed                    attached once, then removed on request
+│   ├── Removed                    attached once, then removed on request: never raised
 │   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES or QUEUE_DEADLINE_HOURS
 │   ├── OutcomeUnknown             it cannot be determined whether the file is attached
 │   └── InternalError              a bug of this app
@@ -48,10 +48,10 @@ from typing import ClassVar
 
 
 class TransferError(Exception):
-    """An error with a stable code, and a sentence that tells the user what to change.
+    """An error with a stable code, and a sentence that says what to change.
 
-    ``code`` is what records, HTTP responses and logs show. It is the class's name unless the class
-    statement passes another one: an error that is told apart in code only keeps the published code.
+    ``code`` is what records, HTTP responses and logs show. It is the class's name, unless the class
+    statement names another one: some errors share the published code of another error.
     """
 
     code: ClassVar[str] = "TransferError"
@@ -71,12 +71,6 @@ class Permanent(TransferError):
 
 class Unaddressed(Permanent):
     """Raised when neither the request, the metadata nor the path names an item."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The blob names no item. Set its metadata mailbox and messageid (or eventid) before "
-            "uploading, or name it {mailbox}/messages/{id}/{file}."
-        )
 
 
 class ContradictoryAddress(Permanent):
@@ -127,24 +121,11 @@ class TransferOver(Permanent):
     """Raised when a transfer that is to be cancelled has ended already."""
 
     def __init__(self, transfer_id: str, state: str) -> None:
-        super().__init__(
-            f"Transfer {transfer_id} has ended already: it is {state}, and cannot be cancelled."
-        )
+        super().__init__(f"Transfer {transfer_id} is {state} and cannot be cancelled any more.")
 
 
 class UnsupportedBlob(Permanent):
     """Raised for page, append and archived blobs."""
-
-
-class ContentUncertain(Permanent, code="UnsupportedBlob"):
-    """Raised when nothing proves that the blob still has the content the transfer is about."""
-
-
-class InvalidBlobName(Permanent, code="UnsupportedBlob"):
-    """Raised for a name that an HTTP library would resolve to a path outside the container."""
-
-    def __init__(self) -> None:
-        super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")
 
 
 class BlobDeleted(Permanent):
@@ -152,10 +133,6 @@ class BlobDeleted(Permanent):
 
     def __init__(self, blob: str) -> None:
         super().__init__(f"The blob {blob} does not exist any more. Upload it again.")
-
-
-class RecordNotWritable(Permanent, code="UnsupportedBlob"):
-    """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
 
 
 class AttachmentTooLarge(Permanent):
@@ -248,10 +225,7 @@ class Superseded(TransferError):
 
 
 class GraphUnavailable(TransferError):
-    """Raised to a caller of the HTTP API when Graph failed a request for now.
-
-    ``retry_after`` is in whole seconds, at least one.
-    """
+    """Raised when Graph failed a caller's request for now; ``retry_after`` is whole seconds."""
 
     def __init__(self, reason: str, retry_after: int) -> None:
         seconds = "a second" if retry_after == 1 else f"{retry_after} seconds"
@@ -262,10 +236,7 @@ class GraphUnavailable(TransferError):
 
 
 class StorageUnavailable(TransferError):
-    """Raised when Azure Storage failed a request for now.
-
-    ``status`` and ``storage_code`` are those of the response; None and empty without a response.
-    """
+    """Raised when Azure Storage failed a request for now; with the response's status and code."""
 
     def __init__(self, sentence: str, *, status: int | None = None, storage_code: str = "") -> None:
         super().__init__(sentence)
@@ -277,7 +248,5 @@ class SettingsError(Exception):
     """Raised at startup; names every invalid app setting and what it should be."""
 
     def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__(
-            "These app settings need a change:\n" + "\n".join(f"- {f}" for f in faults)
-        )
+        super().__init__("\n- ".join(("These app settings need a change:", *faults)))
         self.faults = tuple(faults)

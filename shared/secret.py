@@ -1,12 +1,12 @@
-"""A credential as text that can be used, but not shown or kept by accident."""
+"""A credential that cannot be printed, logged or stored by accident."""
 
 from typing import NoReturn
 
 
 class Secret:
-    """The text of a credential. ``reveal()`` is the one way to it.
+    """The text of a credential, which only ``reveal()`` returns.
 
-    Printing, formatting and logging show ``shown`` alone; pickling, copying and JSON are refused.
+    Printing, formatting and logging show ``shown`` instead. Pickling, copying and JSON fail.
     """
 
     __slots__ = ("_shown", "_text")
@@ -16,7 +16,7 @@ class Secret:
         self._shown = shown
 
     def reveal(self) -> str:
-        """The text itself, for the request that needs it and for the session store."""
+        """The text, for the request that uses it and for the session store."""
         return self._text
 
     def __repr__(self) -> str:

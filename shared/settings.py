@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.errors import SettingsError
+from shared.validation import field_faults
 
 HOST_STORAGE = "AzureWebJobsStorage"
 SOURCE_STORAGE = "SourceStorage"
@@ -30,7 +31,7 @@ ContainerName = Annotated[
 
 
 class Settings(BaseSettings):
-    """The app settings that are plain values, under the names the README gives them."""
+    """The app settings that are plain values. README describes each of them."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(default=120, ge=0, le=3_600)
     event_grid_topic_endpoint: str | None = None
     history_days: int = Field(default=30, ge=1)
+    sign_in_client_id: str | None = None
 
     @field_validator("graph_base_url")
     @classmethod
@@ -61,9 +63,9 @@ class Settings(BaseSettings):
         if value is None:
             return None
         parts = urlsplit(value)
-        # A port that is none raises by itself.
-        named = parts.hostname and parts.port != 0
-        plain = named and not (parts.query or parts.fragment or parts.username)
+        # An invalid port raises an error of its own.
+        has_host = parts.hostname and parts.port != 0
+        plain = has_host and not (parts.query or parts.fragment or parts.username)
         if not plain or not (parts.scheme == "https" or is_loopback_http(value)):
             raise ValueError("should be an https URL without query, or http on loopback")
         return value.rstrip("/")
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
         return hosts
 
     def allows(self, mailbox: str) -> bool:
-        """Whether ALLOWED_MAILBOXES names this mailbox; only ``*`` is special, case is ignored."""
+        """Whether ALLOWED_MAILBOXES names this mailbox, in any case. ``*`` is the only wildcard."""
         return any(
             re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), mailbox.lower())
             for pattern in self.allowed_mailboxes
@@ -93,9 +95,9 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
-    """How to reach one storage account: by connection string or by identity.
+    """How to connect to one storage account: by connection string or by identity.
 
-    ``name`` is the prefix of the app settings, as a trigger's ``connection`` names it.
+    ``name`` is the prefix of its app settings, and the ``connection`` of a trigger.
     """
 
     name: str
@@ -105,13 +107,13 @@ class StorageConnection:
     client_id: str | None = None
 
     def __repr__(self) -> str:
-        # A connection string holds the account's key.
+        # A connection string contains the account's key.
         return f"StorageConnection({self.name!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """Everything the app reads from its environment."""
+    """All that the app reads from its environment."""
 
     values: Settings
     source: StorageConnection
@@ -121,18 +123,14 @@ class AppSettings:
 def read_app_settings() -> AppSettings:
     """Read the environment.
 
-    Raises :class:`SettingsError` with a line for every setting that cannot work.
+    Raises :class:`SettingsError` with a line for every invalid setting.
     """
     faults: list[str] = []
     values: Settings | None = None
     try:
         values = Settings()
     except ValidationError as error:
-        faults += [
-            f"{'.'.join(map(str, fault['loc'])).upper()}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
+        faults += [f"{fault.field.upper()}: {fault.message}" for fault in field_faults(error)]
     host_storage = _storage_connection(HOST_STORAGE, os.environ, faults)
     source = _storage_connection(SOURCE_STORAGE, os.environ, faults) or host_storage
     if host_storage is None:
@@ -147,7 +145,7 @@ def read_app_settings() -> AppSettings:
 def _storage_connection(
     name: str, environ: Mapping[str, str], faults: list[str]
 ) -> StorageConnection | None:
-    """The connection of this name, or None when nothing of it is set; adds what is wrong."""
+    """The connection of this name, None when it is not set. Appends to ``faults``."""
     if text := environ.get(name):
         if not re.search(r"(?i)(AccountKey|SharedAccessSignature)=.", text):
             faults.append(f"{name}: should be a connection string with AccountName and AccountKey")
@@ -155,6 +153,7 @@ def _storage_connection(
     uri = environ.get(f"{name}__blobServiceUri")
     account = environ.get(f"{name}__accountName")
     if not uri and account:
+        # As the Functions host does.
         uri = f"https://{account}.blob.core.windows.net"
     if uri:
         client_id = environ.get(f"{name}__clientId") or None
@@ -162,18 +161,18 @@ def _storage_connection(
     if any(
         environ.get(f"{name}__{part}") for part in ("clientId", "credential", "queueServiceUri")
     ):
-        faults.append(f"{name}__blobServiceUri: missing beside the other settings of {name}")
+        faults.append(f"{name}__blobServiceUri: missing, while other settings of {name} are set")
     return None
 
 
 def is_loopback_http(url: str) -> bool:
-    """Whether the URL is plain http to this very machine."""
+    """Whether the URL is plain http to this machine."""
     parts = urlsplit(url)
     return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host name or address means this very machine."""
+    """Whether the host name or address is this machine's own."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,36 +1,42 @@
-"""What tests of several folders share: one real Azurite, and a transfer harness over it."""
+"""Fixtures of several folders: a real Azurite, and harnesses over it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 
 import pytest
+from hypothesis import settings
 
 from infra.local.azurite import Azurite
 from infra.local.outlook import OutlookEmulator, Rules
-from tests.harness import AS_SHIPPED, MAILBOX, Harness, Product
-from tests.telemetry import Telemetry, telemetry_of_this_process
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.clock import VirtualClock
+from tests.support.harness import AS_SHIPPED, Harness, Product
+from tests.support.telemetry import Telemetry, telemetry_of_this_process
+from tests.support.virtual_app import MAILBOX
 
 MakeHarness = Callable[..., Harness]
 
-pytest_plugins = ["tests.figures"]
+pytest_plugins = ["tests.support.figures"]
+
+# A machine that is busy makes no test fail.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _containers = count()
 
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[str]:
-    """The connection string of an Azurite that lives as long as the tests."""
+    """The connection string of an Azurite that runs as long as the tests."""
     with Azurite() as running:
         yield running.connection_string
 
 
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
-    """What is told to OpenTelemetry from here on."""
-    with telemetry_of_this_process().watched() as watched:
-        yield watched
+    """The telemetry of the test."""
+    with telemetry_of_this_process().recording() as recording:
+        yield recording
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-// The watched account's events. Who gets them is said after the first deployment: subscriptions.bicep.
+// The watched account's events. Who gets them is set after the first deployment: subscriptions.bicep.
 param name string
 param location string
 param tags object
@@ -6,7 +6,11 @@ param sourceAccountId string
 param hostAccountName string
 param deadLetterContainer string
 
-resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
+@description('Name of the system topic that the account already has, in this resource group. Empty: one is made.')
+param existingName string
+
+// An account has one system topic at most, and Defender for Storage may have made it.
+resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (empty(existingName)) {
   name: name
   location: location
   tags: tags
@@ -17,14 +21,18 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = {
   }
 }
 
+resource present 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
+  name: empty(existingName) ? name : existingName
+}
+
 module deadLetters 'dead-letter-role.bicep' = {
   name: 'blob-dead-letters'
   params: {
-    principalId: topic.identity.principalId
+    principalId: empty(existingName) ? topic!.identity.principalId : present.identity.principalId
     accountName: hostAccountName
     container: deadLetterContainer
   }
 }
 
-output id string = topic.id
-output name string = topic.name
+output id string = present.id
+output name string = present.name

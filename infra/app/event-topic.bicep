@@ -20,7 +20,7 @@ resource topic 'Microsoft.EventGrid/topics@2025-02-15' = {
   }
 }
 
-// The app tells how transfers ended. Whoever orders transfers by event needs the same role.
+// The app sends how transfers ended. Whoever orders transfers by event needs the same role.
 resource sender 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(topic.id, senderPrincipalId, eventGridDataSender)
   scope: topic
@@ -40,5 +40,6 @@ module deadLetters 'dead-letter-role.bicep' = {
   }
 }
 
+output id string = topic.id
 output name string = topic.name
 output endpoint string = topic.properties.endpoint

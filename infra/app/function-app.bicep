@@ -17,6 +17,9 @@ param schedulerEndpoint string
 @description('Of the topic for events out. Empty: none are sent.')
 param topicEndpoint string
 
+@description('Client id of the app registration that callers sign in to. Empty: nobody signs in.')
+param signInClientId string
+
 @description('App settings of README. An empty one is left out.')
 param transferSettings object
 
@@ -152,7 +155,7 @@ var hostSettings = {
   TASKHUB_NAME: taskHubName
   // A thread for everything that host.json lets run at once (CAPACITY.md); the worker's own five would stall.
   PYTHON_THREADPOOL_THREAD_COUNT: '32'
-  // Slices go back to the system when they are sent, and leave no holes behind.
+  // Slices go back to the system when they are sent, without holes in the heap.
   MALLOC_MMAP_THRESHOLD_: '1048576'
 }
 
@@ -170,6 +173,8 @@ var appSettings = {
   SourceStorage__queueServiceUri: sourceAccount.properties.primaryEndpoints.queue
   GRAPH_CLIENT_ID: identityClientId
   EVENT_GRID_TOPIC_ENDPOINT: topicEndpoint
+  // The app trusts the headers that name a caller only where callers sign in.
+  SIGN_IN_CLIENT_ID: signInClientId
 }
 
 resource settings 'Microsoft.Web/sites/config@2024-11-01' = {

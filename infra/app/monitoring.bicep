@@ -1,5 +1,5 @@
-// Where the app's telemetry goes. Only Entra identities with the role may send: the connection
-// string names the place and opens nothing.
+// Where telemetry and logs go. Only Entra identities with the role may send: the connection string
+// names the place and grants nothing.
 param workspaceName string
 param componentName string
 param location string
@@ -28,5 +28,6 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
   }
 }
 
+output workspaceId string = workspace.id
 output componentName string = component.name
 output componentId string = component.id

@@ -1,4 +1,4 @@
-// A network from which the app reaches its storage accounts, for when nobody else shall.
+// A network through which the app reaches its storage accounts, when they are closed to everybody else.
 param name string
 param location string
 param tags object
@@ -7,7 +7,8 @@ param hostAccountId string
 
 var services = [ 'blob', 'queue', 'table' ]
 
-// The app watches blobs of the one, with a queue for those that fail, and keeps its state in the other.
+// The app reads blobs of the one account, with a queue for those that fail, and keeps its state in the
+// other. service counts in services.
 var endpoints = [
   { name: 'source-blob', accountId: sourceAccountId, service: 0 }
   { name: 'source-queue', accountId: sourceAccountId, service: 1 }
@@ -15,6 +16,9 @@ var endpoints = [
   { name: 'host-queue', accountId: hostAccountId, service: 1 }
   { name: 'host-table', accountId: hostAccountId, service: 2 }
 ]
+
+var appSubnet = 'app'
+var endpointSubnet = 'private-endpoints'
 
 resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
   name: name
@@ -24,7 +28,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
     addressSpace: { addressPrefixes: [ '10.0.0.0/24' ] }
     subnets: [
       {
-        name: 'app'
+        name: appSubnet
         properties: {
           addressPrefix: '10.0.0.0/26'
           // What Flex Consumption asks for.
@@ -37,7 +41,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-07-01' = {
         }
       }
       {
-        name: 'private-endpoints'
+        name: endpointSubnet
         properties: { addressPrefix: '10.0.0.64/26' }
       }
     ]
@@ -61,12 +65,14 @@ resource link 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01'
   }
 }]
 
+// One after the other: each changes the same network, and two at once fail.
+@batchSize(1)
 resource endpoint 'Microsoft.Network/privateEndpoints@2024-07-01' = [for each in endpoints: {
   name: '${name}-${each.name}'
   location: location
   tags: tags
   properties: {
-    subnet: { id: network.properties.subnets[1].id }
+    subnet: { id: '${network.id}/subnets/${endpointSubnet}' }
     privateLinkServiceConnections: [
       {
         name: each.name
@@ -79,6 +85,7 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2024-07-01' = [for each in
   }
 }]
 
+@batchSize(1)
 resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-07-01' = [for (each, i) in endpoints: {
   parent: endpoint[i]
   name: 'default'
@@ -92,4 +99,4 @@ resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-07-
   }
 }]
 
-output appSubnetId string = network.properties.subnets[0].id
+output appSubnetId string = '${network.id}/subnets/${appSubnet}'

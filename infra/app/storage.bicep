@@ -1,13 +1,13 @@
-// A storage account that takes Entra identities alone, with private containers.
+// A storage account that accepts Entra identities only, with private containers.
 param name string
 param location string
 param tags object
 param containers string[]
 
-@description('Whether everybody is kept out but private endpoints, trusted Azure services, and allowedAddresses.')
+@description('Whether only private endpoints, trusted Azure services and allowedAddresses get in.')
 param firewall bool
 
-@description('Comma-separated IPv4 addresses or ranges that the firewall lets in.')
+@description('Comma-separated public IPv4 addresses or ranges that the firewall lets in. Not for callers in Azure of the same region.')
 param allowedAddresses string = ''
 
 @description('Blobs of this container are deleted when they are old. Empty: no such container.')
@@ -15,9 +15,6 @@ param shortLivedContainer string = ''
 
 @minValue(1)
 param daysToLive int = 1
-
-@description('Origin of a page that may put blobs in, with the app\'s leave for each. Empty: none.')
-param uploadOrigin string = ''
 
 var addresses = empty(allowedAddresses) ? [] : split(allowedAddresses, ',')
 var ipRules = [for address in addresses: { value: trim(address), action: 'Allow' }]
@@ -38,29 +35,16 @@ resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
     supportsHttpsTrafficOnly: true
     networkAcls: {
       defaultAction: firewall ? 'Deny' : 'Allow'
-      // Event Grid writes dead letters by its identity, and from outside of any network of ours.
+      // Event Grid writes dead letters with its own identity, from outside the network of the app.
       bypass: 'AzureServices'
       ipRules: ipRules
     }
   }
 }
 
-resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' existing = {
   parent: account
   name: 'default'
-  properties: {
-    cors: {
-      corsRules: empty(uploadOrigin) ? [] : [
-        {
-          allowedOrigins: [ uploadOrigin ]
-          allowedMethods: [ 'PUT' ]
-          allowedHeaders: [ 'content-type', 'x-ms-*' ]
-          exposedHeaders: [ 'x-ms-error-code' ]
-          maxAgeInSeconds: 3600
-        }
-      ]
-    }
-  }
 }
 
 resource container 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = [for containerName in containers: {
@@ -91,7 +75,6 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01
       ]
     }
   }
-  dependsOn: [ blobs ]
 }
 
 output id string = account.id

@@ -12,6 +12,7 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
     displayName: 'Transfers to Outlook'
     category: 'workbook'
     sourceId: componentId
-    serializedData: loadTextContent('workbook.json')
+    // Its queries are about this resource without anybody choosing it.
+    serializedData: string(union(loadJsonContent('workbook.json'), { fallbackResourceIds: [ componentId ] }))
   }
 }

@@ -22,12 +22,12 @@ DEFAULT_PORT = 7071
 
 
 def main() -> int:
-    """Run one command; its exit status."""
+    """Run one command, and return its exit status."""
     arguments = _arguments()
     console = Console()
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         match arguments.command:
             case "start":
@@ -40,14 +40,14 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        # The usual end of `start`, an early one of the others.
+        # `start` usually ends like this; for the other commands it is an interruption.
         return 0 if arguments.command == "start" else 130
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Ended by Ctrl-C or by a service manager: clean up, once, undisturbed by a second signal."""
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.SIG_IGN)
+    """Begin to clean up after Ctrl-C or a service manager's signal, and ignore further signals."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -55,9 +55,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start", help="run the stack until Ctrl-C")
-    start.add_argument("--graph-url", help="a Graph root in place of the stand-in's")
+    start.add_argument("--graph-url", help="the root of another Graph than the emulator")
     start.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the Functions host")
-    drop = commands.add_parser("drop", help="put a file in and follow its transfer")
+    drop = commands.add_parser("drop", help="upload a file and follow its transfer")
     drop.add_argument("file", type=Path)
     drop.add_argument("--to", required=True, metavar="MAILBOX/messages/ID", help="or …/events/ID")
     commands.add_parser("demo", help="run the main job and compare the bytes")
@@ -65,14 +65,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def _start(arguments: argparse.Namespace, console: Console) -> int:
-    stack = Stack(graph_url=arguments.graph_url, port=arguments.port, told_in=STACK_FILE)
+    stack = Stack(graph_url=arguments.graph_url, port=arguments.port, info_file=STACK_FILE)
     with stack:
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
         console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
-        console.print("                asks for the functionKey in .local/stack.json")
+        console.print("                needs the functionKey of .local/stack.json")
         console.print(f"Graph           {stack.info.graph_url}", highlight=False)
         if stack.items:
-            console.print("Drop a file on one of these, in another terminal:")
+            console.print("Drop a file for one of these items, in another terminal:")
         for mailbox, (message, event) in stack.items.items():
             for item in (f"messages/{message}", f"events/{event}"):
                 command = f"  .venv/bin/python -m infra.local drop FILE --to {mailbox}/{item}"
@@ -83,7 +83,7 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _page_url(stack: Stack) -> str:
-    """The page that watches transfers, with an item filled in to send a file to."""
+    """The page that monitors transfers, with an item filled in."""
     url = f"{stack.info.functions_url}/api/monitor"
     if not stack.items:
         return url
@@ -98,7 +98,7 @@ def _drop(arguments: argparse.Namespace, console: Console) -> int:
         dropped = drop_file(info, arguments.file, arguments.to)
         (end,) = follow(info, [dropped], console)
     except (grpc.RpcError, AzureError) as error:
-        raise LocalError("The local stack has stopped meanwhile.") from error
+        raise LocalError("The local stack stopped before the transfer ended.") from error
     if end.state == "attached":
         console.print(f"attached: {end.attachment_id}", soft_wrap=True, highlight=False)
         return 0

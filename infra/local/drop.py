@@ -1,4 +1,4 @@
-"""Puts files into the watched container and follows their transfers."""
+"""Uploads files to the source container and follows their transfers."""
 
 import hashlib
 import json
@@ -24,8 +24,8 @@ from shared.transfer.payloads import TransferStatus
 from shared.transfer.transfer_id import instance_id
 
 _POLL_SECONDS = 0.1
-_FOUND_WITHIN_SECONDS = 30.0
-_OVER = {
+_START_WITHIN_SECONDS = 30.0
+_ENDED = {
     OrchestrationStatus.COMPLETED,
     OrchestrationStatus.FAILED,
     OrchestrationStatus.TERMINATED,
@@ -34,7 +34,7 @@ _OVER = {
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A blob that was put into the container, and the transfer it will get."""
+    """An uploaded blob, and the id of its transfer."""
 
     blob: str
     size: int
@@ -42,16 +42,16 @@ class Dropped:
 
 
 def source_container(info: StackInfo) -> ContainerClient:
-    """The watched container of a running stack."""
+    """The source container of a running stack."""
     service = BlobServiceClient.from_connection_string(info.blob_connection_string)
     return service.get_container_client(info.container)
 
 
 def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str) -> Dropped:
-    """Put a file in for an item, ``to`` as ``{mailbox}/messages/{id}`` or ``…/events/{id}``.
+    """Upload a file for the item ``to``: ``{mailbox}/messages/{id}`` or ``…/events/{id}``.
 
-    The path names the item, so that one file can go to several items.
-    Raises :class:`LocalError` when ``to`` is no item.
+    The blob's path contains the item, so that the same file can be dropped for several items.
+    Raises :class:`LocalError` when ``to`` has another form.
     """
     blob_name = f"{_item_path(to)}/{quote(name, safe=' ')}"
     container = source_container(info)
@@ -65,11 +65,11 @@ def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str)
     source = SourceContainer(container)
     blob = source.look(blob_name)
     item = read_address(blob.name, blob.metadata).item
-    return Dropped(blob_name, len(content), instance_id(source, blob, str(item)))
+    return Dropped(blob_name, len(content), instance_id(blob, str(item)))
 
 
 def drop_file(info: StackInfo, file: Path, to: str) -> Dropped:
-    """Put a file of this machine in; raises :class:`LocalError` when it cannot be read."""
+    """Upload a local file; raises :class:`LocalError` when it cannot be read."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -79,9 +79,9 @@ def drop_file(info: StackInfo, file: Path, to: str) -> Dropped:
 
 
 def follow(info: StackInfo, dropped: Iterable[Dropped], console: Console) -> list[TransferStatus]:
-    """Show a progress bar per transfer, from the orchestrations' own status, until all are over.
+    """Show a progress bar per transfer, from the orchestrations' status, until all have ended.
 
-    Raises :class:`LocalError` when a blob's transfer does not begin.
+    Raises :class:`LocalError` when a blob's transfer does not start.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     client = TaskHubGrpcClient(host_address=info.durable_address)
@@ -94,30 +94,30 @@ def follow(info: StackInfo, dropped: Iterable[Dropped], console: Console) -> lis
             for each in dropped
         }
         ends: dict[Dropped, TransferStatus] = {}
-        deadline = time.monotonic() + _FOUND_WITHIN_SECONDS
+        deadline = time.monotonic() + _START_WITHIN_SECONDS
         while len(ends) < len(bars):
             for each, bar in bars.items():
-                status, over = _status(client, each)
+                status, ended = _status(client, each)
                 if status is None and time.monotonic() > deadline:
-                    raise LocalError(f"No transfer began for {each.blob}. See the stack's log.")
+                    raise LocalError(f"No transfer started for {each.blob}. See the stack's log.")
                 if status is not None:
                     progress.update(bar, completed=status.bytes_sent, state=status.state)
-                    if over:
+                    if ended:
                         ends[each] = status
             time.sleep(_POLL_SECONDS)
     return [ends[each] for each in bars]
 
 
 def _status(client: TaskHubGrpcClient, dropped: Dropped) -> tuple[TransferStatus | None, bool]:
-    """Where the transfer stands, and whether it is over."""
+    """The transfer's status, and whether it has ended."""
     state = client.get_orchestration_state(dropped.transfer_id)
     text = state and (state.serialized_output or state.serialized_custom_status)
     if state is None or not text:
         return None, False
-    over = state.runtime_status in _OVER
+    ended = state.runtime_status in _ENDED
     if state.runtime_status is OrchestrationStatus.FAILED:
         text = state.serialized_custom_status or text
-    return TransferStatus.from_json(json.loads(text)), over
+    return TransferStatus.from_json(json.loads(text)), ended
 
 
 def _item_path(to: str) -> str:
@@ -128,6 +128,6 @@ def _item_path(to: str) -> str:
         read_address(f"{path}/file", {})
     except TransferError as error:
         raise LocalError(
-            f"{to!r} is no item. Say --to MAILBOX/messages/ID or MAILBOX/events/ID."
+            f"{to!r} is not an item. Use --to MAILBOX/messages/ID or MAILBOX/events/ID."
         ) from error
     return path

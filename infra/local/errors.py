@@ -1,5 +1,5 @@
-"""What the local stack tells its user."""
+"""The error of the local stack's commands."""
 
 
 class LocalError(Exception):
-    """Raised with a sentence that says what to do; shown without a traceback."""
+    """Raised with a message that says what to do; printed without a traceback."""

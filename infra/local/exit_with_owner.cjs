@@ -1,4 +1,4 @@
-// Loaded into Azurite: its standard input ends with the process that started it, however that dies.
+// Loaded into Azurite: its standard input closes when the process that started it ends or dies.
 process.stdin.resume();
 process.stdin.on("end", () => process.exit());
 process.stdin.on("error", () => process.exit());

@@ -1,4 +1,4 @@
-"""The local stack: Azurite, Outlook's stand-in and the Functions host, with settings to match."""
+"""The local stack: Azurite, the Outlook emulator and the Functions host, with app settings."""
 
 import os
 import secrets
@@ -17,24 +17,23 @@ from infra.local.azurite import Azurite
 from infra.local.errors import LocalError
 from infra.local.functions_host.errors import HostError
 from infra.local.functions_host.host import FunctionsHost
-from infra.local.functions_host.worker_link import STDERR
+from infra.local.functions_host.worker.process import STDERR
 from infra.local.outlook import OutlookEmulator, Rules
 from shared.settings import is_loopback_http
 
 APP_FOLDER = Path(__file__).parents[2]
 STACK_FILE = APP_FOLDER / ".local" / "stack.json"
 
-# For everything that host.json lets run at once.
+# Enough for everything that host.json allows to run concurrently.
 THREADS = "32"
-# Mailboxes of the stand-in, each with one draft and one event to drop files on.
+# Mailboxes of the emulator, each with one draft and one event to drop files for.
 MAILBOXES = ("reports@contoso.com", "scans@contoso.com")
 
-
-NOT_RUNNING = "The local stack does not run. Start it first: make start"
+NOT_RUNNING = "The local stack is not running. Start it first: make start"
 
 
 class StackInfo(BaseModel):
-    """What other programs need to use a running stack: ``.local/stack.json``."""
+    """How other programs can use a running stack: ``.local/stack.json``."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -48,9 +47,9 @@ class StackInfo(BaseModel):
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """What the file tells.
+        """The info in a file.
 
-        Raises :class:`LocalError` when there is none.
+        Raises :class:`LocalError` when the file does not exist.
         """
         try:
             return cls.model_validate_json(file.read_text())
@@ -58,14 +57,14 @@ class StackInfo(BaseModel):
             raise LocalError(NOT_RUNNING) from None
 
     def write(self, file: Path) -> None:
-        """Tell other programs; readable by its owner alone, since it holds keys."""
+        """Write the file, readable only by its owner because it contains keys."""
         file.parent.mkdir(exist_ok=True)
         file.unlink(missing_ok=True)
         file.touch(mode=0o600)
         file.write_text(self.model_dump_json(by_alias=True, indent=2))
 
     def check_alive(self) -> None:
-        """Raise :class:`LocalError` when the stack is gone, and left its file behind."""
+        """Raise :class:`LocalError` when the stack has ended without removing its file."""
         try:
             requests.get(self.functions_url, timeout=5)
         except requests.RequestException:
@@ -73,13 +72,12 @@ class StackInfo(BaseModel):
 
 
 class Stack:
-    """The whole app on this machine, between ``with`` and its end.
+    """The whole app on this machine, running inside ``with``.
 
-    ``graph_url`` is another Graph root in place of the stand-in's. ``settings`` are app settings
-    of the caller's; those of the environment win over them, as over the stack's own. ``log`` is
-    the file descriptor that the app's log goes to. ``told_in`` is the file that tells other
-    programs how to use it, while it runs. ``access_log`` is a file that gets a line per request
-    to storage.
+    ``graph_url`` is the root of another Graph than the emulator. ``settings`` are app settings that
+    override those of the stack; the environment overrides both. ``log`` is the file descriptor of
+    the app's log. ``info_file`` is where :class:`StackInfo` is written while the stack runs.
+    ``access_log`` is a file that gets one line per request to storage.
     """
 
     def __init__(
@@ -89,14 +87,14 @@ class Stack:
         port: int = 0,
         settings: dict[str, str] | None = None,
         log: int = STDERR,
-        told_in: Path | None = None,
+        info_file: Path | None = None,
         access_log: Path | None = None,
     ) -> None:
         self._graph_url = graph_url
         self._port = port
         self._settings = settings or {}
         self._log = log
-        self._told_in = told_in
+        self._info_file = info_file
         self._running = ExitStack()
         self._azurite = Azurite(access_log)
         self._key = secrets.token_urlsafe(32)
@@ -105,30 +103,30 @@ class Stack:
         self.items: dict[str, tuple[str, str]] = {}
 
     def __enter__(self) -> Self:
-        """Start everything, and tell other programs if asked to.
+        """Start every part.
 
-        Raises :class:`LocalError` with what to do when a part cannot start.
+        Raises :class:`LocalError` when one cannot start.
         """
         with ExitStack() as starting:
             starting.enter_context(self._azurite)
             starting.enter_context(self.outlook)
             if self._graph_url is None:
-                self._furnish()
+                self._create_items()
             self._host = FunctionsHost(
                 APP_FOLDER,
                 self._app_settings(),
                 port=self._port,
                 function_key=self._key,
-                on_worker_started=self._tell,
+                on_worker_started=self._write_info,
                 worker_log=self._log,
             )
             self._create_containers()
-            starting.callback(self._untell)
+            starting.callback(self._remove_info)
             try:
                 starting.enter_context(self._host)
             except HostError as error:
                 raise LocalError(str(error)) from error
-            self._let_the_page_upload()
+            self._allow_uploads_from_the_page()
             self._running = starting.pop_all()
         return self
 
@@ -142,19 +140,19 @@ class Stack:
 
     @property
     def info(self) -> StackInfo:
-        """How to use it."""
+        """How other programs can use the stack."""
         return self._info(self._host.worker_pid)
 
-    def _tell(self, worker_pid: int) -> None:
-        if self._told_in is not None:
-            self._info(worker_pid).write(self._told_in)
+    def _write_info(self, worker_pid: int) -> None:
+        if self._info_file is not None:
+            self._info(worker_pid).write(self._info_file)
 
-    def _untell(self) -> None:
-        """Another stack may have told about itself in the same file: that one stays."""
-        if self._told_in is None or not self._told_in.exists():
+    def _remove_info(self) -> None:
+        """Remove the file, unless another stack has written it meanwhile."""
+        if self._info_file is None or not self._info_file.exists():
             return
-        if StackInfo.read(self._told_in).function_key == self._key:
-            self._told_in.unlink()
+        if StackInfo.read(self._info_file).function_key == self._key:
+            self._info_file.unlink()
 
     def _info(self, worker_pid: int) -> StackInfo:
         settings = self._app_settings()
@@ -169,7 +167,7 @@ class Stack:
         )
 
     def _create_containers(self) -> None:
-        """As infrastructure does in Azure: who is told that the stack is ready can use them."""
+        """Create the containers, as the infrastructure does in Azure, before the app starts."""
         settings = self._app_settings()
         service = BlobServiceClient.from_connection_string(self._azurite.connection_string)
         with service:
@@ -178,11 +176,11 @@ class Stack:
                     service.create_container(settings[setting])
                 except HttpResponseError as error:
                     raise LocalError(
-                        f"{setting} is no name for a container: {settings[setting]}"
+                        f"{setting} is not a valid container name: {settings[setting]}"
                     ) from error
 
-    def _let_the_page_upload(self) -> None:
-        """As infrastructure does in Azure: pages of the host may put blobs in, and no others."""
+    def _allow_uploads_from_the_page(self) -> None:
+        """Allow only the host's own pages to upload blobs, as the infrastructure does in Azure."""
         origins = [self._host.url, self._host.url.replace("127.0.0.1", "localhost")]
         rule = CorsRule(
             origins,
@@ -194,7 +192,7 @@ class Stack:
         with BlobServiceClient.from_connection_string(self._azurite.connection_string) as service:
             service.set_service_properties(cors=[rule])
 
-    def _furnish(self) -> None:
+    def _create_items(self) -> None:
         for mailbox in MAILBOXES:
             self.outlook.add_mailbox(mailbox)
             self.items[mailbox] = (
@@ -204,27 +202,28 @@ class Stack:
 
     def _app_settings(self) -> dict[str, str]:
         graph = self._graph_url or self.outlook.url
-        own = {
+        defaults = {
             "AzureWebJobsStorage": self._azurite.connection_string,
             "SOURCE_CONTAINER": "outlook-attachments",
             "SESSION_CONTAINER": "upload-sessions",
             "GRAPH_BASE_URL": graph,
             "TASKHUB_NAME": "local",
             "PYTHON_THREADPOOL_THREAD_COUNT": THREADS,
+            # The C library returns freed buffers of this size to the system, as in Azure.
             "MALLOC_MMAP_THRESHOLD_": "1048576",
         }
         if is_loopback_http(graph):
-            # Nobody's real mail is behind a stand-in. Elsewhere every mailbox must be named.
-            own["ALLOWED_MAILBOXES"] = "*"
+            # No real mailbox is behind a loopback address. For any other Graph they must be listed.
+            defaults["ALLOWED_MAILBOXES"] = "*"
         if not os.environ.get("IDENTITY_ENDPOINT"):
-            own["IDENTITY_ENDPOINT"] = self.outlook.identity_endpoint
-            own["IDENTITY_HEADER"] = self.outlook.identity_header
-        own |= self._settings
-        return own | {name: value for name in own if (value := os.environ.get(name))}
+            defaults["IDENTITY_ENDPOINT"] = self.outlook.identity_endpoint
+            defaults["IDENTITY_HEADER"] = self.outlook.identity_header
+        settings = defaults | self._settings
+        return settings | {name: value for name in settings if (value := os.environ.get(name))}
 
 
 def _service_rules() -> Rules:
-    """The stand-in's limits; a budget of the app that was lifted lifts the service's, too."""
+    """The emulator's rules; a larger budget of the app raises the limit of the service too."""
     budget = os.environ.get("MAILBOX_WINDOW_BYTES", "")
-    usual = Rules().window_bytes
-    return Rules(window_bytes=max(usual, int(budget)) if budget.isdecimal() else usual)
+    default = Rules().window_bytes
+    return Rules(window_bytes=max(default, int(budget)) if budget.isdecimal() else default)

@@ -1,8 +1,14 @@
-"""``make infra``: what ``azd up`` makes, who may do what, and the app's settings, as tables."""
+"""``make infra``: what ``azd up`` makes, who may do what, and the app's settings, as tables.
+
+It fails, with the reasons, where a template breaks a rule or names something that is not there.
+"""
+
+import sys
 
 from rich.console import Console
 from rich.table import Table
 
+from infra.offline import references, rules
 from infra.offline.bicep import Resource, Template, read_templates, shown
 from infra.offline.roles import BUILT_IN, role_assignments
 from infra.offline.settings import app_settings
@@ -10,13 +16,17 @@ from infra.offline.settings import app_settings
 _ROLES = "Microsoft.Authorization/roleAssignments"
 
 
-def main() -> None:
-    """Print the three tables."""
+def main() -> int:
+    """Print the three tables and what is wrong; the exit code."""
     templates = read_templates()
     console = Console()
     console.print(_resources(templates))
     console.print(_roles(templates))
     console.print(_settings(templates))
+    faults = [*references.faults(templates), *rules.faults(templates)]
+    for fault in faults:
+        console.print(fault, style="red", markup=False)
+    return 1 if faults else 0
 
 
 def _resources(templates: dict[str, Template]) -> Table:
@@ -70,4 +80,4 @@ def _table(title: str, *columns: str) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

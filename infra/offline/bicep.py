@@ -20,7 +20,10 @@ Value = Any
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource of a template. ``why`` is the comment above it."""
+    """A resource of a template.
+
+    ``why`` is the comment above it, ``decorators`` what stands above it by name.
+    """
 
     file: str
     symbol: str
@@ -31,6 +34,7 @@ class Resource:
     repeated: bool
     body: dict[str, Value]
     why: str
+    decorators: dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,11 @@ def given(
         for module in caller.modules:
             if module.target == template.file and name in module.arguments:
                 yield module.arguments[name], caller
+
+
+def decorators(declared: Value) -> dict[str, Value]:
+    """What stands above a parameter or a resource, by name, with its argument."""
+    return {each["type"]: each.get("argument") for each in declared["decorators"]}
 
 
 def branches(value: Value) -> tuple[Value, Value] | None:
@@ -181,6 +190,7 @@ def _resource(file: str, symbol: str, parsed: Value, text: str) -> Resource:
         repeated=repeated,
         body=body,
         why=_comment_above(text.splitlines(), parsed["__start_line__"]),
+        decorators=decorators(parsed),
     )
 
 

@@ -34,8 +34,15 @@ def _names(template: Template) -> Iterator[str]:
     used = [*_NAME.findall(code), *_LOOPED.findall(code)]
     for name in sorted(set(used) - declared - bound - _KEYWORDS):
         yield f"{template.file}: {name} is not declared"
-    for name in sorted(inputs):
-        if used.count(name) < 2:
+    # Where a text holds others, as in a call within it, some names are lost: these count anywhere.
+    lines = re.sub(r"(?m)^\s*//.*$", "", template.text)
+    unused = {
+        resource.symbol
+        for resource in template.resources
+        if resource.existing and len(re.findall(rf"\b{resource.symbol}\b", lines)) < 2
+    }
+    for name in sorted(inputs | unused):
+        if name in unused or used.count(name) < 2:
             yield f"{template.file}: {name} is not used"
 
 

@@ -51,7 +51,8 @@ def role_assignments(templates: dict[str, Template]) -> Iterator[RoleAssignment]
 
 def _who(principal: Value, template: Template, templates: dict[str, Template]) -> str:
     callers = given(principal, template, templates) if isinstance(principal, str) else ()
-    return ", ".join(sorted({shown(value) for value, _ in callers})) or shown(principal)
+    given_values = {shown(each) for value, caller in callers for each in caller.alternatives(value)}
+    return ", ".join(sorted(given_values)) or shown(principal)
 
 
 def _role_symbol(resource: Resource) -> str:

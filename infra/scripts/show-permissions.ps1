@@ -3,7 +3,7 @@
 Shows what the app's identity may do now: in Exchange Online for a mailbox, and in Microsoft Graph for all.
 .DESCRIPTION
 Changes nothing. Fails when both ways are in use: what Graph grants is good for every mailbox of the
-tenant, whatever scope Exchange has.
+tenant, even outside the scope in Exchange.
 .EXAMPLE
 pwsh infra/scripts/show-permissions.ps1 -Mailbox scans@contoso.com
 #>

@@ -1,8 +1,9 @@
-# As subscribe.sh, for Windows. The webhook's key appears some time after the code does, hence the tries.
+# As subscribe.sh, for Windows. The webhook's key appears some time after the code does, and roles take
+# up to ten minutes: hence the tries.
 $ErrorActionPreference = 'Stop'
 Set-Location (Split-Path $PSScriptRoot)
 
-for ($tries = 10; $tries -gt 0; $tries--) {
+for ($tries = 20; $tries -gt 0; $tries--) {
     $said = az deployment group create --output none `
         --subscription $env:AZURE_SUBSCRIPTION_ID `
         --resource-group $env:RESOURCE_GROUP `

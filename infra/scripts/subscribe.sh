@@ -1,10 +1,10 @@
 #!/bin/sh
 # Subscribes the app to its events, after a deployment; azd runs it, and it may be run again.
-# The webhook's key appears some time after the code does, hence the tries.
+# The webhook's key appears some time after the code does, and roles take up to ten minutes: hence the tries.
 set -eu
 cd "$(dirname "$0")/.."
 
-tries=10
+tries=20
 while ! said=$(az deployment group create --output none \
     --subscription "$AZURE_SUBSCRIPTION_ID" \
     --resource-group "$RESOURCE_GROUP" \

@@ -1,46 +1,81 @@
-"""The Outlook item that receives a file, and the file as requests describe it."""
+"""The Outlook item that receives a file, and the file as Graph's requests describe it."""
 
 import base64
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 from urllib.parse import quote
 
-ItemType = Literal["message", "event"]
+from pydantic import AfterValidator, Field
 
-COLLECTIONS: dict[ItemType, str] = {"message": "messages", "event": "events"}
-PERMISSIONS: dict[ItemType, str] = {
-    "message": "Mail.ReadWrite",
-    "event": "Calendars.ReadWrite",
+
+@dataclass(frozen=True, slots=True)
+class ItemKind:
+    """A kind of Outlook item that can hold files. A new kind is a new row of ``ITEM_KINDS``.
+
+    ``collection`` is its part of Graph's paths and of an addressed blob's path. ``permission`` is
+    the Graph application permission that writing to it needs. Its id is ``metadata_key`` in a
+    blob's metadata and ``request_field`` in the JSON of a request.
+    """
+
+    type: str
+    collection: str
+    permission: str
+    metadata_key: str
+    request_field: str
+
+
+ITEM_KINDS = {
+    kind.type: kind
+    for kind in (
+        ItemKind("message", "messages", "Mail.ReadWrite", "messageid", "messageId"),
+        ItemKind("event", "events", "Calendars.ReadWrite", "eventid", "eventId"),
+    )
 }
+
+
+def _known_type(type_: str) -> str:
+    if type_ not in ITEM_KINDS:
+        raise ValueError(f"should be one of {', '.join(ITEM_KINDS)}")
+    return type_
+
+
+ItemType = Annotated[
+    str, Field(json_schema_extra={"enum": [*ITEM_KINDS]}), AfterValidator(_known_type)
+]
 
 
 @dataclass(frozen=True, slots=True)
 class OutlookItem:
-    """A message or an event of a mailbox (an address or an object id)."""
+    """An item of a mailbox, which is an address or an object id."""
 
     mailbox: str
     type: ItemType
     id: str
 
     @property
+    def kind(self) -> ItemKind:
+        """The row of its type."""
+        return ITEM_KINDS[self.type]
+
+    @property
     def path(self) -> str:
         """The item's path below Graph's root; ids can hold ``/`` and ``+`` and are encoded."""
         mailbox, item = quote(self.mailbox, safe="@"), quote(self.id, safe="")
-        return f"/users/{mailbox}/{COLLECTIONS[self.type]}/{item}"
+        return f"/users/{mailbox}/{self.kind.collection}/{item}"
 
     @property
     def permission(self) -> str:
         """The Graph application permission that writing to this item needs."""
-        return PERMISSIONS[self.type]
+        return self.kind.permission
 
     def __str__(self) -> str:
-        return f"{self.mailbox}/{COLLECTIONS[self.type]}/{self.id}"
+        return f"{self.mailbox}/{self.kind.collection}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class OutlookFile:
-    """A file as requests describe it. A ``content_id`` makes it an inline picture."""
+    """A file to attach. A ``content_id`` makes it an inline picture."""
 
     name: str
     size: int
@@ -58,7 +93,7 @@ class OutlookFile:
         return json.dumps({"AttachmentItem": item | self._inline()}).encode()
 
     def file_attachment(self, content: bytes) -> bytes:
-        """The body of the small POST, as JSON; the content is encoded once and copied once."""
+        """The body of the small POST, as JSON; the bytes are encoded once and copied once."""
         described = {
             "@odata.type": "#microsoft.graph.fileAttachment",
             "name": self.name,

@@ -1,4 +1,4 @@
-"""Clients of the storage accounts, with retries that fit inside an activity."""
+"""Clients of the storage accounts, with retries short enough for an activity."""
 
 from typing import Any
 
@@ -11,18 +11,19 @@ from requests.adapters import HTTPAdapter
 
 from shared.settings import StorageConnection
 
-# Seconds. The SDK's own retries can sleep for minutes; longer waits here are durable timers.
+# Seconds. The SDK's default retries can sleep for minutes. Long waits are durable timers instead.
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 60
-# Bytes. A slice comes in as one piece of memory: the SDK's own 4 KiB are a thousand, joined again.
+# Bytes. A slice arrives as one piece of memory. With the SDK's default of 4 KiB, it would be joined
+# from a thousand.
 _READ_AT_ONCE = 4_194_304
-# Kept connections: two for each activity that host.json lets run at once, its own and the one
-# that reads ahead. Beyond the library's ten, each request would make one of its own.
+# Pooled connections: two for each activity that host.json allows at once, one of them for reading
+# ahead. With the library's default of ten, further requests would open connections of their own.
 CONNECTIONS = 32
 
 
 def blob_service(connection: StorageConnection) -> BlobServiceClient:
-    """A client of the account, by connection string or by managed identity. Sends nothing yet."""
+    """A client of the account, by connection string or managed identity. It sends nothing yet."""
     options: dict[str, Any] = {
         "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
         "transport": _transport(),

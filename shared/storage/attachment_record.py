@@ -1,7 +1,7 @@
-"""The record: what a blob's metadata says about its transfer, next to the user's own keys.
+"""The record: the result of a transfer in its blob's metadata, next to the user's own keys.
 
-Azure allows 8 KB of metadata in all. If the user's keys take too much of it, the least important
-keys of the record are left out first.
+Azure allows 8 KB of metadata per blob. When the user's keys take most of it, the least important
+values of the record are omitted.
 """
 
 import hashlib
@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from shared.errors import RecordNotWritable, StorageUnavailable
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.errors import Permanent, StorageUnavailable
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged, WriteRules
 
 METADATA_BYTES = 8192
@@ -25,29 +26,29 @@ AT = "attachedat"
 ERROR = "attachmenterror"
 KEYS = frozenset({STATUS, ID, ITEM, SOURCE, TRANSFER, AT, ERROR})
 
-# What is kept first when there is no room for everything.
+# The most important first.
 _PRIORITY = (ID, STATUS, SOURCE, TRANSFER, ITEM, AT, ERROR)
 
 
-def fingerprint(container: str, blob: SourceBlob, item: str) -> str:
-    """16 hex digits that stand for one content of one blob going to one item.
+def fingerprint(blob: SourceBlob, item: str) -> str:
+    """16 hex digits that identify one content of one blob with one item as its destination.
 
     ``item`` is empty for a blob that names none.
     """
-    # As the record shows the item, so that the fingerprint can be computed from the record.
+    # The form that the record holds, so that the fingerprint can be computed from the record.
     shown = ascii_only(item)
-    parts = (container, blob.name, blob.created, str(blob.size), blob.md5, shown)
-    # Lengths first, so that no two different tuples make the same text.
+    parts = (blob.container, blob.name, blob.created, str(blob.size), blob.md5, shown)
+    # With lengths, so that different tuples never give the same text.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)
 class AttachmentRecord:
-    """How a transfer ended, as the blob says it. Empty strings for what does not apply.
+    """The result of a transfer. Strings are empty where they do not apply.
 
     ``transfer_id`` begins with the fingerprint of the content that the record is about.
-    ``sources`` are the fingerprints of all that was attached, newest first.
+    ``sources`` are the fingerprints of everything that was attached, newest first.
     """
 
     status: str = ""
@@ -59,22 +60,27 @@ class AttachmentRecord:
     error_code: str = ""
     error_message: str = ""
 
-    def is_about(self, container: str, blob: SourceBlob, item: str) -> bool:
-        """Whether the record is about the blob's present content, whatever the item.
+    def is_about(self, blob: SourceBlob, item: str) -> bool:
+        """Whether the record is about the blob's present content, for any item.
 
-        An overwrite clears the metadata, but a copy carries it along, so presence is no proof.
-        ``item`` is the one now named, in case the record had no room to name its own.
+        That a record exists proves nothing: an overwrite clears the metadata, but a copy takes it
+        along. ``item`` is the one that is named now, in case the record was too large to hold its
+        own.
         """
-        about = [fingerprint(container, blob, name) for name in (self.item, item)]
-        return bool(self.status) and any(map(self.knows, about))
+        fingerprints = [fingerprint(blob, name) for name in (self.item, item)]
+        return bool(self.status) and any(map(self.holds, fingerprints))
 
-    def knows(self, own: str) -> bool:
-        """Whether it names the content and item that have this fingerprint."""
-        return own in (self.transfer_id[:FINGERPRINT_DIGITS], *self.sources)
+    def holds(self, fingerprint_: str) -> bool:
+        """Whether it is about the content and item with this fingerprint."""
+        return fingerprint_ in (self.transfer_id[:FINGERPRINT_DIGITS], *self.sources)
 
-    def proves_attached(self, container: str, blob: SourceBlob, item: str) -> bool:
-        """Whether it says that this very content was attached to this very item."""
-        return fingerprint(container, blob, item) in self.sources
+    def proves_attached(self, blob: SourceBlob, item: str) -> bool:
+        """Whether the blob's present content was attached to this item."""
+        return fingerprint(blob, item) in self.sources
+
+
+class RecordNotWritable(Permanent, code="UnsupportedBlob"):
+    """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
 
 
 type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
@@ -112,7 +118,7 @@ def write_record(
 
 
 def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:
-    """The record in a blob's metadata; an empty one when there is none."""
+    """The record in a blob's metadata, an empty one when there is none."""
     own = {k.lower(): v for k, v in metadata.items() if k.lower() in KEYS}
     code, _, message = unquote(own.get(ERROR, "")).partition(": ")
     return AttachmentRecord(
@@ -128,12 +134,12 @@ def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:
 
 
 def merge_record(metadata: Mapping[str, str], record: AttachmentRecord) -> dict[str, str]:
-    """The blob's metadata with this record in place of an earlier one.
+    """The blob's metadata with this record instead of an earlier one.
 
-    The user's own keys are never touched; the record gives way when there is no room.
+    The user's own keys stay as they are. The record is shortened to the bytes that are free.
     """
     merged = {k: v for k, v in metadata.items() if k.lower() not in KEYS}
-    room = METADATA_BYTES - sum(len(k) + len(v.encode()) for k, v in merged.items())
+    free = METADATA_BYTES - sum(len(k) + len(v.encode()) for k, v in merged.items())
     values = {
         STATUS: record.status,
         ID: record.attachment_id,
@@ -144,10 +150,10 @@ def merge_record(metadata: Mapping[str, str], record: AttachmentRecord) -> dict[
         ERROR: _error_value(record),
     }
     for key in _PRIORITY:
-        value = _cut(key, values[key], room - len(key))
+        value = _cut(key, values[key], free - len(key))
         if value:
             merged[key] = value
-            room -= len(key) + len(value)
+            free -= len(key) + len(value)
     return merged
 
 
@@ -157,18 +163,18 @@ def _error_value(record: AttachmentRecord) -> str:
     return quote(f"{record.error_code}: {record.error_message}", safe=" :,.;()'/@*{}=+")
 
 
-def _cut(key: str, value: str, room: int) -> str:
-    """The value, or as much of it as is of use within ``room`` bytes."""
-    if len(value) <= room:
+def _cut(key: str, value: str, free: int) -> str:
+    """The value, or the part of it that is useful and fits into ``free`` bytes."""
+    if len(value) <= free:
         return value
-    if room <= 0:
+    if free <= 0:
         return ""
     if key == ERROR:
-        # Never in the middle of an escape.
-        head = value[:room]
+        # Not in the middle of an escape.
+        head = value[:free]
         return head[: head.rfind("%")] if "%" in head[-2:] else head
     if key == SOURCE:
-        return value[:room].rpartition(",")[0]
+        return value[:free].rpartition(",")[0]
     return ""
 
 

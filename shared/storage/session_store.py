@@ -1,8 +1,8 @@
-"""The session store: what a transfer must keep between its activities, but not in any history.
+"""The session store: state that a transfer needs between activities, and no history may hold.
 
-One blob per transfer in a private container of the app's own storage account, deleted at the
-transfer's end. It holds the upload URL, which is a credential, and the ids of the attachments
-that the item had before this transfer sent anything.
+One blob per transfer in a private container of the app's own storage account, deleted when the
+transfer ends. It holds the upload URL, which is a credential, and the ids of the attachments that
+the item had before this transfer sent anything.
 """
 
 import json
@@ -20,10 +20,10 @@ from shared.storage.storage_errors import BlobChanged, StorageNotFound, storage_
 
 @dataclass(frozen=True, slots=True)
 class SessionNotes:
-    """What is kept of one transfer.
+    """The notes of one transfer.
 
-    ``attempt`` numbers the attempt to attach that last wrote these notes; ``upload_url`` is
-    None while there is no upload session. ``etag`` is the store's own, empty for new notes.
+    ``attempt`` is the number of the attempt that last wrote them. ``upload_url`` is None while
+    there is no upload session. ``etag`` is that of the stored blob, empty for new notes.
     """
 
     attempt: int
@@ -33,14 +33,14 @@ class SessionNotes:
 
 
 class NotesTaken(StorageUnavailable):
-    """Raised when another delivery of the same work has written the transfer's notes meanwhile."""
+    """Raised when another delivery of the same activity has written the notes in between."""
 
     def __init__(self, transfer_id: str) -> None:
-        super().__init__(f"Another delivery is at work on transfer {transfer_id}.")
+        super().__init__(f"Another delivery of an activity works on transfer {transfer_id}.")
 
 
 class SessionStore:
-    """Notes by transfer id."""
+    """Reads and writes notes by transfer id."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
@@ -65,10 +65,10 @@ class SessionStore:
         )
 
     def put(self, transfer_id: str, notes: SessionNotes) -> None:
-        """Keep these notes in place of those with their ETag, or of none.
+        """Replace the notes that have their ETag, or create them.
 
-        Two deliveries of one activity at the same time cannot both succeed: the other one raises
-        :class:`NotesTaken`. Raises :class:`StorageUnavailable`.
+        Of two deliveries of one activity at the same time, one raises :class:`NotesTaken`.
+        Raises :class:`StorageUnavailable`.
         """
         try:
             with storage_errors(transfer_id):
@@ -93,7 +93,7 @@ class SessionStore:
                 transfer_id,
                 json.dumps(values),
                 overwrite=bool(etag),
-                # A repeated write would meet its own ETag.
+                # The SDK's own retry would fail on the ETag of its first try.
                 retry_total=0,
                 **(unchanged if etag else {}),
             )
@@ -101,7 +101,7 @@ class SessionStore:
             raise NotesTaken(transfer_id) from None
 
     def delete(self, transfer_id: str) -> None:
-        """Forget the transfer; harmless when there is nothing to forget.
+        """Delete the transfer's notes, if there are any.
 
         Raises :class:`StorageUnavailable`.
         """

@@ -1,41 +1,30 @@
-"""The watched container: pinned ranged reads of its blobs, and their metadata."""
+"""The watched container: reads of its blobs, pinned to an ETag, and their metadata."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from azure.core import MatchConditions
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from shared.errors import BlobDeleted, InvalidBlobName, StorageUnavailable
+from shared.errors import BlobDeleted, Permanent, StorageUnavailable
+from shared.path_segments import has_dot_segments
+from shared.storage.source_blob import SourceBlob
 from shared.storage.storage_errors import StorageNotFound, storage_errors
 
 
-@dataclass(frozen=True, slots=True)
-class SourceBlob:
-    """A blob as it was seen once.
+class InvalidBlobName(Permanent, code="UnsupportedBlob"):
+    """Raised for a name that an HTTP library would normalise to a path outside the container."""
 
-    ``created`` is an ISO 8601 time, ``md5`` hex of the whole content when the writer left one.
-    """
-
-    name: str
-    etag: str
-    size: int
-    content_type: str
-    created: str
-    md5: str
-    kind: str
-    archived: bool
-    metadata: Mapping[str, str]
+    def __init__(self) -> None:
+        super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")
 
 
 _CHUNK = 1_048_576
 
 
 class SourceContainer:
-    """The blobs of one container. Every read is pinned to an ETag."""
+    """The blobs of one container."""
 
     def __init__(self, container: ContainerClient) -> None:
         self._container = container
@@ -55,14 +44,14 @@ class SourceContainer:
 
         Raises :class:`InvalidBlobName`.
         """
-        if not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
+        if has_dot_segments(name):
             raise InvalidBlobName
         return self._container.get_blob_client(name)
 
     def can_be_read(self, seconds: float) -> bool:
-        """Whether there is such a container; listing one of its names needs the right to read.
+        """Whether the container exists. Listing one name shows that the identity may read it.
 
-        One try, within about so many seconds. Raises :class:`StorageUnavailable`.
+        One try, within about this number of seconds. Raises :class:`StorageUnavailable`.
         """
         try:
             with storage_errors("(any)"):
@@ -83,10 +72,26 @@ class SourceContainer:
         Raises :class:`BlobDeleted`, :class:`InvalidBlobName` or :class:`StorageUnavailable`.
         """
         with _blob_errors(name):
-            return _source_blob(name, self._blob(name).get_blob_properties())
+            return self._source_blob(name, self._blob(name).get_blob_properties())
+
+    def _source_blob(self, name: str, properties: BlobProperties) -> SourceBlob:
+        settings = properties.content_settings
+        return SourceBlob(
+            account=self.account,
+            container=self.container,
+            name=name,
+            etag=properties.etag,
+            size=properties.size,
+            content_type=settings.content_type or "application/octet-stream",
+            created=properties.creation_time.isoformat(),
+            md5=bytes(settings.content_md5 or b"").hex(),
+            kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
+            archived=str(properties.blob_tier or "").lower() == "archive",
+            metadata=dict(properties.metadata or {}),
+        )
 
     def md5_of(self, blob: SourceBlob) -> str:
-        """MD5 of the bytes themselves, in hex: the blob's property is its writer's word.
+        """MD5 of the content itself, in hex: the blob's MD5 property is not verified.
 
         Raises what :meth:`read` does.
         """
@@ -97,7 +102,7 @@ class SourceContainer:
         return digest.hexdigest()
 
     def read(self, name: str, etag: str, start: int, length: int) -> bytes:
-        """Exactly ``length`` bytes from ``start`` on, of the content with this ETag.
+        """Exactly ``length`` bytes from ``start``, if the blob's ETag is still this one.
 
         Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
         """
@@ -109,10 +114,10 @@ class SourceContainer:
                 length,
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
-                # A blob with Content-Encoding is sent as it is stored.
+                # The file is the bytes as stored, even with a Content-Encoding.
                 decompress=False,
             )
-            # The one piece that a slice is; readall() would copy it.
+            # A slice arrives in one piece, which readall() would copy.
             content = b"".join(download.chunks())
         if len(content) != length:
             raise StorageUnavailable(
@@ -123,7 +128,7 @@ class SourceContainer:
     def write_metadata(self, name: str, etag: str, metadata: Mapping[str, str]) -> None:
         """Replace the blob's metadata, if its ETag is still this one.
 
-        Not retried by the SDK: a repeated write would meet its own new ETag.
+        Without the SDK's retries, which would fail on the new ETag of their first try.
         Raises :class:`BlobChanged`, :class:`BlobDeleted` or :class:`StorageUnavailable`.
         """
         with _blob_errors(name):
@@ -143,18 +148,3 @@ def _blob_errors(name: str) -> Iterator[None]:
             yield
     except StorageNotFound:
         raise BlobDeleted(name) from None
-
-
-def _source_blob(name: str, properties: BlobProperties) -> SourceBlob:
-    settings = properties.content_settings
-    return SourceBlob(
-        name=name,
-        etag=properties.etag,
-        size=properties.size,
-        content_type=settings.content_type or "application/octet-stream",
-        created=properties.creation_time.isoformat(),
-        md5=bytes(settings.content_md5 or b"").hex(),
-        kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
-        archived=str(properties.blob_tier or "").lower() == "archive",
-        metadata=dict(properties.metadata or {}),
-    )

@@ -23,7 +23,7 @@ class StorageDenied(StorageUnavailable, code="StorageUnavailable"):
 
 
 class BlobChanged(Exception):
-    """Raised when a blob's ETag is not the pinned one: its content or metadata was written."""
+    """Raised when a blob's ETag is not the expected one: content or metadata was written."""
 
     def __init__(self, blob: str, *, status: int | None = 412, storage_code: str = "") -> None:
         super().__init__(blob)

@@ -13,6 +13,7 @@ from shared.outlook.item import ItemType, OutlookFile, OutlookItem
 from shared.transfer.payloads import (
     BlobVersion,
     Failure,
+    ItemAddress,
     Payload,
     RecordedStatus,
     TransferRequest,
@@ -28,7 +29,7 @@ class Inspect(Payload):
     run: str = ""
 
 
-class Job(Payload):
+class Job(ItemAddress):
     """One blob to attach to one item, after the checks of ``inspect_blob``.
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
@@ -47,6 +48,7 @@ class Job(Payload):
     created: str
     md5: str
     size: int
+    # Every job has an item.
     mailbox: str
     item_type: ItemType
     item_id: str
@@ -72,7 +74,10 @@ class Job(Payload):
     @property
     def item(self) -> OutlookItem:
         """The item that receives the file."""
-        return OutlookItem(self.mailbox, self.item_type, self.item_id)
+        item = super().item
+        if item is None:
+            raise ValueError("a job names its item")
+        return item
 
     @property
     def file(self) -> OutlookFile:
@@ -213,5 +218,4 @@ class RecordAttachment(Payload):
     @property
     def item(self) -> str:
         """The item as text, empty if there is none."""
-        mailbox, type_, id_ = self.status.mailbox, self.status.item_type, self.status.item_id
-        return str(OutlookItem(mailbox, type_, id_)) if mailbox and type_ and id_ else ""
+        return str(self.status.item or "")

@@ -1,4 +1,4 @@
-"""Where a blob says it goes: its metadata first, then its path (design §5)."""
+"""Where a blob's file goes: the item that its metadata names, else the one that its path names."""
 
 import re
 import unicodedata
@@ -8,22 +8,26 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote_to_bytes
 
 from shared.errors import ContradictoryAddress, Unaddressed
-from shared.outlook.item import COLLECTIONS, ItemType, OutlookItem
+from shared.outlook.item import ITEM_KINDS, ItemKind, OutlookItem
+from shared.path_segments import has_dot_segments
 
 FILE_NAME_LENGTH = 255
 
-_ITEM_TYPES: dict[str, ItemType] = {collection: type_ for type_, collection in COLLECTIONS.items()}
+_KINDS = tuple(ITEM_KINDS.values())
+_KINDS_BY_COLLECTION = {kind.collection: kind for kind in _KINDS}
+_ITEM_KEYS = [kind.metadata_key for kind in _KINDS]
+_METADATA_KEYS = frozenset({"mailbox", "filename", "contentid", *_ITEM_KEYS})
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _SEPARATORS = re.compile(r'[/\\"]')
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 _PATH_PARTS = 4
-# An address has one @ and a host after it; an object id has neither. Letters of any script.
+# An address has one @ and a host after it, an object id has neither. Letters of any script.
 _MAILBOX = re.compile(r"[\w.!$'*+=^{}~-]+(@[\w-]+(\.[\w-]+)*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The item a blob goes to, and what its file is called there."""
+    """The item that receives a blob's file, and the file's name there."""
 
     item: OutlookItem
     file_name: str
@@ -44,23 +48,27 @@ def read_address(name: str, metadata: Mapping[str, str]) -> Address:
         file_name = file_name or path_file
     return Address(
         item=item,
-        file_name=safe_file_name(file_name or decode(name.rsplit("/", 1)[-1])),
+        file_name=safe_file_name(file_name or _last_segment(name)),
         content_id=safe_content_id(values.get("contentid")),
     )
 
 
-def described_file(name: str, metadata: Mapping[str, str]) -> tuple[str, str | None]:
-    """What the blob's file is called, and its content id, wherever it goes.
+def read_file_name(name: str, metadata: Mapping[str, str]) -> tuple[str, str | None]:
+    """The name and the content id of the blob's file, whichever item receives it.
 
-    Raises :class:`ContradictoryAddress` when a key is there twice.
+    Raises :class:`ContradictoryAddress` when the metadata holds a key twice.
     """
     values = _address_metadata(metadata)
-    file_name = values.get("filename") or decode(name.rsplit("/", 1)[-1])
+    file_name = values.get("filename") or _last_segment(name)
     return safe_file_name(file_name), safe_content_id(values.get("contentid"))
 
 
+def _last_segment(name: str) -> str:
+    return decode(name.rsplit("/", 1)[-1])
+
+
 def decode(value: str) -> str:
-    """Percent-decode once as UTF-8. ``+`` stays, and so does what is no valid escape."""
+    """Percent-decode once, as UTF-8. ``+`` and invalid escapes stay as they are."""
 
     def decoded(match: re.Match[str]) -> str:
         try:
@@ -72,11 +80,11 @@ def decode(value: str) -> str:
 
 
 def safe_file_name(name: str) -> str:
-    """The name as an attachment can safely carry it.
+    """The name in a form that is safe for an attachment.
 
     NFC, without control characters (they can break a header) and bidirectional marks (they can
-    disguise an extension), separators and double quotes as ``_``, at most 255 characters with
-    the extension kept.
+    disguise an extension), with ``_`` for separators and double quotes, and at most 255
+    characters, of which the extension is kept.
     """
     text = unicodedata.normalize("NFC", name)
     text = "".join(c for c in text if not _is_unsafe(c))
@@ -89,7 +97,7 @@ def safe_file_name(name: str) -> str:
 
 
 def safe_content_id(value: str | None) -> str | None:
-    """The id without what could end a mail header or a part of a URL, both of which it becomes."""
+    """The id without characters that could end a mail header or a part of a URL."""
     kept = (c for c in value or "" if not (_is_unsafe(c) or c.isspace() or c in '<>"'))
     return "".join(kept) or None
 
@@ -103,7 +111,7 @@ def _address_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for key, value in metadata.items():
         name = key.lower()
-        if name not in {"mailbox", "messageid", "eventid", "filename", "contentid"}:
+        if name not in _METADATA_KEYS:
             continue
         if name in values:
             raise ContradictoryAddress(
@@ -114,57 +122,67 @@ def _address_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _item_of_metadata(values: Mapping[str, str]) -> OutlookItem | None:
-    mailbox, message, event = (values.get(k) for k in ("mailbox", "messageid", "eventid"))
-    if message and event:
+    mailbox = values.get("mailbox")
+    named = [kind for kind in _KINDS if kind.metadata_key in values]
+    if len(named) > 1:
+        keys = " and ".join(kind.metadata_key for kind in named)
         raise ContradictoryAddress(
-            "The blob's metadata names both messageid and eventid. Keep the one it goes to."
+            f"The blob's metadata names both {keys}. Keep the one that is meant."
         )
-    if not (mailbox or message or event):
+    if not (mailbox or named):
         return None
     if not mailbox:
         raise ContradictoryAddress(
             "The blob's metadata names an item but no mailbox. Add the metadata mailbox."
         )
-    if not (message or event):
+    if not named:
         raise ContradictoryAddress(
             "The blob's metadata names a mailbox but no item. "
-            "Add the metadata messageid or eventid."
+            f"Add the metadata {' or '.join(_ITEM_KEYS)}."
         )
-    return _item(mailbox, "message" if message else "event", message or event or "")
+    return item_of(mailbox, named[0], values[named[0].metadata_key])
 
 
 def _address_of_path(name: str) -> tuple[OutlookItem, str]:
     parts = name.split("/")
-    if len(parts) < 2 or parts[1] not in _ITEM_TYPES:
-        raise Unaddressed
+    kind = _KINDS_BY_COLLECTION.get(parts[1]) if len(parts) > 1 else None
+    if kind is None:
+        raise Unaddressed(
+            f"The blob names no item. Set its metadata mailbox and {_ITEM_KEYS[0]} "
+            f"(or {' or '.join(_ITEM_KEYS[1:])}) before uploading, or name it "
+            f"{{mailbox}}/{_KINDS[0].collection}/{{id}}/{{file}}."
+        )
     decoded = [decode(part).strip() for part in parts]
     if len(parts) != _PATH_PARTS or not all(decoded):
         raise ContradictoryAddress(
             f"The blob's path begins like an address but is not one. Name the blob "
-            f"{{mailbox}}/{parts[1]}/{{id}}/{{file}}, with / inside of an id or a file name "
+            f"{{mailbox}}/{kind.collection}/{{id}}/{{file}}, with / inside of an id or a file name "
             "written as %2F."
         )
-    return _item(decoded[0], _ITEM_TYPES[parts[1]], decoded[2]), decoded[3]
+    return item_of(decoded[0], kind, decoded[2]), decoded[3]
 
 
-def fault_of_mailbox(mailbox: str) -> str | None:
+def mailbox_fault(mailbox: str) -> str | None:
     """What is wrong with a mailbox, None if nothing is."""
-    if mailbox in {".", ".."} or not _MAILBOX.fullmatch(mailbox):
+    if has_dot_segments(mailbox) or not _MAILBOX.fullmatch(mailbox):
         return "The mailbox is neither an address nor an object id. Correct it."
     return None
 
 
-def fault_of_item_id(item_id: str) -> str | None:
-    """What is wrong with the id of a message or an event, None if nothing is."""
+def item_id_fault(item_id: str) -> str | None:
+    """What is wrong with the id of an item, None if nothing is."""
     if any(_is_unsafe(c) or c.isspace() for c in item_id):
         return "The item id holds a blank or an invisible character. Correct it."
-    if not {".", ".."}.isdisjoint(re.split(r"[/\\]", item_id)):
+    if has_dot_segments(item_id):
         return "The item id is a path, not an id. Correct it."
     return None
 
 
-def _item(mailbox: str, type_: ItemType, item_id: str) -> OutlookItem:
-    if fault := fault_of_mailbox(mailbox) or fault_of_item_id(item_id):
+def item_of(mailbox: str, kind: ItemKind, item_id: str) -> OutlookItem:
+    """The item of this kind and id. Addresses ignore case, and transfer ids must not depend on it.
+
+    Raises :class:`ContradictoryAddress` when one of the two is malformed.
+    """
+    if fault := mailbox_fault(mailbox) or item_id_fault(item_id):
         raise ContradictoryAddress(fault)
-    # One address in two cases is one mailbox, and one transfer.
-    return OutlookItem(mailbox.lower(), type_, item_id)
+    return OutlookItem(mailbox.lower(), kind.type, item_id)

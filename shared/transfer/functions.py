@@ -1,9 +1,12 @@
-"""The job as Durable functions: orchestrator, activities and entities, registered by name."""
+"""A transfer as Durable functions: orchestrator, activities and entities, by name."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 import azure.durable_functions as df
 
+from shared.settings import Settings
 from shared.transfer.activities.announce_end import Announcer
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
@@ -18,16 +21,26 @@ from shared.transfer.activity_payloads import (
     UploadRanges,
 )
 from shared.transfer.payloads import Payload
-from shared.transfer.workflow.mailbox_budget import lock_entities, utc_now
+from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
 
 
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """What the activities of transfers call."""
+
+    inspector: Inspector
+    attacher: Attacher
+    recorder: Recorder
+    announcer: Announcer
+
+
 def transfer_functions(
-    inspector: Inspector, attacher: Attacher, recorder: Recorder, announcer: Announcer
+    activities: Activities, settings: Settings, clock: Callable[[], datetime]
 ) -> df.Blueprint:
-    """A blueprint with ``attach_blob``, and the activities and entities it calls."""
+    """A blueprint with ``attach_blob``, and the activities and entities that it calls."""
     blueprint = df.Blueprint()
-    for entity in lock_entities(inspector.settings, utc_now):
+    for entity in lock_entities(settings, clock):
         name = entity.__name__
         blueprint.entity_trigger(context_name="context", entity_name=name)(entity)
     blueprint.orchestration_trigger(context_name="context")(attach_blob)
@@ -35,20 +48,21 @@ def transfer_functions(
     def activity[Given: Work](
         name: str, read: Callable[[object], Given], run: Callable[[Given], Payload]
     ) -> None:
-        seen = traced_activity(name, run)
+        traced = traced_activity(name, run)
 
         def registered(payload: dict) -> dict:  # type: ignore[type-arg]  # the indexer takes no generics
-            return seen(read(payload)).to_json()
+            return traced(read(payload)).to_json()
 
         registered.__name__ = name
         blueprint.activity_trigger(input_name="payload", activity=name)(registered)
 
-    activity("inspect_blob", Inspect.from_json, inspector.inspect)
+    attacher = activities.attacher
+    activity("inspect_blob", Inspect.from_json, activities.inspector.inspect)
     activity("attach_small_file", Job.from_json, attacher.attach_small_file)
     activity("create_upload_session", Job.from_json, attacher.create_upload_session)
     activity("upload_ranges", UploadRanges.from_json, attacher.upload_ranges)
     activity("find_attachment", FindAttachment.from_json, attacher.find_attachment)
     activity("cancel_upload_session", CancelUploadSession.from_json, attacher.cancel_upload_session)
-    activity("record_attachment", RecordAttachment.from_json, recorder.record)
-    activity("announce_end", RecordAttachment.from_json, announcer.announce)
+    activity("record_attachment", RecordAttachment.from_json, activities.recorder.record)
+    activity("announce_end", RecordAttachment.from_json, activities.announcer.announce)
     return blueprint

@@ -57,7 +57,7 @@ def failure_of_response(row: Row, response: GraphResponse, job: Job) -> Failure:
 
 
 def error_of_response(row: Row, response: GraphResponse, item: OutlookItem) -> TransferError:
-    """The error for a caller who asked about an item's attachment."""
+    """The error for a caller of the API, about an item's attachment."""
     reason = _reason(response)
     if row.action is Action.RETRY:
         seconds = effective_retry_after(row, response)

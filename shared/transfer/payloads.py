@@ -1,19 +1,20 @@
-"""What the doors and the orchestrator hand each other: a request goes in, a status comes out.
+"""What triggers, orchestrator and activities exchange: a request goes in, a status comes out.
 
-All of it is kept in Durable's history, readable by whoever reads the task hub: no upload URL,
-no token and no content is ever a field here. One payload in, one out, so that fields can be
-added later. The JSON is in camel case, since a status is also what the HTTP API answers.
+Durable's history stores all of it, readable in the task hub: no upload URL, token or content is
+ever a field here. Each call takes one payload and returns one, so that fields can be added later.
+JSON keys are in camel case, as in the HTTP API, whose responses contain statuses. A renamed field
+has its old key as an ``alias``, so that older histories can be read.
 """
 
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from shared.errors import TransferError
 from shared.outlook.item import ItemType, OutlookItem
-from shared.storage.source_container import SourceBlob
+from shared.storage.source_blob import SourceBlob
 
 State = Literal[
     "queued",
@@ -39,7 +40,7 @@ class Payload(BaseModel):
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """The payload out of parsed JSON."""
+        """The payload that this parsed JSON holds."""
         return cls.model_validate(value)
 
     def to_json(self) -> dict[str, object]:
@@ -60,7 +61,7 @@ class Failure(Payload):
 
 
 class BlobVersion(Payload):
-    """One content of a blob, as its properties tell it; its metadata and ETag may change."""
+    """The properties that identify a blob's content. Its metadata and ETag may change."""
 
     created: str
     size: int
@@ -68,42 +69,61 @@ class BlobVersion(Payload):
 
     @classmethod
     def of(cls, blob: SourceBlob) -> Self:
-        """The content that a blob has."""
+        """The version that a blob has."""
         return cls(created=blob.created, size=blob.size, md5=blob.md5)
 
     def is_replaced_by(self, now: Self) -> bool:
-        """Whether the blob has surely been overwritten: an event of its own tells that.
+        """Whether the blob has certainly been overwritten, which causes an event of its own.
 
-        Setting a blob's properties sets or clears its MD5 without any event, so that one MD5
-        alone proves nothing.
+        Setting a blob's properties sets or clears its MD5 without any event, so an MD5 on one
+        side alone proves nothing.
         """
         if (self.created, self.size) != (now.created, now.size):
             return True
         return bool(self.md5 and now.md5) and self.md5 != now.md5
 
 
-class TransferRequest(Payload):
-    """A blob of the source container and the item it goes to, as a door found them.
+class ItemAddress(Payload):
+    """The item that receives a file, as three fields of a larger payload: all of them, or none."""
 
-    The address is settled at the door, once: what somebody writes to the metadata afterwards
-    does not change where a running transfer goes, nor which ``content`` it is about. ``refused``
-    says why there is no address; ``unaddressed``: the blob names none. ``ordered``: somebody asked
-    for it, so that an earlier failure does not end it; ``force``: nor does an earlier success. One
-    that ``follows`` another transfer begins at the end of that one, or after a day; ``next`` are
-    those that follow this one. ``announced``: its end is told by an event.
+    mailbox: str | None = None
+    item_type: ItemType | None = None
+    item_id: str | None = None
+
+    @property
+    def item(self) -> OutlookItem | None:
+        """The item, None when the payload names none."""
+        if not (self.mailbox and self.item_type and self.item_id):
+            return None
+        return OutlookItem(self.mailbox, self.item_type, self.item_id)
+
+    @staticmethod
+    def fields_of(item: OutlookItem | None) -> dict[str, Any]:
+        """The three fields for an item, by name."""
+        if item is None:
+            return {}
+        return {"mailbox": item.mailbox, "item_type": item.type, "item_id": item.id}
+
+
+class TransferRequest(ItemAddress):
+    """The input of the orchestrator: a blob of the source container and the item it goes to.
+
+    Address and ``content`` are fixed when the transfer is started: later writes to the metadata
+    change neither. ``refused`` is the reason why there is no address; ``unaddressed``: because the
+    blob names none. ``explicit``: a request named the item, so that the record of an earlier
+    failure does not end the transfer; with ``force``, that of an earlier success does not either. A
+    transfer that ``follows`` another one begins when that has ended, or after a day; ``next`` are
+    the transfers that follow this one. ``announced``: an event reports the end.
     """
 
     blob: str
     content: BlobVersion | None = None
-    mailbox: str | None = None
-    item_type: ItemType | None = None
-    item_id: str | None = None
     file_name: str = ""
     content_type: str | None = None
     content_id: str | None = None
     refused: Failure | None = None
     unaddressed: bool = False
-    ordered: bool = False
+    explicit: bool = Field(default=False, alias="ordered")
     force: bool = False
     follows: str | None = None
     next: tuple[str, ...] = ()
@@ -120,37 +140,23 @@ class TransferRequest(Payload):
         return {**value, "unaddressed": code == "Unaddressed"}
 
     @property
-    def item(self) -> OutlookItem | None:
-        """The item that is to receive the file."""
-        if not (self.mailbox and self.item_type and self.item_id):
-            return None
-        return OutlookItem(self.mailbox, self.item_type, self.item_id)
-
-    @property
     def status(self) -> "TransferStatus":
-        """The status of a transfer that has only been asked for."""
+        """The status of a transfer that has not begun."""
         return TransferStatus(
-            blob=self.blob,
-            mailbox=self.mailbox,
-            item_type=self.item_type,
-            item_id=self.item_id,
-            file_name=self.file_name or None,
+            blob=self.blob, file_name=self.file_name or None, **self.fields_of(self.item)
         )
 
 
-class TransferStatus(Payload):
-    """A transfer as its watchers see it: custom status while it runs, output at its end.
+class TransferStatus(ItemAddress):
+    """How a transfer stands: its custom status while it runs, its output at the end.
 
-    ``recorded``: told by the blob's record, which is its writer's word, and not seen to happen.
+    ``recorded``: copied from the blob's record, which every writer of metadata can change.
     """
 
     state: State = "queued"
     blob: str
     size: int | None = None
     bytes_sent: int = 0
-    mailbox: str | None = None
-    item_type: ItemType | None = None
-    item_id: str | None = None
     file_name: str | None = None
     attachment_id: str | None = None
     error: Failure | None = None

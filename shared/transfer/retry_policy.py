@@ -23,12 +23,10 @@ from datetime import timedelta
 
 from shared.errors import (
     AttachmentNotFound,
-    BlobDeleted,
     ItemNotFound,
     MailboxLimitExceeded,
     OutcomeUnknown,
     PermissionMissing,
-    RecordNotWritable,
     StorageUnavailable,
     UploadSessionsUnavailable,
 )
@@ -92,7 +90,7 @@ def _names_retry_after(response: GraphResponse) -> bool:
     return response.retry_after is not None
 
 
-def _asks_to_wait(response: GraphResponse) -> bool:
+def _has_to_wait(response: GraphResponse) -> bool:
     return bool(response.retry_after)
 
 
@@ -135,7 +133,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALL, Action.PROCEED, "success", statuses=_SUCCESS),
     # Calls with few distinctions of their own.
     Row(_CANCEL, Action.PROCEED, "the session is gone already", statuses=_SESSION_GONE),
-    Row(_COMPARE, Action.RETRY, "asked to wait", when=_names_retry_after),
+    Row(_COMPARE, Action.RETRY, "not before the Retry-After", when=_names_retry_after),
     Row(_COMPARE, Action.GIVE_UP, "removed since it was listed", statuses=_s(404, 410), error=OutcomeUnknown),
     Row(_COMPARE, Action.SKIP, "the bytes of a large attachment cannot always be read"),
     Row(_COMPARE, Action.SKIP, "the same", no_response=frozenset(NoResponse)),
@@ -148,7 +146,7 @@ TABLE: tuple[Row, ...] = (
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", no_response=_UNKNOWN, error=OutcomeUnknown),
     Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", no_response=_UNKNOWN, resend=True),
     Row(ALL, Action.RETRY, "harmless to repeat", no_response=_UNKNOWN),
-    # Decided by the error code, whatever the status.
+    # Decided by the error code, for any status.
     Row(ALL, Action.GIVE_UP, "the mailbox's own limit", codes=_LIMITS, error=MailboxLimitExceeded),
     Row(_CREATE, Action.POST_INSTEAD, "the boundary is not published", codes=_TOO_SMALL),
     Row(GRAPH, Action.GIVE_UP, "no such mailbox", codes=_NO_MAILBOX, error=ItemNotFound),
@@ -162,7 +160,7 @@ TABLE: tuple[Row, ...] = (
     Row(ALL, Action.RETRY, "another request is writing to the item", statuses=_s(409, 412, 423)),
     # The server failed midway: the outcome is unknown.
     Row(ATTACHING, Action.RECONCILE, "may have attached the file", statuses=_FAILED_MIDWAY, error=OutcomeUnknown),
-    Row(_RANGE, Action.RETRY, "asked to wait", statuses=_FAILED_MIDWAY, when=_asks_to_wait),
+    Row(_RANGE, Action.RETRY, "not before the Retry-After", statuses=_FAILED_MIDWAY, when=_has_to_wait),
     Row(_RANGE, Action.RESYNCHRONISE, "the server may have the bytes", statuses=_FAILED_MIDWAY, resend=True),
     Row(ALL, Action.RETRY, "harmless to repeat", statuses=_FAILED_MIDWAY),
     # The identity.
@@ -175,14 +173,13 @@ TABLE: tuple[Row, ...] = (
     Row(_CREATE, Action.GIVE_UP, "this cloud has no upload sessions", statuses=_s(405, 501), error=UploadSessionsUnavailable),
     Row(_LAST_RANGE, Action.RECONCILE, "gone, perhaps because it is complete", statuses=_SESSION_GONE),
     Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
-    Row(PUT, Action.RETRY, "asked to wait", statuses=_NOT_THE_RANGE, when=_asks_to_wait),
+    Row(PUT, Action.RETRY, "not before the Retry-After", statuses=_NOT_THE_RANGE, when=_has_to_wait),
     Row(PUT, Action.RESYNCHRONISE, "not the range that the server expects, with any code", statuses=_NOT_THE_RANGE, tries=MAX_RANGE_REFUSALS),
     Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged on its way", statuses=_s(400), codes=_c(""), tries=3),
     Row(ALL, Action.GIVE_UP, "any other refusal is final"),
 )
 # An accepted range whose response does not say what the server expects next.
 POSITION_MISSING = Row(PUT, Action.RESYNCHRONISE, "accepted, without a position", resend=True)
-
 
 _METADATA = frozenset({StorageCall.METADATA_WRITE})
 _CALLER = frozenset({StorageCall.CALLER})
@@ -192,9 +189,9 @@ _LEASED = _c("leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation")
 STORAGE_TABLE: tuple[StorageRow, ...] = (
     StorageRow(_METADATA, Action.RETRY, "leased by another client; a lease ends", codes=_LEASED),
     StorageRow(_METADATA, Action.RESYNCHRONISE, "changed since it was read: read, merge and write again", statuses=_s(412)),
-    StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404), error=BlobDeleted),
-    StorageRow(_METADATA, Action.GIVE_UP, "kept from every change by a policy, a legal hold or its tier", codes=_UNCHANGEABLE, error=RecordNotWritable),
-    StorageRow(_METADATA, Action.GIVE_UP, "not valid as metadata, now or later", statuses=_s(400), error=RecordNotWritable),
+    StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404)),
+    StorageRow(_METADATA, Action.GIVE_UP, "immutable, under a legal hold, or archived", codes=_UNCHANGEABLE),
+    StorageRow(_METADATA, Action.GIVE_UP, "not valid as metadata, now or later", statuses=_s(400)),
     StorageRow(_CALLER, Action.GIVE_UP, "a malformed name stays malformed", statuses=_s(400)),
     StorageRow(frozenset(StorageCall), Action.RETRY, "unavailable, or a role or network rule is missing"),
 )

@@ -106,7 +106,6 @@ class StorageRow:
     reason: str
     statuses: frozenset[int] = frozenset()
     codes: frozenset[str] = frozenset()
-    error: type[Permanent] | None = None
 
     def matches(self, call: StorageCall, error: StorageFailure) -> bool:
         """Whether the row is for this failure of this call."""

@@ -1,4 +1,4 @@
-"""The blob door: a new or overwritten blob of the watched container starts its transfer."""
+"""The blob trigger: a new or overwritten blob of the watched container starts its transfer."""
 
 import logging
 
@@ -13,7 +13,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def blob_functions(starter: Starter, connection: str) -> df.Blueprint:
-    """A blueprint with ``blob_arrived`` over the source container of this storage connection."""
+    """A blueprint with ``blob_arrived``, for the source container on this storage connection."""
     blueprint = df.Blueprint()
 
     @blueprint.blob_trigger(
@@ -24,11 +24,11 @@ def blob_functions(starter: Starter, connection: str) -> df.Blueprint:
     )
     @blueprint.durable_client_input(client_name="client")
     async def blob_arrived(blob: BlobClient, client: df.DurableFunctionsClient) -> None:
-        """Bound to the blob's client: its content never passes through the Functions host."""
+        """Start the transfer. The binding is a client, so that the host never reads the content."""
         try:
             started = await starter.from_blob(client, blob.blob_name)
         except Permanent as error:
-            # There is nothing to transfer or to write to, and trying again would not change it.
+            # There is no such blob: no metadata to write to, and nothing to retry.
             _LOG.warning("blob %r is not transferred: %s: %s", blob.blob_name, error.code, error)
             return
         if started.joined:

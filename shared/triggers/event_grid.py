@@ -1,7 +1,7 @@
-"""The Event Grid door: blobs that were created, and orders that come as events (design §7).
+"""The Event Grid trigger: blobs that were created, and attach requests that come as events.
 
-Event Grid delivers again whatever fails, for a day. Only what another delivery can mend is raised;
-everything else is logged, in one line without the event's URL, which may hold a signature.
+Event Grid repeats a failed delivery for a day. So only errors that another delivery may not meet
+are raised. All others are logged in one line, without the event's URL, which may hold a signature.
 """
 
 import json
@@ -21,30 +21,30 @@ from shared.transfer.service.start import Starter
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 ATTACH_REQUESTED = "BlobToOutlook.AttachRequested"
-# The calls after which a blob is complete. CreateFile and SftpCreate leave an empty one behind,
-# which FlushWithClose or SftpCommit will fill.
+# The storage calls that complete a blob. CreateFile and SftpCreate create an empty one, which
+# FlushWithClose or SftpCommit completes.
 _COMPLETING = frozenset({"PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose", "SftpCommit"})
 
 _SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)", re.DOTALL)
 _BLOB_NAME_LENGTH = 1_024
 _PLAIN_FIELD = re.compile(r"[A-Za-z0-9.]{1,60}")
-# Characters of foreign text that a log entry shows.
+# Characters of an event's own text that a log entry shows.
 _SHOWN = 100
 
 _LOG = logging.getLogger(__name__)
 
 
 class MalformedEvent(Exception):
-    """Raised for an event that is not what its type promises; the text never quotes its URL."""
+    """Raised for an event that does not match its type. The text never quotes its URL."""
 
 
 class DroppedEvent(Exception):
-    """Raised for an event that is sound, and not for this app."""
+    """Raised for a valid event that is not for this app."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """What this app reads of an event, in whichever schema it came."""
+    """The parts of an event that this app reads, from either schema."""
 
     id: str
     type: str
@@ -56,15 +56,15 @@ class ReceivedEvent:
 class WatchedContainer:
     """The source container as events name it.
 
-    ``host`` is what an URL of the account has after its scheme: a host, and on an emulator the
-    account's name after it.
+    ``host`` is the part of the account's URLs after the scheme: a host, followed by the account's
+    name on an emulator.
     """
 
     host: str
     name: str
 
     def holds(self, url: str) -> bool:
-        """Whether a blob's URL, of either endpoint of the account, is of this container."""
+        """Whether the blob's URL is in this container, by the account's blob or dfs endpoint."""
         place = url.partition("://")[2].lower()
         hosts = {self.host.lower(), self.host.lower().replace(".blob.", ".dfs.", 1)}
         return any(place.startswith(f"{host}/{self.name}/") for host in hosts)
@@ -73,16 +73,16 @@ class WatchedContainer:
 def event_grid_functions(settings: Settings, starter: Starter, account_host: str) -> df.Blueprint:
     """A blueprint with ``event_received``; see :class:`WatchedContainer` for ``account_host``."""
     blueprint = df.Blueprint()
-    # What follows the scheme of a client's URL ends in a slash, and a signature may follow that.
+    # A client's URL may end in a slash and a signature.
     host = account_host.partition("?")[0].rstrip("/")
     watched = WatchedContainer(host, settings.source_container)
 
-    # Bound to text: the library's own event classes refuse times that CloudEvents allow, and what
-    # fails before this function is delivered again for nothing.
+    # The binding is text: the library's event classes reject times that CloudEvents allow, and an
+    # error before this function would cause useless deliveries.
     @blueprint.event_grid_trigger(arg_name="event")
     @blueprint.durable_client_input(client_name="client")
     async def event_received(event: str, client: df.DurableFunctionsClient) -> None:
-        """Start what the event asks for."""
+        """Start the transfers that the event asks for."""
         await receive(client, starter, watched, event)
 
     return blueprint
@@ -91,9 +91,9 @@ def event_grid_functions(settings: Settings, starter: Starter, account_host: str
 async def receive(
     client: df.DurableFunctionsClient, starter: Starter, watched: WatchedContainer, text: str
 ) -> None:
-    """Start what an event asks for, or say in the log why not.
+    """Start the transfers that an event asks for, or log why not.
 
-    Raises :class:`StorageUnavailable` and the engine's own errors: worth another delivery.
+    Raises :class:`StorageUnavailable` and the engine's own errors, which justify another delivery.
     """
     shown = ""
     try:
@@ -113,16 +113,16 @@ async def receive(
 
 
 def read_event(text: str) -> ReceivedEvent:
-    """The event out of its JSON, in the Event Grid schema or as CloudEvents 1.0.
+    """The event that this JSON holds, in the Event Grid schema or as CloudEvents 1.0.
 
     Raises :class:`MalformedEvent`.
     """
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        raise MalformedEvent("it is no JSON, or too deep") from None
+        raise MalformedEvent("it is not JSON, or nested too deeply") from None
     if not isinstance(body, dict):
-        raise MalformedEvent("it is no JSON object")
+        raise MalformedEvent("it is not a JSON object")
     return ReceivedEvent(
         id=_text(body, "id"),
         type=_text(body, "type" if "specversion" in body else "eventType"),
@@ -132,12 +132,12 @@ def read_event(text: str) -> ReceivedEvent:
 
 
 def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> str:
-    """The name of the blob that a ``BlobCreated`` event says is complete, as its subject has it.
+    """The name of the blob that a ``BlobCreated`` event reports complete, as in its subject.
 
     Raises :class:`MalformedEvent` and :class:`DroppedEvent`.
     """
     if not isinstance(event.data, dict):
-        raise MalformedEvent("its data is no JSON object")
+        raise MalformedEvent("its data is not a JSON object")
     api, url = _text(event.data, "api"), _text(event.data, "url")
     subject = _SUBJECT.fullmatch(event.subject)
     if subject is None:
@@ -160,9 +160,9 @@ async def _start(
     if event.type == BLOB_CREATED:
         await _start_created(client, starter, created_blob(event, watched))
     elif event.type == ATTACH_REQUESTED:
-        await _start_ordered(client, starter, event)
+        await _start_requested(client, starter, event)
     else:
-        raise DroppedEvent(f"{event.type[:_SHOWN]!r} is no event for this app")
+        raise DroppedEvent(f"{event.type[:_SHOWN]!r} is not an event for this app")
 
 
 async def _start_created(client: df.DurableFunctionsClient, starter: Starter, name: str) -> None:
@@ -179,20 +179,20 @@ async def _start_created(client: df.DurableFunctionsClient, starter: Starter, na
         _LOG.debug("blob %r joins transfer %s", name, started.id)
 
 
-async def _start_ordered(
+async def _start_requested(
     client: df.DurableFunctionsClient, starter: Starter, event: ReceivedEvent
 ) -> None:
-    """Start what an order names. A second delivery has the same id, and is the same attempt."""
+    """Start the requested transfers. Every delivery has the same id: it is the same attempt."""
     unavailable: StorageUnavailable | None = None
-    for placed in await starter.ordered(client, AttachRequest.read(event.data), event.id):
-        error = placed.error
+    for result in await starter.from_request(client, AttachRequest.read(event.data), event.id):
+        error = result.error
         if isinstance(error, StorageUnavailable) and is_retryable(error):
             unavailable = error
         elif error is not None:
             _LOG.warning(
                 "event %r: blob %r is not transferred: %s: %s",
                 event.id[:_SHOWN],
-                placed.blob,
+                result.blob,
                 error.code,
                 error.sentence,
             )
@@ -203,14 +203,14 @@ async def _start_ordered(
 def _text(body: dict[str, object], field: str) -> str:
     value = body.get(field)
     if not isinstance(value, str) or not value:
-        raise MalformedEvent(f"its {field} is missing or no text")
+        raise MalformedEvent(f"its {field} is missing or not a string")
     if any(unicodedata.category(character) == "Cs" for character in value):
-        raise MalformedEvent(f"its {field} is no valid Unicode")
+        raise MalformedEvent(f"its {field} is not valid Unicode")
     return value
 
 
 def _check_name(name: str) -> None:
-    """Storage would call such a name a bad request, and never hold such a blob."""
+    """Raise :class:`MalformedEvent` for a name that no blob can have."""
     if len(name) > _BLOB_NAME_LENGTH:
         raise MalformedEvent("its blob's name is too long")
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
@@ -218,10 +218,10 @@ def _check_name(name: str) -> None:
 
 
 def _sentence(error: Permanent) -> str:
-    """The error in one line; of an order's own text only field names that look like some."""
+    """The error in one line. Of the request's own text, it quotes plain field names only."""
     if not isinstance(error, InvalidRequest):
         return error.sentence
     return "; ".join(
-        f"{fault.field if _PLAIN_FIELD.fullmatch(fault.field) else 'a field'} {fault.message}"
+        f"{fault.field if _PLAIN_FIELD.fullmatch(fault.field) else 'a field'}: {fault.message}"
         for fault in error.details
     )

@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.benchmarks import crowd, engine, memory, peer_clients, whole_path, window
-from tests.benchmarks.measuring import LATEST, Report, keep, machine, revision
+from tests.benchmarks import end_to_end, engine, mailbox_window, many_files, memory, peer_clients
+from tests.benchmarks.measurement import LATEST, Report, keep, machine, revision
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "a": engine.run,
     "b": peer_clients.run,
-    "c": whole_path.run,
+    "c": end_to_end.run,
     "d": memory.run,
-    "e": crowd.run,
-    "f": window.run,
+    "e": many_files.run,
+    "f": mailbox_window.run,
 }
 
 
@@ -26,7 +26,7 @@ def main(letters: list[str]) -> int:
     """Run these benchmarks; 0 when every target is met."""
     console = Console()
     if unknown := set(letters) - set(BENCHMARKS):
-        console.print(f"There is no benchmark {', '.join(sorted(unknown))}: say a to f.")
+        console.print(f"There is no benchmark {', '.join(sorted(unknown))}; there are a to f.")
         return 2
     missed = []
     # Before the first result is kept, which changes the working tree.

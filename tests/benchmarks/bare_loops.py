@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from azure.storage.blob import BlobClient, BlobSasPermissions, generate_blob_sas
 
-from tests.benchmarks.measuring import SLICE
+from tests.benchmarks.measurement import SLICE
 
 
 def put_loop(upload_url: str, pieces: list[bytes]) -> float:

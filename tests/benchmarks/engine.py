@@ -17,22 +17,20 @@ from typing import Self
 from azure.identity import ManagedIdentityCredential
 
 from infra.local.azurite import Azurite
+from shared.app import Clients, activities, utc_now
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings, StorageConnection
-from shared.storage.accounts import blob_service
+from shared.storage.accounts import blob_service, table_service
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.attach_file import Attacher
-from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activity_payloads import Inspect, Job, UploadRanges
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.transfer_id import instance_id
 from tests.benchmarks.bare_loops import put_loop, read_loop, readable_url
-from tests.benchmarks.far_side import MAILBOX, FarSide
-from tests.benchmarks.measuring import (
+from tests.benchmarks.measurement import (
     MIB,
     SLICE,
     Measure,
@@ -42,6 +40,7 @@ from tests.benchmarks.measuring import (
     median_ratio,
     timed,
 )
+from tests.benchmarks.outlook_process import MAILBOX, OutlookProcess
 
 SIZES = (32 * MIB, 150 * MIB)
 # Seconds a PUT, bytes a second.
@@ -54,19 +53,27 @@ AT_MOST = 1.10
 
 
 class Engine:
-    """The app's own parts between a container of blobs and the far side, without Durable."""
+    """The app's parts between a container of blobs and Outlook, without Durable."""
 
-    def __init__(self, connection_string: str, far: FarSide) -> None:
-        self._far = far
+    def __init__(self, connection_string: str, outlook: OutlookProcess) -> None:
+        self._outlook = outlook
         self._account = blob_service(StorageConnection("", connection_string=connection_string))
         self._container = self._account.get_container_client("bench")
-        self._settings = Settings(graph_base_url=far.url, allowed_mailboxes=("*",))
+        self._settings = Settings(graph_base_url=outlook.url, allowed_mailboxes=("*",))
         self._source = SourceContainer(self._container)
         self._graph = GraphClient(
             graph_endpoint(self._settings), ManagedIdentityCredential, RESPONSE_RULES
         )
-        store = SessionStore(self._account.get_container_client("bench-sessions"))
-        self._attacher = Attacher(self._settings, self._source, store, self._graph)
+        connection = StorageConnection("", connection_string=connection_string)
+        clients = Clients(
+            self._source,
+            SessionStore(self._account.get_container_client("bench-sessions")),
+            table_service(connection),
+            self._graph,
+            ManagedIdentityCredential,
+        )
+        self._activities = activities(self._settings, clients, utc_now)
+        self._attacher = self._activities.attacher
         self._contents: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -91,7 +98,7 @@ class Engine:
 
     def upload(self, blob: str) -> float:
         """Seconds from the first ``upload_ranges`` to the attachment, which is checked."""
-        item = self._far.add_item()
+        item = self._outlook.add_item()
         job = self._job(blob, item)
         created = self._attacher.create_upload_session(job)
         assert created.outcome == "progress", created
@@ -101,7 +108,7 @@ class Engine:
 
     def attach(self, blob: str) -> float:
         """The same with the creation of the session."""
-        item = self._far.add_item()
+        item = self._outlook.add_item()
         job = self._job(blob, item)
 
         def attach() -> None:
@@ -115,7 +122,7 @@ class Engine:
     def put_from_memory(self, blob: str) -> float:
         """Seconds of the bare loop of PUTs."""
         content = self._contents[blob]
-        item = self._far.add_item()
+        item = self._outlook.add_item()
         file = OutlookFile(blob, len(content), "application/octet-stream", None)
         created = self._graph.create_upload_session(OutlookItem(MAILBOX, "message", item), file)
         pieces = [content[start : start + SLICE] for start in range(0, len(content), SLICE)]
@@ -133,10 +140,8 @@ class Engine:
         request = TransferRequest(
             blob=blob, mailbox=MAILBOX, item_type="message", item_id=item, file_name=blob
         )
-        id_ = instance_id(self._source, self._source.look(blob), str(request.item))
-        found = Inspector(self._settings, self._source).inspect(
-            Inspect(transfer_id=id_, request=request)
-        )
+        id_ = instance_id(self._source.look(blob), str(request.item))
+        found = self._activities.inspector.inspect(Inspect(transfer_id=id_, request=request))
         assert found.job is not None, found
         return found.job
 
@@ -148,15 +153,15 @@ class Engine:
 
     def _check(self, blob: str, item: str) -> None:
         sent = hashlib.sha256(self._contents[blob]).hexdigest()
-        assert self._far.take_away(item) == [sent]
+        assert self._outlook.remove_item(item) == [sent]
 
 
 def run() -> Report:
     """Measure, in rounds of everything."""
     with ExitStack() as running:
-        far = running.enter_context(FarSide())
+        outlook = running.enter_context(OutlookProcess())
         azurite = running.enter_context(Azurite())
-        engine = running.enter_context(Engine(azurite.connection_string, far))
+        engine = running.enter_context(Engine(azurite.connection_string, outlook))
         first: dict[str, list[float]] = {}
         measures: dict[str, Measure] = {}
         for size in SIZES:
@@ -166,7 +171,7 @@ def run() -> Report:
             for name, (seconds, rate) in SERVICES.items():
                 for kind, measure in (("put", engine.put_from_memory), ("engine", engine.upload)):
                     work = partial(measure, blob)
-                    measures[f"{blob} {name} {kind}"] = far.taking(seconds, rate, work)
+                    measures[f"{blob} {name} {kind}"] = outlook.with_latency(seconds, rate, work)
         samples = in_rounds(measures)
     return _report(samples, first)
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from infra.local.drop import drop, follow
 from infra.local.stack import Stack
-from tests.benchmarks.far_side import FarSide
-from tests.benchmarks.lifted import NO_WINDOW
-from tests.benchmarks.measuring import MIB, ROUNDS, SLICE, Report, Target
+from tests.benchmarks.measurement import MIB, ROUNDS, SLICE, Report, Target
+from tests.benchmarks.outlook_process import OutlookProcess
+from tests.benchmarks.unlimited_stack import NO_WINDOW
 
 ALLOWED_MIB = 4 * SLICE / MIB
 # Bytes of each file, and how many at once.
@@ -26,16 +26,16 @@ def run() -> Report:
     """Measure each load a few times, in rounds."""
     peaks: dict[tuple[int, int], list[float]] = {load: [] for load in LOADS}
     with ExitStack() as running:
-        far = running.enter_context(FarSide())
+        outlook = running.enter_context(OutlookProcess())
         for number in range(8):
-            far.add_mailbox(f"memory-{number}@contoso.com")
-        stack = running.enter_context(Stack(graph_url=far.url, settings=NO_WINDOW))
-        _transfer(stack, far, 4 * MIB, 1)
+            outlook.add_mailbox(f"memory-{number}@contoso.com")
+        stack = running.enter_context(Stack(graph_url=outlook.url, settings=NO_WINDOW))
+        _transfer(stack, outlook, 4 * MIB, 1)
         idle = _resident(stack.info.worker_pid, "VmRSS")
         for _ in range(ROUNDS):
             for load in LOADS:
                 Path(f"/proc/{stack.info.worker_pid}/clear_refs").write_text("5")
-                _transfer(stack, far, *load)
+                _transfer(stack, outlook, *load)
                 peaks[load].append(_resident(stack.info.worker_pid, "VmHWM") - idle)
     return _report(idle, peaks)
 
@@ -47,21 +47,21 @@ def _resident(pid: int, which: str) -> float:
     return int(match[1]) / 1024
 
 
-def _transfer(stack: Stack, far: FarSide, size: int, at_once: int) -> None:
-    # Slowly enough for several to be under way together, though they are dropped one by one.
-    far.behave(range_seconds=2 if at_once > 1 else 0.05)
-    far.requests()
+def _transfer(stack: Stack, outlook: OutlookProcess, size: int, at_once: int) -> None:
+    # Slow enough for several to overlap, although they are dropped one by one.
+    outlook.behave(range_seconds=2 if at_once > 1 else 0.05)
+    outlook.requests()
     mailboxes = [f"memory-{number}@contoso.com" for number in range(at_once)]
-    items = {mailbox: far.add_item(mailbox) for mailbox in mailboxes}
+    items = {mailbox: outlook.add_item(mailbox) for mailbox in mailboxes}
     dropped = [
         drop(stack.info, secrets.token_bytes(size), "m.bin", f"{mailbox}/messages/{item}", "a/b")
         for mailbox, item in items.items()
     ]
     ends = follow(stack.info, dropped, Console(quiet=True))
     assert {end.state for end in ends} == {"attached"}, ends
-    assert far.uploads_at_once() == at_once
+    assert outlook.uploads_at_once() == at_once
     for mailbox, item in items.items():
-        far.take_away(item, mailbox)
+        outlook.remove_item(item, mailbox)
 
 
 def _report(idle: float, peaks: dict[tuple[int, int], list[float]]) -> Report:

@@ -18,8 +18,8 @@ import requests
 
 from infra.local.azurite import Azurite
 from tests.benchmarks.engine import SERVICES, Engine
-from tests.benchmarks.far_side import MAILBOX, FarSide
-from tests.benchmarks.measuring import MIB, Measure, Report, Target, in_rounds, median_ratio
+from tests.benchmarks.measurement import MIB, Measure, Report, Target, in_rounds, median_ratio
+from tests.benchmarks.outlook_process import MAILBOX, OutlookProcess
 
 _ROOT = Path(__file__).parents[2]
 _DRIVERS = Path(__file__).parent / "peers"
@@ -31,32 +31,36 @@ PEERS = {
 SIZE = 150 * MIB
 LATENCY = {name: SERVICES[name] for name in ("50 ms", "50 ms, 40 MB/s")}
 BEST_AT_MOST = 1.05
-# More than Outlook takes at once: it never gets a file through as it is.
-_UNABLE = {("msgraph_core", "default")}
+# By default its ranges are larger than Outlook accepts.
+_REFUSED = {("msgraph_core", "default")}
 
 
 def run() -> Report:
     """Install what is not there, and measure."""
     pythons = {driver: _installed(packages, driver) for packages, driver in PEERS.items()}
     with ExitStack() as running:
-        far = running.enter_context(FarSide())
+        outlook = running.enter_context(OutlookProcess())
         azurite = running.enter_context(Azurite())
-        engine = running.enter_context(Engine(azurite.connection_string, far))
+        engine = running.enter_context(Engine(azurite.connection_string, outlook))
         folder = running.enter_context(TemporaryDirectory(prefix="peers-"))
         file = Path(folder) / "peer.bin"
         file.write_bytes(secrets.token_bytes(SIZE))
         blob = engine.put(SIZE)
-        peer = partial(_peer, far, file)
-        for driver, way in _UNABLE:
-            _check_unable(far, file, pythons[driver], driver, way)
+        peer = partial(_peer, outlook, file)
+        for driver, mode in _REFUSED:
+            _check_refused(outlook, file, pythons[driver], driver, mode)
         measures: dict[str, Measure] = {}
         for name, (seconds, rate) in LATENCY.items():
-            measures[f"{name}: engine"] = far.taking(seconds, rate, partial(engine.attach, blob))
+            measures[f"{name}: engine"] = outlook.with_latency(
+                seconds, rate, partial(engine.attach, blob)
+            )
             for driver, python in pythons.items():
-                for way in ("default", "tuned"):
-                    if (driver, way) not in _UNABLE:
-                        work = partial(peer, python, driver, way)
-                        measures[f"{name}: {driver} {way}"] = far.taking(seconds, rate, work)
+                for mode in ("default", "tuned"):
+                    if (driver, mode) not in _REFUSED:
+                        work = partial(peer, python, driver, mode)
+                        measures[f"{name}: {driver} {mode}"] = outlook.with_latency(
+                            seconds, rate, work
+                        )
         return _report(in_rounds(measures))
 
 
@@ -72,41 +76,43 @@ def _installed(packages: str, driver: str) -> Path:
     return python
 
 
-def _peer(far: FarSide, file: Path, python: Path, driver: str, way: str) -> float:
-    """Seconds that a peer takes, by its own clock, for a file that is there afterwards."""
-    done, attached = _attached_by(far, file, python, driver, way)
-    assert done.returncode == 0, f"{driver} ({way}): {done.stderr[-2000:]}"
+def _peer(outlook: OutlookProcess, file: Path, python: Path, driver: str, mode: str) -> float:
+    """Seconds that a peer takes, by its own clock; the attachment is checked."""
+    done, attached = _attached_by(outlook, file, python, driver, mode)
+    assert done.returncode == 0, f"{driver} ({mode}): {done.stderr[-2000:]}"
     with file.open("rb") as content:
         sent = hashlib.file_digest(content, "sha256").hexdigest()
-    assert attached == [sent], f"{driver} ({way}) attached something else"
+    assert attached == [sent], f"{driver} ({mode}) attached something else"
     return float(done.stdout.splitlines()[-1])
 
 
-def _check_unable(far: FarSide, file: Path, python: Path, driver: str, way: str) -> None:
-    """See that a peer gets nothing through, so that there are no seconds to tell."""
-    done, attached = _attached_by(far, file, python, driver, way)
-    assert done.returncode != 0, f"{driver} ({way}) was to be refused"
+def _check_refused(
+    outlook: OutlookProcess, file: Path, python: Path, driver: str, mode: str
+) -> None:
+    """Check that a peer cannot attach the file, so that there is nothing to measure."""
+    done, attached = _attached_by(outlook, file, python, driver, mode)
+    assert done.returncode != 0, f"{driver} ({mode}) was to be refused"
     assert "413" in done.stderr, done.stderr[-2000:]
     assert not attached
 
 
 def _attached_by(
-    far: FarSide, file: Path, python: Path, driver: str, way: str
+    outlook: OutlookProcess, file: Path, python: Path, driver: str, mode: str
 ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """A peer's run over, and the digests of what its item then holds."""
-    item = far.add_item()
+    """A finished run of a peer, and the digests of its item's attachments."""
+    item = outlook.add_item()
     # Without the drivers' folder in its path: one of them is named as the package it needs.
-    command: list[str | Path] = [python, "-P", _DRIVERS / f"{driver}.py", far.url]
-    command += [_token(far), MAILBOX, item, file, way]
+    command: list[str | Path] = [python, "-P", _DRIVERS / f"{driver}.py", outlook.url]
+    command += [_token(outlook), MAILBOX, item, file, mode]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done, far.take_away(item)
+    return done, outlook.remove_item(item)
 
 
-def _token(far: FarSide) -> str:
+def _token(outlook: OutlookProcess) -> str:
     answer = requests.get(
-        far.identity["IDENTITY_ENDPOINT"],
+        outlook.identity["IDENTITY_ENDPOINT"],
         params={"api-version": "2019-08-01", "resource": "https://graph.microsoft.com"},
-        headers={"X-IDENTITY-HEADER": far.identity["IDENTITY_HEADER"]},
+        headers={"X-IDENTITY-HEADER": outlook.identity["IDENTITY_HEADER"]},
         timeout=10,
     )
     return str(answer.json()["access_token"])
@@ -120,14 +126,14 @@ def _report(samples: dict[str, list[float]]) -> Report:
         rows.append((name, "this engine", "from a blob", median(engine), 1.0))
         tuned = []
         for driver in PEERS.values():
-            for way in ("default", "tuned"):
-                seconds = samples.get(f"{name}: {driver} {way}")
+            for mode in ("default", "tuned"):
+                seconds = samples.get(f"{name}: {driver} {mode}")
                 if seconds is None:
-                    rows.append((name, driver, way, "refused: ranges over 4 MB", ""))
+                    rows.append((name, driver, mode, "refused: ranges over 4 MB", ""))
                     continue
                 ratio = median_ratio(engine, seconds)
-                rows.append((name, driver, way, median(seconds), ratio))
-                if way == "default":
+                rows.append((name, driver, mode, median(seconds), ratio))
+                if mode == "default":
                     targets.append(Target(f"{name}, against {driver} by default", ratio, 1.0))
                 else:
                     tuned.append(seconds)
@@ -136,7 +142,7 @@ def _report(samples: dict[str, list[float]]) -> Report:
         targets.append(Target(f"{name}, against the best tuned peer", ratio, BEST_AT_MOST))
     return Report(
         title="(b) Python's other clients, 150 MiB, session included",
-        columns=("a PUT", "client", "way", "seconds", "engine / client"),
+        columns=("a PUT", "client", "mode", "seconds", "engine / client"),
         rows=rows,
         targets=targets,
         samples=samples,

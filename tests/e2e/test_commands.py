@@ -1,4 +1,4 @@
-"""The commands as a user types them, in processes of their own."""
+"""The commands of the local stack, in processes of their own."""
 
 import os
 import signal
@@ -83,7 +83,7 @@ def test_ctrl_c_leaves_nothing_behind(how: signal.Signals) -> None:
 
 
 def test_the_pages_link_is_printed_and_no_key() -> None:
-    """With an item filled in, after the #, which no server is sent."""
+    """With an item in its fragment, which is not sent to the server."""
     with started("--port", str(free_port())) as (_, lines):
         key = StackInfo.read(STACK_FILE).function_key
         (link,) = [line.split()[1] for line in lines if line.startswith("Page ")]
@@ -94,7 +94,7 @@ def test_the_pages_link_is_printed_and_no_key() -> None:
 
 
 def test_a_killed_stack_leaves_no_process_behind() -> None:
-    """Even the hardest end of the main process ends its children; drop says that it is gone."""
+    """SIGKILL of the main process also ends its children; drop reports that it is gone."""
     with started("--port", str(free_port())) as (process, _):
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
@@ -108,15 +108,15 @@ def test_a_killed_stack_leaves_no_process_behind() -> None:
 
 
 def test_another_start_does_not_disturb_a_running_stack() -> None:
-    """A second one on the same port says so, and the first can still be found."""
+    """A second start on the same port fails, and the first stack can still be found."""
     port = str(free_port())
     with started("--port", port):
         assert run("start", "--port", port).returncode == 1
         StackInfo.read(STACK_FILE).check_alive()
 
 
-def test_a_port_in_use_is_one_clear_sentence() -> None:
-    """The user is told which, and what to do."""
+def test_a_port_in_use_is_reported_in_one_sentence() -> None:
+    """With the port and what to do."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -131,7 +131,7 @@ def test_a_port_in_use_is_one_clear_sentence() -> None:
 def test_a_file_dropped_from_another_terminal_arrives(
     outside_graph: OutlookEmulator, tmp_path: Path
 ) -> None:
-    """``start`` with a Graph of one's own, ``drop`` beside it."""
+    """``start`` with another Graph, and ``drop`` in another process."""
     item = outside_graph.add_item(MAILBOX, "event")
     file = tmp_path / "minutes of the meeting.txt"
     file.write_bytes(os.urandom(12_345))

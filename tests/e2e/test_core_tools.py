@@ -1,4 +1,4 @@
-"""The app under the real Functions host, for those who have Core Tools; elsewhere it is skipped.
+"""The app under the real Functions host; skipped where Core Tools are not installed.
 
 Needs ``func``, and Azurite on its usual ports: ``azurite --skipApiVersionCheck``.
 """
@@ -19,7 +19,7 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
 from infra.local.outlook import OutlookEmulator
-from tests.e2e.api import until
+from tests.support.waiting import until
 
 FUNC = shutil.which("func")
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def outlook() -> Iterator[OutlookEmulator]:
 
 @pytest.fixture(scope="module")
 def url(outlook: OutlookEmulator) -> Iterator[str]:
-    """The address of the app under ``func start``, once it is alive."""
+    """The URL of the app under ``func start``, once it responds."""
     service = BlobServiceClient.from_connection_string(STORAGE)
     with suppress(ResourceExistsError):
         service.create_container(SETTINGS["SOURCE_CONTAINER"])
@@ -88,15 +88,15 @@ def attached(outlook: OutlookEmulator, item: str) -> list[bytes] | None:
 
 
 @pytest.mark.parametrize("size", [200_000, 5_300_000])
-def test_an_ordered_file_becomes_an_attachment(
+def test_a_requested_file_becomes_an_attachment(
     url: str, outlook: OutlookEmulator, size: int
 ) -> None:
-    """By the HTTP door, on Durable's own engine."""
+    """By the HTTP API, on Durable's own engine."""
     item, content = outlook.add_item(MAILBOX, "message"), os.urandom(size)
-    put(f"ordered-{size}.bin", content)
-    order = {"blob": f"ordered-{size}.bin", "mailbox": MAILBOX, "messageId": item}
-    answer = requests.post(f"{url}/api/transfers", json=order, timeout=60)
-    assert answer.status_code == 202, answer.text
+    put(f"requested-{size}.bin", content)
+    body = {"blob": f"requested-{size}.bin", "mailbox": MAILBOX, "messageId": item}
+    response = requests.post(f"{url}/api/transfers", json=body, timeout=60)
+    assert response.status_code == 202, response.text
     assert until(lambda: attached(outlook, item)) == [content]
 
 
@@ -118,11 +118,11 @@ def test_a_created_blob_becomes_an_attachment(url: str, outlook: OutlookEmulator
         "dataVersion": "",
         "metadataVersion": "1",
     }
-    answer = requests.post(
+    response = requests.post(
         f"{url}/runtime/webhooks/blobs?functionName=Host.Functions.blob_arrived",
         json=[event],
         headers={"aeg-event-type": "Notification"},
         timeout=60,
     )
-    assert answer.ok, answer.text
+    assert response.ok, response.text
     assert until(lambda: attached(outlook, item)) == [content]

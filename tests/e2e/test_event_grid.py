@@ -1,4 +1,4 @@
-"""Events into the whole stack, by the webhook that Event Grid calls."""
+"""Events to the local stack, by the webhook that Event Grid calls."""
 
 import os
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from azure.storage.blob import ContainerClient
 
 from infra.local.drop import source_container
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import until
-from tests.e2e.test_main_job import engine_is_content
+from tests.support.e2e.checks import assert_no_orchestration_failed
+from tests.support.waiting import until
 
 MAILBOX = MAILBOXES[0]
 Event = dict[str, Any]
 
 
 def send(stack: Stack, event: Event) -> int:
-    """Deliver an event as Event Grid does, in the schema it is in; the answer's status."""
+    """Deliver an event as Event Grid does, in its schema; the status of the response."""
     cloud = "specversion" in event
-    answer = requests.post(
+    response = requests.post(
         f"{stack.info.functions_url}/runtime/webhooks/eventgrid",
         params={"functionName": "event_received", "code": stack.info.function_key},
         headers={"Content-Type": "application/cloudevents+json"}
@@ -30,7 +30,7 @@ def send(stack: Stack, event: Event) -> int:
         json=event if cloud else [event],
         timeout=30,
     )
-    return answer.status_code
+    return response.status_code
 
 
 def in_event_grid_schema(type_: str, subject: str, data: object) -> Event:
@@ -45,7 +45,7 @@ def in_event_grid_schema(type_: str, subject: str, data: object) -> Event:
 
 
 def in_cloud_events_schema(type_: str, subject: str, data: object) -> Event:
-    # The library's own class for such an event refuses this time.
+    # The SDK's class for such an event refuses this time.
     return {
         "specversion": "1.0",
         "id": os.urandom(8).hex(),
@@ -62,7 +62,7 @@ SCHEMAS = pytest.mark.parametrize("schema", [in_event_grid_schema, in_cloud_even
 
 
 def recorded(container: ContainerClient, name: str, status: str) -> dict[str, str]:
-    """The blob's metadata, once it says this."""
+    """The blob's metadata, once it has this status."""
 
     def record() -> dict[str, str] | None:
         metadata = dict(container.get_blob_client(name).get_blob_properties().metadata)
@@ -72,8 +72,8 @@ def recorded(container: ContainerClient, name: str, status: str) -> dict[str, st
 
 
 @SCHEMAS
-def test_an_order_claims_a_blob_without_an_address(stack: Stack, schema: Schema) -> None:
-    """And delivered twice, it attaches once."""
+def test_a_request_attaches_a_blob_without_an_address(stack: Stack, schema: Schema) -> None:
+    """Delivered twice, it attaches once."""
     item = stack.outlook.add_item(MAILBOX, "message")
     container = source_container(stack.info)
     name = f"unaddressed-{os.urandom(4).hex()}.pdf"
@@ -88,12 +88,12 @@ def test_an_order_claims_a_blob_without_an_address(stack: Stack, schema: Schema)
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert (attachment.name, attachment.content) == ("named.pdf", b"%PDF")
     assert record["attachmentid"] == attachment.id
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 @SCHEMAS
 def test_a_created_blob_joins_what_its_trigger_started(stack: Stack, schema: Schema) -> None:
-    """A subscription of one's own, beside the blob trigger: one transfer, one attachment."""
+    """By a subscription beside the blob trigger: one transfer, one attachment."""
     item = stack.outlook.add_item(MAILBOX, "message")
     container = source_container(stack.info)
     name = f"{MAILBOX}/messages/{quote(item, safe='')}/r {os.urandom(4).hex()}.pdf"
@@ -108,7 +108,7 @@ def test_a_created_blob_joins_what_its_trigger_started(stack: Stack, schema: Sch
     assert send(stack, event) == 202
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert record["attachmentid"] == attachment.id
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 @SCHEMAS
@@ -123,5 +123,5 @@ def test_a_created_blob_joins_what_its_trigger_started(stack: Stack, schema: Sch
 def test_what_starts_nothing_is_not_delivered_again(
     stack: Stack, schema: Schema, type_: str, data: object
 ) -> None:
-    """The answer is a success, whatever is wrong with the event."""
+    """The response is a success, even if the event is malformed."""
     assert send(stack, schema(type_, "any", data)) == 202

@@ -1,4 +1,4 @@
-"""Every route of the HTTP API, on the whole stack."""
+"""Every route of the HTTP API, on the local stack."""
 
 import itertools
 import os
@@ -11,7 +11,7 @@ import requests
 
 from infra.local.outlook import catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import Api
+from tests.support.e2e.api import Api
 
 MAILBOX = MAILBOXES[0]
 KEYED = [
@@ -30,7 +30,7 @@ KEYED = [
 
 @pytest.fixture
 def api(stack: Stack) -> Iterator[Api]:
-    """The API, with a service that behaves."""
+    """The API; Outlook has no faults afterwards."""
     yield Api(stack)
     stack.outlook.faults.clear()
 
@@ -50,36 +50,38 @@ def code_of(answer: requests.Response) -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), KEYED)
-def test_nothing_is_told_without_the_key(api: Api, method: str, path: str) -> None:
-    """401 on every route but the shallow health."""
+def test_nothing_is_returned_without_the_key(api: Api, method: str, path: str) -> None:
+    """401 on every route but the shallow health check."""
     for headers in ({}, {"x-functions-key": "wrong"}):
         answer = requests.request(method, api.url + path, headers=headers, timeout=10)
         assert answer.status_code == 401
 
 
-def test_an_order_attaches_a_blob_that_names_no_item(api: Api, item: str) -> None:
-    """202 with the transfer and where to look; 200 once it is attached; never twice."""
+def test_a_request_attaches_a_blob_that_names_no_item(api: Api, item: str) -> None:
+    """202 with the transfer and its URL; 200 once it is attached; never attached twice."""
     content = os.urandom(2_500_000)
     blob = api.put("orders/plain.pdf", content)
     assert api.record(blob)["attachmentstatus"] == "unaddressed"
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item}
-    first = api.order(**order)
+    first = api.request_transfer(**order)
     assert (first.status_code, first.headers["Retry-After"]) == (202, "2")
     assert first.headers["Location"] == f"/api/transfers/{first.json()['id']}"
     attached = api.ended(first.json()["id"])
     assert (attached["state"], attached["size"]) == ("attached", len(content))
     assert attached["completedAt"] >= attached["createdAt"]
-    again = api.order(**order)
+    again = api.request_transfer(**order)
     assert (again.status_code, again.json()["attachmentId"]) == (200, attached["attachmentId"])
     assert contents(api.stack, item) == [content]
     assert api.record(blob)["attachmentid"] == attached["attachmentId"]
 
 
-def test_the_order_names_the_file(api: Api, item: str) -> None:
-    """Name, type and content id of the body come before the blob's own."""
+def test_the_request_names_the_file(api: Api, item: str) -> None:
+    """Name, type and content id of the body have priority over the blob's own."""
     blob = api.put("orders/raw", b"picture", filename="other.png")
     order = {"fileName": "logo.png", "contentType": "image/png", "contentId": "logo"}
-    placed = api.order(blob=blob, mailbox=MAILBOX, messageId=item, isInline=True, **order)
+    placed = api.request_transfer(
+        blob=blob, mailbox=MAILBOX, messageId=item, isInline=True, **order
+    )
     assert api.ended(placed.json()["id"])["fileName"] == "logo.png"
     (attachment,) = api.stack.outlook.attachments(MAILBOX, item)
     assert (attachment.name, attachment.content_type) == ("logo.png", "image/png")
@@ -87,11 +89,11 @@ def test_the_order_names_the_file(api: Api, item: str) -> None:
 
 
 def test_force_attaches_again(api: Api, item: str) -> None:
-    """And the record names the newest."""
+    """The record has the newest attachment."""
     blob = api.put("orders/force.pdf", b"twice")
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item}
-    first = api.ended(api.order(**order).json()["id"])
-    second = api.ended(api.order(**order, force=True).json()["id"])
+    first = api.ended(api.request_transfer(**order).json()["id"])
+    second = api.ended(api.request_transfer(**order, force=True).json()["id"])
     assert second["state"] == "attached"
     assert second["attachmentId"] != first["attachmentId"]
     assert contents(api.stack, item) == [b"twice", b"twice"]
@@ -99,25 +101,25 @@ def test_force_attaches_again(api: Api, item: str) -> None:
 
 
 def test_the_same_idempotency_key_is_the_same_attempt(api: Api, item: str) -> None:
-    """Even with force: a client that repeats itself after a lost answer attaches once."""
+    """Even with force: a client that repeats a call after a lost response attaches once."""
     blob = api.put("orders/key.pdf", b"once")
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item, "force": True}
     key = {"Idempotency-Key": "order-1"}
-    ids = {api.order(**order, headers=key).json()["id"] for _ in range(3)}
+    ids = {api.request_transfer(**order, headers=key).json()["id"] for _ in range(3)}
     assert len(ids) == 1
     assert api.ended(ids.pop())["state"] == "attached"
     assert contents(api.stack, item) == [b"once"]
-    bad = api.order(**order, headers={"Idempotency-Key": "with blank"})
+    bad = api.request_transfer(**order, headers={"Idempotency-Key": "with blank"})
     assert (bad.status_code, code_of(bad)) == (400, "InvalidRequest")
 
 
-def test_an_order_restarts_what_has_failed(api: Api, stack: Stack) -> None:
-    """The item was not there; now it is."""
+def test_a_request_restarts_a_failed_transfer(api: Api, stack: Stack) -> None:
+    """The item did not exist then, and does now."""
     late = "AAkA" + os.urandom(24).hex()
     blob = api.put("orders/restart.pdf", b"late", mailbox=MAILBOX, messageid=late)
     assert api.record(blob)["attachmenterror"].startswith("ItemNotFound")
     stack.outlook.add_item(MAILBOX, "message", item_id=late)
-    placed = api.order(blob=blob, mailbox=MAILBOX, messageId=late)
+    placed = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=late)
     assert placed.status_code == 202
     assert api.ended(placed.json()["id"])["state"] == "attached"
     assert api.record(blob)["attachmentstatus"] == "attached"
@@ -125,14 +127,14 @@ def test_an_order_restarts_what_has_failed(api: Api, stack: Stack) -> None:
 
 
 def test_several_blobs_are_attached_in_the_order_given(api: Api, item: str) -> None:
-    """One after the other, large and small; one that is missing stops none."""
+    """One after the other, large and small; a missing one does not stop the others."""
     sizes = {"3.bin": 3_200_000, "1.bin": 10, "2.bin": 3_100_000}
     files = {f"several/{name}": os.urandom(size) for name, size in sizes.items()}
     for name, content in files.items():
         api.put(name, content)
     names = [*files]
     names.insert(1, "several/missing.bin")
-    placed = api.order(blobs=names, mailbox=MAILBOX, messageId=item)
+    placed = api.request_transfer(blobs=names, mailbox=MAILBOX, messageId=item)
     assert placed.status_code == 202
     items = placed.json()["items"]
     assert [each["blob"] for each in items] == names
@@ -140,28 +142,30 @@ def test_several_blobs_are_attached_in_the_order_given(api: Api, item: str) -> N
     ids = [each["id"] for each in items if "id" in each]
     assert [api.ended(id_)["state"] for id_ in ids] == ["attached"] * 3
     assert contents(api.stack, item) == list(files.values())
-    again = api.order(blobs=[*files], mailbox=MAILBOX, messageId=item)
+    again = api.request_transfer(blobs=[*files], mailbox=MAILBOX, messageId=item)
     assert [each["id"] for each in again.json()["items"]] == ids
     assert contents(api.stack, item) == list(files.values())
 
 
-def test_one_that_fails_stops_none_of_the_others(api: Api, item: str) -> None:
+def test_a_failed_transfer_does_not_stop_the_others(api: Api, item: str) -> None:
     """The first is refused by Outlook midway, the second is attached."""
     for name in ("halfway/1.bin", "halfway/2.bin"):
         api.put(name, os.urandom(3_200_000))
     api.next_fails("create", catalogue.too_large())
-    placed = api.order(blobs=["halfway/1.bin", "halfway/2.bin"], mailbox=MAILBOX, messageId=item)
+    placed = api.request_transfer(
+        blobs=["halfway/1.bin", "halfway/2.bin"], mailbox=MAILBOX, messageId=item
+    )
     states = [api.ended(each["id"])["state"] for each in placed.json()["items"]]
     assert sorted(states) == ["attached", "failed"]
     assert len(contents(api.stack, item)) == 1
 
 
 def test_two_calls_to_one_item_never_write_at_once(api: Api, stack: Stack, item: str) -> None:
-    """By the service's own account of what was in progress."""
+    """By the emulator's record of requests at once."""
     for number in range(4):
         api.put(f"both/{number}.bin", os.urandom(3_200_000))
     calls = [[f"both/{n}.bin" for n in pair] for pair in ((0, 1), (2, 3))]
-    placed = [api.order(blobs=each, mailbox=MAILBOX, messageId=item) for each in calls]
+    placed = [api.request_transfer(blobs=each, mailbox=MAILBOX, messageId=item) for each in calls]
     for answer in placed:
         for each in answer.json()["items"]:
             assert api.ended(each["id"])["state"] == "attached"
@@ -172,10 +176,10 @@ def test_two_calls_to_one_item_never_write_at_once(api: Api, stack: Stack, item:
 
 
 def test_a_transfer_is_cancelled_and_its_session_deleted(api: Api, stack: Stack, item: str) -> None:
-    """While it waits; again without harm; another one that is attached cannot be."""
+    """While it waits; a second call does nothing; an attached one cannot be cancelled."""
     blob = api.put("cancel/long.bin", os.urandom(3_200_000))
     api.next_fails("range", catalogue.throttled("6"))
-    id_ = api.order(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
+    id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.reaches(id_, "waiting")
     for _ in range(2):
         assert api.call("DELETE", f"/transfers/{id_}").status_code == 202
@@ -185,16 +189,16 @@ def test_a_transfer_is_cancelled_and_its_session_deleted(api: Api, stack: Stack,
     assert not [each for each in stack.outlook.open_sessions() if each.item == item]
     assert contents(stack, item) == []
     stack.outlook.faults.clear()
-    again = api.order(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
+    again = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     assert api.ended(again)["state"] == "attached"
     over = api.call("DELETE", f"/transfers/{again}")
     assert (over.status_code, code_of(over)) == (409, "TransferOver")
 
 
 def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
-    """By time, state and mailbox; what does not fit is said."""
+    """By time, state and mailbox; a truncated list is marked."""
     blob = api.put("listed/a.pdf", b"listed")
-    id_ = api.order(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
+    id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.ended(id_)
     asked = {"status": "attached", "mailbox": MAILBOX.upper()}
     listed = api.call("GET", "/transfers", params=asked).json()
@@ -213,12 +217,12 @@ def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
     assert {each["field"] for each in bad.json()["error"]["details"]} == {"since", "top", "status"}
 
 
-def test_an_attachment_is_looked_at_downloaded_and_removed(api: Api, item: str) -> None:
-    """And may be attached again by another order."""
+def test_an_attachment_is_described_downloaded_and_removed(api: Api, item: str) -> None:
+    """It may be attached again by another request."""
     content = os.urandom(70_000)
     blob = api.put("after/räport.pdf", content)
     order = {"blob": blob, "mailbox": MAILBOX, "messageId": item}
-    id_ = api.order(**order).json()["id"]
+    id_ = api.request_transfer(**order).json()["id"]
     attached = api.ended(id_)
     path = f"/transfers/{id_}/attachment"
     assert api.call("GET", path).json()["id"] == attached["attachmentId"]
@@ -232,12 +236,12 @@ def test_an_attachment_is_looked_at_downloaded_and_removed(api: Api, item: str) 
     for method, of in (("DELETE", path), ("GET", path), ("GET", f"{path}/content")):
         gone = api.call(method, of)
         assert (gone.status_code, code_of(gone)) == (404, "AttachmentNotFound")
-    assert api.ended(api.order(**order).json()["id"])["state"] == "attached"
+    assert api.ended(api.request_transfer(**order).json()["id"])["state"] == "attached"
     assert contents(api.stack, item) == [content]
 
 
 def test_unknown_transfers_are_not_found(api: Api) -> None:
-    """Nor is an entity a transfer."""
+    """An entity is no transfer either."""
     for id_ in ("nope", "@mailbox_budget@x", "0" * 33):
         answer = api.call("GET", f"/transfers/{id_}")
         assert (answer.status_code, code_of(answer)) == (404, "TransferNotFound")
@@ -279,7 +283,7 @@ BAD_BODIES: list[tuple[object, set[str]]] = [
 
 @pytest.mark.parametrize(("body", "fields"), BAD_BODIES)
 def test_every_fault_of_a_body_is_named_at_once(api: Api, body: object, fields: set[str]) -> None:
-    """400 with the fields that are to be corrected, and no more."""
+    """400 with exactly the wrong fields."""
     answer = api.call("POST", "/transfers", json=body)
     assert (answer.status_code, code_of(answer)) == (400, "InvalidRequest")
     assert {each["field"] for each in answer.json()["error"]["details"]} == fields
@@ -299,8 +303,8 @@ RAW_BODIES = [
 
 
 @pytest.mark.parametrize("body", RAW_BODIES, ids=lambda body: repr(body[:12]))
-def test_what_is_no_json_is_refused(api: Api, body: bytes) -> None:
-    """Deep, large, doubled, odd: 400, and the app goes on."""
+def test_a_body_that_is_no_json_is_refused(api: Api, body: bytes) -> None:
+    """Deep, large, with duplicate keys, malformed: 400, and the app keeps running."""
     answer = api.call("POST", "/transfers", data=body)
     assert (answer.status_code, code_of(answer)) == (400, "InvalidRequest")
 
@@ -309,24 +313,24 @@ def test_what_is_no_json_is_refused(api: Api, body: bytes) -> None:
     "blob", ["%2e%2e/secret", "a%00b", "..%2f..%2fx", "x?comp=metadata", "a#b"]
 )
 def test_hostile_blob_names_reach_nothing_else(api: Api, item: str, blob: str) -> None:
-    """They are names in the container, and there is no such blob."""
-    answer = api.order(blob=blob, mailbox=MAILBOX, messageId=item)
+    """They are names in the container, without a blob."""
+    answer = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item)
     assert (answer.status_code, code_of(answer)) == (404, "BlobNotFound")
 
 
 @pytest.mark.parametrize("item_id", ["a/b+c==", "100%", "it's", 'say"hi"', "%2e%2e%2f"])
-def test_odd_item_ids_are_only_ids(api: Api, item_id: str) -> None:
-    """They arrive at Graph as one segment, which finds no such item."""
+def test_unusual_item_ids_are_only_ids(api: Api, item_id: str) -> None:
+    """Graph gets them as one path segment, and finds no such item."""
     blob = api.put("odd/id.pdf", os.urandom(8))
-    placed = api.order(blob=blob, mailbox=MAILBOX, messageId=item_id)
+    placed = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item_id)
     assert placed.status_code == 202
     ended = api.ended(placed.json()["id"])
     assert (ended["state"], ended["error"]["code"]) == ("failed", "ItemNotFound")
 
 
-def test_a_file_beyond_the_limit_is_refused_before_graph_is_asked(stack: Stack, api: Api) -> None:
-    """413 by the blob's size alone."""
+def test_a_file_over_the_limit_is_refused_before_any_call_to_graph(stack: Stack, api: Api) -> None:
+    """413 by the blob's size."""
     blob = api.container.get_blob_client("big.bin")
     blob.upload_blob(b"", blob_type="PageBlob", length=512 * 400_000, overwrite=True)
-    answer = api.order(blob="big.bin", mailbox=MAILBOX, messageId="M")
+    answer = api.request_transfer(blob="big.bin", mailbox=MAILBOX, messageId="M")
     assert (answer.status_code, code_of(answer)) == (413, "AttachmentTooLarge")

@@ -1,56 +1,39 @@
-"""Drop a file, get an attachment: on the whole stack, with real waiting and real processes."""
+"""A dropped file becomes an attachment: on the local stack, with real processes and waits."""
 
 import json
 import os
 import signal
 
 import pytest
-from azure.storage.blob import BlobType, ContainerClient
-from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
+from azure.storage.blob import BlobType
+from durabletask.client import TaskHubGrpcClient
 
 from infra.local.drop import drop, source_container
 from infra.local.outlook import Fault, catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import until
+from tests.support.e2e.checks import assert_no_orchestration_failed, record_of
+from tests.support.waiting import until
 
 MAILBOX = MAILBOXES[0]
-
-
-def ended(container: ContainerClient, name: str) -> dict[str, str]:
-    """The blob's metadata, once its transfer has left a record."""
-
-    def record() -> dict[str, str] | None:
-        metadata = container.get_blob_client(name).get_blob_properties().metadata
-        return dict(metadata) if "attachmentstatus" in metadata else None
-
-    return until(record)
-
-
-def engine_is_content(stack: Stack) -> None:
-    """No orchestration has failed at the engine's level: that would be a bug."""
-    client = TaskHubGrpcClient(host_address=stack.info.durable_address)
-    states = client.get_all_orchestration_states()
-    client.close()
-    assert not [s for s in states if s.runtime_status is OrchestrationStatus.FAILED]
 
 
 @pytest.mark.parametrize("kind", ["messages", "events"])
 @pytest.mark.parametrize("size", [200_000, 5_300_000])
 def test_a_dropped_file_becomes_an_attachment(stack: Stack, kind: str, size: int) -> None:
-    """Named by its path; byte for byte; the record says which attachment it is."""
+    """Addressed by its path; byte for byte; the record has the attachment's id."""
     item = stack.outlook.add_item(MAILBOX, "message" if kind == "messages" else "event")
     content = os.urandom(size)
     dropped = drop(stack.info, content, "report.pdf", f"{MAILBOX}/{kind}/{item}", "application/pdf")
-    record = ended(source_container(stack.info), dropped.blob)
+    record = record_of(source_container(stack.info), dropped.blob)
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert attachment.content == content
     assert (record["attachmentstatus"], record["attachmentid"]) == ("attached", attachment.id)
     assert record["attachmenttransfer"] == dropped.transfer_id
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
-    """Two sessions at once on one item conflict at Outlook; waiting resolves it."""
+    """Two sessions at once for one item conflict at Outlook; waiting resolves it."""
     item = stack.outlook.add_item(MAILBOX, "message")
     contents = {f"{n}.bin": os.urandom(3_200_000 + n) for n in range(3)}
     dropped = [
@@ -58,7 +41,7 @@ def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
         for name, content in contents.items()
     ]
     for each in dropped:
-        record = ended(source_container(stack.info), each.blob)
+        record = record_of(source_container(stack.info), each.blob)
         assert record["attachmentstatus"] == "attached"
     attachments = stack.outlook.attachments(MAILBOX, item)
     assert {a.name: a.content for a in attachments} == contents
@@ -66,10 +49,10 @@ def test_several_files_for_one_item_all_arrive(stack: Stack) -> None:
 
 
 def test_a_killed_worker_attaches_once(stack: Stack) -> None:
-    """Killed while Outlook takes its time over a range: the transfer goes on, exactly once."""
+    """Killed while the response to a range is held: the transfer continues, attached once."""
     item = stack.outlook.add_item(MAILBOX, "message")
     stack.outlook.clear()
-    # The range is taken, its answer hangs: the worker dies without having heard of it.
+    # Outlook accepts the range and holds the response until the worker is killed.
     hang = catalogue.lost_answer("hang", hang_seconds=20)
     stack.outlook.faults.add(Fault(misbehaviour=hang, kind="range"))
     content = os.urandom(5_000_001)
@@ -77,12 +60,12 @@ def test_a_killed_worker_attaches_once(stack: Stack) -> None:
     dropped = drop(stack.info, content, "big.bin", f"{MAILBOX}/messages/{item}", "text/plain")
     until(lambda: stack.outlook.faults.fired or None)
     os.kill(worker, signal.SIGKILL)
-    record = ended(source_container(stack.info), dropped.blob)
+    record = record_of(source_container(stack.info), dropped.blob)
     (attachment,) = stack.outlook.attachments(MAILBOX, item)
     assert attachment.content == content
     assert record["attachmentid"] == attachment.id
     assert stack.info.worker_pid != worker
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 BAD_BLOBS = [
@@ -105,17 +88,17 @@ BAD_BLOBS = [
 
 
 @pytest.mark.parametrize(("name", "metadata", "status", "code"), BAD_BLOBS)
-def test_a_bad_blob_says_what_is_wrong(
+def test_a_bad_blob_gets_a_record_of_its_fault(
     stack: Stack, name: str, metadata: dict[str, str], status: str, code: str
 ) -> None:
-    """Its own metadata tells the code and what to change; the engine saw no failure."""
+    """With the code and what to change; no orchestration has failed."""
     container = source_container(stack.info)
     container.upload_blob(name, b"x", metadata=metadata)
-    record = ended(container, name)
+    record = record_of(container, name)
     assert record["attachmentstatus"] == status
     assert record["attachmenterror"].startswith(f"{code}: ")
     assert metadata.items() <= record.items()
-    engine_is_content(stack)
+    assert_no_orchestration_failed(stack)
 
 
 @pytest.mark.parametrize("kind", [BlobType.PAGEBLOB, BlobType.APPENDBLOB])
@@ -126,7 +109,7 @@ def test_other_kinds_of_blobs_are_refused(stack: Stack, kind: BlobType) -> None:
     container.upload_blob(
         name, b"x" * 512, blob_type=kind, metadata={"mailbox": MAILBOX, "messageid": "M"}
     )
-    record = ended(container, name)
+    record = record_of(container, name)
     assert record["attachmenterror"].startswith("UnsupportedBlob: ")
 
 
@@ -139,24 +122,24 @@ def test_other_kinds_of_blobs_are_refused(stack: Stack, kind: BlobType) -> None:
         ("n" * 300 + ".pdf", "n" * 251 + ".pdf"),
     ],
 )
-def test_hostile_file_names_arrive_safe(stack: Stack, file_name: str, arrives_as: str) -> None:
+def test_hostile_file_names_are_made_safe(stack: Stack, file_name: str, arrives_as: str) -> None:
     """Line breaks, quotes, bidirectional marks and 300 characters."""
     item = stack.outlook.add_item(MAILBOX, "message")
     metadata = {"mailbox": MAILBOX, "messageid": item, "filename": file_name}
     container = source_container(stack.info)
     container.upload_blob(f"hostile/{arrives_as[:20]}", b"x", metadata=metadata)
-    assert ended(container, f"hostile/{arrives_as[:20]}")["attachmentstatus"] == "attached"
+    assert record_of(container, f"hostile/{arrives_as[:20]}")["attachmentstatus"] == "attached"
     assert [a.name for a in stack.outlook.attachments(MAILBOX, item)] == [arrives_as]
 
 
-def test_no_secret_was_shown(stack: Stack) -> None:
-    """Neither statuses nor histories of all transfers so far hold an upload URL or a token."""
+def test_no_secret_was_stored(stack: Stack) -> None:
+    """No status or history of any transfer so far has an upload URL or a token."""
     client = TaskHubGrpcClient(host_address=stack.info.durable_address)
-    kept = []
+    stored = []
     for state in client.get_all_orchestration_states():
         history = client.get_orchestration_history(state.instance_id)
-        kept.append(json.dumps([repr(state), repr(history)]))
+        stored.append(json.dumps([repr(state), repr(history)]))
     client.close()
-    assert len(kept) > 5
+    assert len(stored) > 5
     secrets = stack.outlook.secrets()
-    assert not [s for s in secrets for text in kept if s in text]
+    assert not [s for s in secrets for text in stored if s in text]

@@ -1,4 +1,4 @@
-"""Transfers watched in a real browser, against the whole stack."""
+"""Transfers on the monitor page in a real browser, with the local stack."""
 
 import os
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ from selenium.webdriver import Chrome, Keys
 
 from infra.local.outlook import catalogue
 from infra.local.stack import Stack
-from tests.e2e.api import Api, until
-from tests.e2e.browser import Page
+from tests.support.e2e.api import Api
+from tests.support.e2e.browser import Page
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,26 +23,26 @@ _mailboxes = count()
 
 @pytest.fixture
 def page(browser: Chrome, stack: Stack) -> Iterator[Page]:
-    """The page, wide and light, with a service that behaves; nothing it did was refused."""
+    """The page, wide and light; no violation of the content security policy at the end."""
     page = Page(browser, Api(stack))
     page.look()
-    page.complaints()
+    page.log_entries()
     yield page
-    page.cut_off()
+    page.block()
     stack.outlook.faults.clear()
-    assert [each for each in page.complaints() if "Content Security" in each] == []
+    assert [each for each in page.log_entries() if "Content Security" in each] == []
 
 
 @pytest.fixture
 def mailbox(stack: Stack) -> str:
-    """A mailbox of the test's own: what holds up one test holds up no other."""
+    """A mailbox for this test only, so that no other test delays it."""
     name = f"watched{next(_mailboxes)}@contoso.com"
     stack.outlook.add_mailbox(name)
     return name
 
 
 def put(page: Page, mailbox: str, name: str, content: bytes) -> str:
-    """A blob for a new draft; the draft's id."""
+    """Upload a blob for a new draft; the draft's id."""
     item = page.api.stack.outlook.add_item(mailbox, "message")
     metadata = {"mailbox": mailbox, "messageid": item}
     page.api.container.upload_blob(f"{mailbox}-{name}", content, metadata=metadata)
@@ -49,7 +50,7 @@ def put(page: Page, mailbox: str, name: str, content: bytes) -> str:
 
 
 def only(page: Page, mailbox: str) -> None:
-    """Show the transfers of one mailbox alone."""
+    """Show the transfers of one mailbox only."""
     page.see("#filter-mailbox").send_keys(mailbox, Keys.ENTER)
     until(lambda: set(page.texts("#transfers .to span:first-child")) == {mailbox} or None)
 
@@ -60,8 +61,8 @@ def open_detail(page: Page, name: str) -> None:
     page.see("#detail .timeline")
 
 
-def test_the_key_is_asked_for_once_and_never_in_a_url(page: Page) -> None:
-    """A wrong one is refused; the right one is kept for the tab, and forgotten when asked to."""
+def test_the_key_is_entered_once_and_never_in_a_url(page: Page) -> None:
+    """A wrong key is refused; the right one is stored for the tab, and can be deleted."""
     page.load()
     page.driver.execute_script("sessionStorage.clear()")
     page.load()
@@ -73,19 +74,19 @@ def test_the_key_is_asked_for_once_and_never_in_a_url(page: Page) -> None:
     page.load()
     page.see("#filters")
 
-    def asked_for() -> list[str] | None:
+    def requested() -> list[str] | None:
         names = "return performance.getEntriesByType('resource').map((each) => each.name)"
         urls: list[str] = page.run(names)
         return urls if any("/api/transfers?" in url for url in urls) else None
 
-    asked = until(asked_for)
-    assert not [url for url in [*asked, page.driver.current_url] if key in url]
+    urls = until(requested)
+    assert not [url for url in [*urls, page.driver.current_url] if key in url]
     page.press("Remove the key")
     page.see("#key")
     assert page.driver.execute_script("return sessionStorage.length") == 0
 
 
-def test_the_list_shows_what_became_of_files(page: Page, mailbox: str) -> None:
+def test_the_list_shows_the_state_of_transfers(page: Page, mailbox: str) -> None:
     """Newest first, with state, item, size and progress; filtered by mailbox and state."""
     item = put(page, mailbox, "old.pdf", os.urandom(3_900_000))
     until(lambda: page.api.stack.outlook.attachments(mailbox, item) or None)
@@ -101,7 +102,7 @@ def test_the_list_shows_what_became_of_files(page: Page, mailbox: str) -> None:
 
 
 def test_progress_is_live(page: Page, mailbox: str) -> None:
-    """A third, some more with pace and time left, then all: without a reload."""
+    """A third, then more with speed and remaining time, then all: without a reload."""
     page.api.hold("range", catalogue.throttled("1"), after=2)
     put(page, mailbox, "live.bin", os.urandom(6_000_000))
     page.open()
@@ -116,7 +117,7 @@ def test_progress_is_live(page: Page, mailbox: str) -> None:
 
 
 def test_a_transfer_is_cancelled(page: Page, mailbox: str) -> None:
-    """While it waits; its steps say so, and nothing is left at Outlook."""
+    """While it waits; its steps show that, and Outlook has no session or attachment."""
     page.api.hold("range", catalogue.throttled("6"))
     item = put(page, mailbox, "long.bin", os.urandom(3_200_000))
     page.open()
@@ -132,7 +133,7 @@ def test_a_transfer_is_cancelled(page: Page, mailbox: str) -> None:
 
 
 def test_a_failure_says_what_to_do_and_is_tried_again(page: Page, mailbox: str) -> None:
-    """The mailbox was full; now it is not."""
+    """The mailbox was full, and is not any more."""
     content = os.urandom(3_200_000)
     page.api.next_fails("create", catalogue.too_large())
     item = put(page, mailbox, "full.pdf", content)
@@ -150,10 +151,10 @@ def test_a_failure_says_what_to_do_and_is_tried_again(page: Page, mailbox: str) 
     assert attachment.content == content
 
 
-def test_an_attachment_is_looked_at_downloaded_and_removed(
+def test_an_attachment_is_shown_downloaded_and_removed(
     page: Page, mailbox: str, tmp_path: Path
 ) -> None:
-    """Removing is asked about first; afterwards it can be attached again."""
+    """A removal must be confirmed; afterwards the file can be attached again."""
     content = os.urandom(50_000)
     item = put(page, mailbox, "after.pdf", content)
     page.open()
@@ -178,7 +179,7 @@ def test_an_attachment_is_looked_at_downloaded_and_removed(
 
 
 def test_hostile_names_stay_text(page: Page, mailbox: str) -> None:
-    """In list, detail and error: shown as they are, and nothing of them is run."""
+    """In list, detail and error: shown unchanged, and never executed."""
     metadata = {"mailbox": mailbox, "eventid": "<b>bold</b>"}
     page.api.container.upload_blob(f"{mailbox}/{HOSTILE}", b"x", metadata=metadata)
     page.open()
@@ -191,7 +192,7 @@ def test_hostile_names_stay_text(page: Page, mailbox: str) -> None:
     assert page.driver.execute_script(made) == 0
     refused = page.run(f"document.body.innerHTML = '{HOSTILE}'")
     assert "TrustedHTML" in refused
-    page.complaints()
+    page.log_entries()
 
 
 def test_the_list_has_pages(page: Page, mailbox: str) -> None:
@@ -210,7 +211,7 @@ def test_the_list_has_pages(page: Page, mailbox: str) -> None:
 
 
 def test_the_keyboard_is_enough(page: Page, mailbox: str) -> None:
-    """Enter opens a transfer, whose heading has the focus; on the way back it is where it was."""
+    """Enter opens a transfer and focuses its heading; back restores the focus."""
     put(page, mailbox, "key.pdf", b"x")
     page.open()
     only(page, mailbox)
@@ -225,20 +226,20 @@ def test_the_keyboard_is_enough(page: Page, mailbox: str) -> None:
     until(lambda: page.driver.switch_to.active_element == link or None)
 
 
-def test_an_app_that_does_not_answer_is_said_so(page: Page) -> None:
-    """And asked again, until it answers."""
+def test_an_unreachable_app_is_reported(page: Page) -> None:
+    """The request is repeated until the app responds."""
     page.open()
     page.see("#transfers, #empty")
-    page.cut_off("/api/transfers")
+    page.block("/api/transfers")
     page.see("#filter-mailbox").send_keys("x", Keys.ENTER)
     page.see("#error", "The app does not answer. Next try in ")
-    page.cut_off()
+    page.block()
     until(lambda: None if page.all("#error") else True)
-    page.complaints()
+    page.log_entries()
 
 
-def test_looking_becomes_seldom_when_nobody_sees_it(page: Page) -> None:
-    """In milliseconds: moving, still, hidden; failing once and often; told to wait."""
+def test_polling_slows_down_when_nothing_changes(page: Page) -> None:
+    """In milliseconds: with progress, without, hidden; after failures; with Retry-After."""
     page.load()
     states = [
         {"active": True},
@@ -259,7 +260,7 @@ def test_looking_becomes_seldom_when_nobody_sees_it(page: Page) -> None:
 def test_the_chart_counts_by_half_hours(page: Page) -> None:
     """Bytes of what is attached, and how each transfer ended."""
     page.load()
-    told = page.run(
+    slots = page.run(
         "const { slotsOf } = await import('/api/monitor/chart.js');"
         "const now = Date.UTC(2026, 0, 1, 12);"
         "const ago = (minutes) => new Date(now - minutes * 60_000).toISOString();"
@@ -271,13 +272,13 @@ def test_the_chart_counts_by_half_hours(page: Page) -> None:
         "  { createdAt: ago(721), state: 'attached', size: 9 },"
         "], now).map((slot) => [slot.bytes, ...Object.values(slot.counts)])"
     )
-    assert len(told) == 24
-    assert (told[23], told[22], told[0]) == ([7, 1, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0])
-    assert not [slot for slot in told[1:22] if any(slot)]
+    assert len(slots) == 24
+    assert (slots[23], slots[22], slots[0]) == ([7, 1, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0])
+    assert not [slot for slot in slots[1:22] if any(slot)]
 
 
 def test_axe_finds_nothing(page: Page, mailbox: str) -> None:
-    """In every view, light and wide, dark and on a phone; the pictures are kept."""
+    """In every view, light and wide, dark and on a phone; with screenshots."""
     put(page, mailbox, "good.pdf", os.urandom(3_200_000))
     page.api.container.upload_blob(f"{mailbox}-half.pdf", b"x", metadata={"mailbox": mailbox})
     page.load()

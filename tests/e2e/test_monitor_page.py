@@ -1,4 +1,4 @@
-"""The page's files as the app serves them: for anybody, without data, and strict about scripts."""
+"""The files of the monitor page: public, without data, with a strict policy for scripts."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import requests
 
 from infra.local.stack import Stack
 from shared.triggers.http.monitor_page import ASSETS
-from tests.e2e.api import Api
+from tests.support.e2e.api import Api
 
 FOLDER = Path("shared/triggers/http/monitor")
 
@@ -19,13 +19,13 @@ def api(stack: Stack) -> Api:
 
 
 def get(api: Api, path: str, **headers: str) -> requests.Response:
-    """A call of somebody without the key."""
+    """A call without the key."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.get(api.url + path, headers=named, timeout=10)
 
 
-def test_the_page_may_reach_this_app_and_the_source_account_alone(api: Api) -> None:
-    """By a policy that allows no inline script or style, no frame, no form, no markup of text."""
+def test_the_page_may_connect_to_the_app_and_the_source_account_only(api: Api) -> None:
+    """Its policy allows no inline script or style, no frame, no form, no HTML from text."""
     page = get(api, "/monitor")
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     rules = dict(each.split(" ", 1) for each in page.headers["Content-Security-Policy"].split("; "))
@@ -42,8 +42,8 @@ def test_the_page_may_reach_this_app_and_the_source_account_alone(api: Api) -> N
     )
 
 
-def test_the_page_holds_no_script_of_its_own() -> None:
-    """Nor styles, nor handlers in attributes, nor anything from another host."""
+def test_the_page_has_no_inline_script() -> None:
+    """No inline styles, event handlers or resources of another host either."""
     page = (FOLDER / "index.html").read_text()
     assert re.findall(r"<script\b[^>]*>", page) == [
         '<script type="module" src="/api/monitor/main.js">'
@@ -52,8 +52,8 @@ def test_the_page_holds_no_script_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ASSETS)
-def test_an_asset_has_its_type_and_is_kept(api: Api, name: str) -> None:
-    """The bytes of its file; not sent again while they are the same, whoever weakened the ETag."""
+def test_an_asset_has_its_type_and_can_be_cached(api: Api, name: str) -> None:
+    """The bytes of its file; 304 while they are unchanged, also for a weak ETag."""
     found = get(api, f"/monitor/{name}")
     types = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
     assert found.content == (FOLDER / name).read_bytes()
@@ -85,12 +85,12 @@ def test_an_asset_has_its_type_and_is_kept(api: Api, name: str) -> None:
 )
 def test_no_other_name_is_served(api: Api, name: str) -> None:
     """A name is looked up, and never becomes a path."""
-    answer = get(api, f"/monitor/{name}")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NotFound")
+    response = get(api, f"/monitor/{name}")
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "NotFound")
 
 
 def test_every_module_that_is_imported_is_there() -> None:
-    """And nothing is served that the page does not use."""
+    """No asset is served that the page does not use."""
     used = {"main.js", "monitor.css", "icon.svg"}
     for module in FOLDER.glob("*.js"):
         used |= set(re.findall(r"from '\./([a-z]+\.js)'", module.read_text()))

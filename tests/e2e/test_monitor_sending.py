@@ -1,4 +1,4 @@
-"""Files sent by hand in a real browser: dropped on the page, and attached."""
+"""Files uploaded on the monitor page in a real browser, and attached."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ from selenium.webdriver import Chrome
 
 from infra.local.outlook import catalogue
 from infra.local.stack import MAILBOXES, Stack
-from tests.e2e.api import Api, until
-from tests.e2e.browser import Page
+from tests.support.e2e.api import Api
+from tests.support.e2e.browser import Page
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -20,13 +21,13 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the app writes."""
+    """The file of the app's log."""
     return tmp_path_factory.mktemp("log") / "app.log"
 
 
 @pytest.fixture(scope="module")
 def new_stack(log: Path) -> Iterator[Stack]:
-    """A stack that nothing has arrived at yet, and whose app allows one domain."""
+    """A stack without transfers, whose app allows one domain."""
     settings = {"RANGE_BYTES": "1000000", "RANGES_PER_ACTIVITY": "2"}
     settings["ALLOWED_MAILBOXES"] = "*@contoso.com"
     with log.open("wb") as file, Stack(settings=settings, log=file.fileno()) as running:
@@ -35,14 +36,14 @@ def new_stack(log: Path) -> Iterator[Stack]:
 
 @pytest.fixture
 def page(browser: Chrome, new_stack: Stack) -> Iterator[Page]:
-    """The page, wide and light, with a service that behaves; nothing it did was refused."""
+    """The page, wide and light; no violation of the content security policy at the end."""
     page = Page(browser, Api(new_stack))
     page.look()
-    page.complaints()
+    page.log_entries()
     yield page
     page.slow_down(None)
     new_stack.outlook.faults.clear()
-    assert [each for each in page.complaints() if "Content Security" in each] == []
+    assert [each for each in page.log_entries() if "Content Security" in each] == []
 
 
 def address(mailbox: str, kind: str, item: str) -> str:
@@ -58,7 +59,7 @@ def file_of(folder: Path, name: str, size: int) -> Path:
 def test_a_first_file_is_dropped_watched_and_attached(
     page: Page, new_stack: Stack, tmp_path: Path
 ) -> None:
-    """From the empty page to equal bytes at Outlook; README's pictures are taken on the way."""
+    """From the empty page to equal bytes at Outlook; README's pictures are taken here."""
     item, _ = new_stack.items[MAILBOX]
     page.open(address(MAILBOX, "message", item))
     page.see("#empty", "No transfers yet.")
@@ -90,7 +91,7 @@ def test_a_first_file_is_dropped_watched_and_attached(
 def test_several_files_of_any_name_go_to_an_event(
     page: Page, new_stack: Stack, tmp_path: Path
 ) -> None:
-    """One after the other, and one with a name that would be markup."""
+    """One after the other, one of them with HTML as its name."""
     event = new_stack.outlook.add_item(MAILBOX, "event")
     page.open(address(MAILBOX, "event", event))
     page.see("#send-files")
@@ -113,7 +114,7 @@ def test_several_files_of_any_name_go_to_an_event(
 def test_a_mailbox_that_is_not_allowed_gets_no_upload(
     page: Page, new_stack: Stack, tmp_path: Path
 ) -> None:
-    """The page says why, nothing is stored, and the file stays chosen; corrected, it goes."""
+    """The page shows why, nothing is stored, and the file stays selected; then it is sent."""
     item = new_stack.outlook.add_item(MAILBOX, "message")
     before = list(page.api.container.list_blob_names())
     page.open(address("someone@elsewhere.com", "message", item))
@@ -128,10 +129,10 @@ def test_a_mailbox_that_is_not_allowed_gets_no_upload(
     assert until(lambda: new_stack.outlook.attachments(MAILBOX, item) or None)
 
 
-def test_sending_shows_how_far_it_is_and_is_stopped(
+def test_sending_shows_progress_and_can_be_stopped(
     page: Page, new_stack: Stack, tmp_path: Path
 ) -> None:
-    """Over a slow line: nothing of a stopped file is stored."""
+    """On a slow connection: nothing of a stopped file is stored."""
     item = new_stack.outlook.add_item(MAILBOX, "message")
     before = list(page.api.container.list_blob_names())
     page.open(address(MAILBOX, "message", item))
@@ -146,7 +147,7 @@ def test_sending_shows_how_far_it_is_and_is_stopped(
 
 
 def test_no_signature_was_logged(page: Page, log: Path) -> None:
-    """Leave to put a file in is a credential."""
+    """A pre-signed upload URL is a credential."""
     assert page.api.call("POST", "/uploads", json={}).status_code == 400
     logged = log.read_text()
     assert "by-hand/" in logged

@@ -1,4 +1,4 @@
-"""The description of the API is true: a fuzzer that believes it finds nothing wrong."""
+"""The API conforms to its description, by a fuzzer that uses it."""
 
 from collections import Counter
 from typing import Any
@@ -16,9 +16,9 @@ from schemathesis.checks import (
 )
 
 from infra.local.stack import MAILBOXES, Stack
-from shared.triggers.http.openapi import CALLS
-from tests.e2e.api import Api
-from tests.figures import Say
+from shared.triggers.http.calls import CALLS
+from tests.support.e2e.api import Api
+from tests.support.figures import ReportLine
 
 EXAMPLES = 60
 CHECKS = [
@@ -38,8 +38,8 @@ FUZZING = settings(
 
 
 @pytest.mark.timeout(240)
-def test_a_fuzzer_finds_nothing_wrong(stack: Stack, say: Say) -> None:
-    """Every operation, called with what its description allows: no 5xx, and answers as told."""
+def test_a_fuzzer_finds_nothing_wrong(stack: Stack, report_line: ReportLine) -> None:
+    """Every operation with all that its description allows: no 5xx, responses as described."""
     api = Api(stack)
     schema = schemathesis.openapi.from_dict(api.call("GET", "/openapi.json").json())
     statuses: Counter[int] = Counter()
@@ -55,16 +55,16 @@ def test_a_fuzzer_finds_nothing_wrong(stack: Stack, say: Say) -> None:
             case.validate_response(answer, checks=CHECKS)
 
         fuzz()
-    told = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
-    say(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {told}")
+    counts = ", ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+    report_line(f"schemathesis: {statuses.total()} calls of {len(operations)} operations; {counts}")
     assert len(operations) == len(CALLS)
     assert statuses.total() >= 5 * EXAMPLES
     assert max(statuses) < 500
     assert {200, 404} <= set(statuses)
 
 
-def test_good_orders_are_answered_as_described(stack: Stack) -> None:
-    """What no fuzzer guesses: orders of blobs that are there, and the attachment afterwards."""
+def test_valid_requests_get_responses_as_described(stack: Stack) -> None:
+    """What a fuzzer does not find: requests for existing blobs, and their attachments."""
     api = Api(stack)
     schema = schemathesis.openapi.from_dict(api.call("GET", "/openapi.json").json())
     item = stack.outlook.add_item(MAILBOXES[0], "message")
@@ -76,13 +76,15 @@ def test_good_orders_are_answered_as_described(stack: Stack) -> None:
         case.validate_response(answer, checks=CHECKS)
 
     id_ = ""
-    placed = api.order(**order)
+    placed = api.request_transfer(**order)
     conforms("POST", "/api/transfers", placed)
     id_ = placed.json()["id"]
     api.ended(id_)
-    conforms("POST", "/api/transfers", api.order(**order))
+    conforms("POST", "/api/transfers", api.request_transfer(**order))
     several = {name: value for name, value in order.items() if name != "blob"}
-    conforms("POST", "/api/transfers", api.order(blobs=[order["blob"], "nope"], **several))
+    conforms(
+        "POST", "/api/transfers", api.request_transfer(blobs=[order["blob"], "nope"], **several)
+    )
     conforms("GET", "/api/transfers", api.call("GET", "/transfers"))
     conforms("GET", "/api/transfers/{id}", api.call("GET", f"/transfers/{id_}"))
     conforms("DELETE", "/api/transfers/{id}", api.call("DELETE", f"/transfers/{id_}"))

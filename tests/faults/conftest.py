@@ -1,14 +1,14 @@
-"""What the fault suites share: a bench to try transfers on."""
+"""Fixtures of the fault tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.bench import Bench
+from tests.support.faults.testbed import Testbed
 
 
 @pytest.fixture(scope="module")
-def bench(azurite: str) -> Iterator[Bench]:
-    """A bench for a module's transfers, one after the other."""
-    with Bench.open(azurite) as opened:
+def testbed(azurite: str) -> Iterator[Testbed]:
+    """A testbed for the trials of a module, one after the other."""
+    with Testbed.open(azurite) as opened:
         yield opened

@@ -1,9 +1,9 @@
-"""The Functions extension's own shape of histories: entities as events sent and raised.
+"""Histories as the Functions extension writes them: entity operations as events sent and raised.
 
-The engine that runs locally keeps an entity's operations under their own names; in Azure the
-extension translates them to the older protocol. The kept histories are translated likewise here,
-and replay to the same actions and ends. Entity locks have a shape of their own there, too, which
-no transfer uses: a lock of a dead transfer never runs out.
+The local engine writes entity operations as events of their own types; in Azure the extension
+translates them to the older protocol. Here the recorded histories are translated the same way,
+and replay to the same actions and outputs. Durable's own entity locks are not covered: no transfer
+uses them, since the lock of a dead transfer never expires.
 """
 
 import json
@@ -14,17 +14,17 @@ from durabletask.internal import helpers
 from durabletask.internal import orchestrator_service_pb2 as pb
 
 from shared.transfer.workflow.mailbox_budget import ITEM, MAILBOX
-from tests.faults.record_histories import FOLDER
-from tests.faults.test_replay import HISTORIES, Kept, diverges, replay
+from tests.support.histories.recording import FOLDER
+from tests.support.histories.replaying import HISTORIES, RecordedHistory, diverges, replay
 
-# The library itself reads such events without a type.
+# The SDK reads such events without a type.
 pytestmark = pytest.mark.filterwarnings("ignore:azure.functions df_loads:DeprecationWarning")
 
-WITH_TURNS = [path for path in HISTORIES if path.stem != "unaddressed"]
+WITH_LOCKS = [path for path in HISTORIES if path.stem != "unaddressed"]
 
 
 def as_called(event: pb.HistoryEvent) -> pb.HistoryEvent:
-    """A call as the extension keeps it: an event sent to the entity."""
+    """A call as the extension writes it: an event sent to the entity."""
     call = event.entityOperationCalled
     message = {
         "op": call.operation,
@@ -38,52 +38,52 @@ def as_called(event: pb.HistoryEvent) -> pb.HistoryEvent:
     )
 
 
-def as_answered(event: pb.HistoryEvent) -> pb.HistoryEvent:
-    """An answer as the extension keeps it: an event raised under the call's own id."""
-    answer = event.entityOperationCompleted
-    raised = json.dumps({"result": answer.output.value})
-    return helpers.new_event_raised_event(answer.requestId, raised)
+def as_completed(event: pb.HistoryEvent) -> pb.HistoryEvent:
+    """A result as the extension writes it: an event raised under the id of the call."""
+    completed = event.entityOperationCompleted
+    raised = json.dumps({"result": completed.output.value})
+    return helpers.new_event_raised_event(completed.requestId, raised)
 
 
-def legacy(kept: Kept) -> Kept:
+def legacy(recorded: RecordedHistory) -> RecordedHistory:
     """The same history in the older protocol."""
     events = []
-    for event in kept.events:
+    for event in recorded.events:
         if event.HasField("entityOperationCalled"):
             events.append(as_called(event))
         elif event.HasField("entityOperationCompleted"):
-            events.append(as_answered(event))
+            events.append(as_completed(event))
         else:
             events.append(event)
-    return Kept(kept.instance_id, kept.output, events)
+    return RecordedHistory(recorded.instance_id, recorded.output, events)
 
 
-@pytest.mark.parametrize("path", WITH_TURNS, ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", WITH_LOCKS, ids=lambda path: str(path.stem))
 def test_a_history_of_the_extension_replays_without_divergence(path: Path) -> None:
-    """Turn by turn, with every call of an entity in the older shape."""
-    kept = legacy(Kept.read(path))
-    sent = [each.eventSent.instanceId for each in kept.events if each.HasField("eventSent")]
+    """Execution by execution, with every entity operation in the older form."""
+    recorded = legacy(RecordedHistory.read(path))
+    sent = [each.eventSent.instanceId for each in recorded.events if each.HasField("eventSent")]
     assert {name.split("@")[1] for name in sent if name.startswith("@")} == {ITEM, MAILBOX}
-    assert diverges(kept) is None
+    assert diverges(recorded) is None
 
 
 def test_a_failed_entity_ends_the_transfer_with_its_cleanup() -> None:
-    """The older protocol's failure: told apart from an answer, cleaned up after, and not lost."""
-    kept = legacy(Kept.read(FOLDER / "large.json"))
-    answered = [n for n, each in enumerate(kept.events) if each.HasField("eventRaised")][:2]
-    name = kept.events[answered[0]].eventRaised.name
+    """A failure in the older protocol is no result: the transfer fails and cleans up."""
+    recorded = legacy(RecordedHistory.read(FOLDER / "large.json"))
+    responses = [n for n, each in enumerate(recorded.events) if each.HasField("eventRaised")][:2]
+    name = recorded.events[responses[0]].eventRaised.name
     failure = {"exceptionType": "RuntimeError", "result": json.dumps("it broke")}
     broken = helpers.new_event_raised_event(name, json.dumps(failure))
-    past = kept.events[: answered[0]]
-    actions = replay(kept, past, [broken, kept.events[answered[1]]])
+    past = recorded.events[: responses[0]]
+    actions = replay(recorded, past, [broken, recorded.events[responses[1]]])
     signals = [each.sendEntityMessage.entityOperationSignaled for each in actions]
     assert [each.operation for each in signals] == ["give_back", "give_back", ""]
     assert actions[-1].scheduleTask.name == "cancel_upload_session"
 
 
 def test_a_call_of_another_entity_is_noticed() -> None:
-    """A history that called an entity which the code does not call turns this suite red."""
-    kept = legacy(Kept.read(FOLDER / "small.json"))
-    first = next(each for each in kept.events if each.HasField("eventSent"))
+    """A history with a call of an entity that the code does not call is reported."""
+    recorded = legacy(RecordedHistory.read(FOLDER / "small.json"))
+    first = next(each for each in recorded.events if each.HasField("eventSent"))
     first.eventSent.instanceId = "@another@key"
-    assert diverges(kept) is not None
+    assert diverges(recorded) is not None

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults.bench import Bench
-from tests.faults.schedules import draw, run, run_all
-from tests.figures import AddUp
+from tests.support.faults.schedule import draw
+from tests.support.faults.schedule_run import run, run_all
+from tests.support.faults.testbed import Testbed
+from tests.support.figures import AddTally
 
 FIRST_SEED = 1
 BATCHES, BATCH = 20, 25
@@ -14,17 +15,17 @@ FIGURE = f"figure 1: schedules from seed {FIRST_SEED}"
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))
-def test_no_schedule_does_harm(bench: Bench, add_up: AddUp, batch: int) -> None:
-    """Zero in every column; a red seed is printed with what is wrong."""
+def test_no_schedule_does_harm(testbed: Testbed, add_tally: AddTally, batch: int) -> None:
+    """Every figure is zero; a failed seed is printed with its findings."""
     first = FIRST_SEED + batch * BATCH
-    tally = run_all(bench, range(first, first + BATCH))
-    add_up(FIGURE, tally)
+    tally = run_all(testbed, range(first, first + BATCH))
+    add_tally(FIGURE, tally)
     assert tally.tried == BATCH
-    assert not tally.red, tally.account()
+    assert not tally.failures, tally.report()
 
 
-# Each has shown a bug of its own, in a soak.
-ONCE_RED = (
+# Each showed a bug in a soak.
+ONCE_FAILED = (
     5207,
     7039,
     1_000_256,
@@ -49,25 +50,25 @@ ONCE_RED = (
 )
 
 
-@pytest.mark.parametrize("seed", ONCE_RED)
-def test_a_schedule_that_once_did_harm_does_none(bench: Bench, seed: int) -> None:
-    """The bug it has shown stays mended."""
-    # As it was drawn then.
-    outcome = run(bench, replace(draw(seed), between=()))
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_a_schedule_that_once_failed_does_no_harm(testbed: Testbed, seed: int) -> None:
+    """The bug that it showed stays fixed."""
+    # As it was drawn at that time.
+    outcome = run(testbed, replace(draw(seed), between=()))
     assert not outcome.findings, str(outcome)
 
 
-def test_what_overwrites_a_single_byte_is_another() -> None:
-    """By chance it once was the same, and no content of its own."""
+def test_a_single_byte_is_overwritten_with_another() -> None:
+    """Versions of this schedule once had the same byte by chance."""
     schedule = draw(1_008_028)
     assert schedule.size == 1
     assert len({schedule.content(version) for version in range(3)}) == 3
 
 
 @pytest.mark.parametrize("seed", [2, 30, 164])
-def test_a_seed_gives_the_same_run_again(bench: Bench, seed: int) -> None:
-    """The same requests at the same times, met by the same faults; the same end."""
-    first, again = (run(bench, draw(seed)) for _ in range(2))
+def test_a_seed_gives_the_same_run_again(testbed: Testbed, seed: int) -> None:
+    """The same requests at the same times, the same faults and the same findings."""
+    first, again = (run(testbed, draw(seed)) for _ in range(2))
     assert first.trace == again.trace
     assert [fault.misbehaviour.name for fault in first.fired] == [
         fault.misbehaviour.name for fault in again.fired
@@ -75,7 +76,7 @@ def test_a_seed_gives_the_same_run_again(bench: Bench, seed: int) -> None:
     assert first.findings == again.findings
 
 
-def test_the_seeds_cover_what_the_schedules_are_for() -> None:
+def test_the_seeds_cover_every_kind_of_event() -> None:
     """Every event, both small and large files, single and double deliveries are drawn."""
     drawn = [draw(seed) for seed in range(FIRST_SEED, FIRST_SEED + BATCHES * BATCH)]
     events = {event for each in drawn for _, event in each.events}

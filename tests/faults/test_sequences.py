@@ -1,6 +1,6 @@
-"""Sequences of events that have each done harm once: the file is attached once, and told so.
+"""Sequences of events that each showed a bug once: the file is attached once and reported so.
 
-Most need something to happen between two deliveries of the same work, or twice in a row.
+Most have an event between two deliveries of the same activity, or twice in a row.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from infra.local.outlook import Fault, alterations, catalogue
-from infra.local.outlook.faults import Misbehaviour
+from infra.local.outlook.faults.schedule import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
-from tests.faults.hub import SMALL_RULES, Hub
-from tests.faults.test_manners import early
-from tests.harness import MAILBOX
-from tests.virtual_engine import Activity, VirtualEngine
+from tests.support.engine.virtual_engine import Activity, VirtualEngine
+from tests.support.faults.retry_after import early_requests
+from tests.support.in_memory.app import SMALL_RULES, InMemoryApp
+from tests.support.virtual_app import MAILBOX
 
 R = 4_000
 SMALL, LARGE = 100, 2 * R + 1
@@ -32,21 +32,21 @@ FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
 
 @dataclass
 class Case:
-    """One transfer of one blob to one item, driven step by step."""
+    """One transfer of one blob to one item, advanced step by step."""
 
-    hub: Hub
+    app: InMemoryApp
     item: str
     engine: VirtualEngine
 
-    def to(self, activity: str) -> None:
-        """Go on until that activity is due."""
+    def run_to(self, activity: str) -> None:
+        """Advance until that activity is scheduled."""
         while self.engine.next_activity != activity:
             self.engine.advance()
 
     def deliver_twice(
         self, activity: str, between: Callable[[], object], *, number: int = 1
     ) -> None:
-        """Have that run of an activity, the first, delivered twice, with something between."""
+        """Deliver that run of an activity, the first by default, twice, with a call between."""
         runs = 0
 
         def wrap(run: Activity) -> Activity:
@@ -60,29 +60,29 @@ class Case:
 
             return twice
 
-        self.hub.wrap(activity, wrap)
+        self.app.wrap(activity, wrap)
 
     @property
-    def held(self) -> int:
-        """How often the item holds the file."""
-        return len(self.hub.attachments(self.item))
+    def attached(self) -> int:
+        """How many attachments the item has."""
+        return len(self.app.attachments(self.item))
 
     @property
     def metadata(self) -> dict[str, str]:
         """The blob's metadata."""
-        return dict(self.hub.blobs.blob("a").metadata)
+        return dict(self.app.blobs.blob("a").metadata)
 
     @property
-    def end(self) -> dict[str, Any]:
-        """The transfer's output, which it must have: a failed instance is a bug."""
+    def output(self) -> dict[str, Any]:
+        """The transfer's output; without one the instance failed, which is a bug."""
         assert self.engine.failed is None, self.engine.failed
         assert self.engine.output is not None
         return self.engine.output
 
     @property
     def code(self) -> str:
-        """The code of the error that it ended by."""
-        return str(self.end["error"]["code"])
+        """The code of the error that it ended with."""
+        return str(self.output["error"]["code"])
 
 
 def content_of(size: int) -> bytes:
@@ -96,16 +96,16 @@ def md5_of(size: int) -> bytes:
 def case(size: int, *, md5: bool = False, skew: float = 0.0, **settings: Any) -> Case:
     rules = settings.pop("rules", SMALL_RULES)
     values = {"range_bytes": R, "ranges_per_activity": 4} | settings
-    hub = Hub(rules=rules, skew=timedelta(minutes=skew), **values)
-    item = hub.add_message()
+    app = InMemoryApp(rules=rules, skew=timedelta(minutes=skew), **values)
+    item = app.add_message()
     address = {"mailbox": MAILBOX, "messageid": item}
-    hub.blobs.put("a", content_of(size), md5_of(size) if md5 else None, address)
-    return Case(hub, item, hub.engines[hub.deliver("a")])
+    app.blobs.put("a", content_of(size), md5_of(size) if md5 else None, address)
+    return Case(app, item, app.engines[app.deliver("a")])
 
 
 @contextmanager
-def away(owner: object, method: str) -> Iterator[None]:
-    """A storage call that is answered 503 meanwhile."""
+def unavailable(owner: object, method: str) -> Iterator[None]:
+    """A storage call that fails with 503 meanwhile."""
 
     def busy(*_: object, **__: object) -> None:
         error = HttpResponseError("busy")
@@ -120,186 +120,186 @@ def away(owner: object, method: str) -> Iterator[None]:
 
 
 def test_metadata_written_between_two_deliveries_attaches_once() -> None:
-    """Killed after the 201, and no MD5 proves that the blob is still the same."""
+    """The worker is killed after the 201, and no MD5 proves that the blob is the same."""
     tried = case(LARGE)
-    tried.deliver_twice("upload_ranges", lambda: tried.hub.blobs.annotate("a", seen="yes"))
-    tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    tried.deliver_twice("upload_ranges", lambda: tried.app.blobs.annotate("a", seen="yes"))
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
-def test_a_delivery_that_is_thought_dead_and_still_sends_attaches_once() -> None:
-    """The second one's range is taken, then the first sends the last one and dies unheard."""
+def test_a_delivery_that_is_presumed_dead_and_still_sends_attaches_once() -> None:
+    """A range of the second is accepted, then the first sends the last range and is killed."""
     tried = case(3 * R, rules=replace(SMALL_RULES, repeated_range="200"))
-    real_put, runs = tried.hub.graph.put_range, {"puts": 0}
+    real_put, runs = tried.app.graph.put_range, {"puts": 0}
 
     def wrap(run: Activity) -> Activity:
         def upload(payload: dict[str, Any]) -> dict[str, Any]:
             def put(*arguments: Any) -> Any:
                 runs["puts"] += 1
-                answer = real_put(*arguments)
+                response = real_put(*arguments)
                 if runs["puts"] == 1:
                     run(payload)
-                return answer
+                return response
 
-            tried.hub.graph.put_range = put  # type: ignore[method-assign, assignment]
+            tried.app.graph.put_range = put  # type: ignore[method-assign, assignment]
             return run(payload)
 
         return upload
 
-    tried.hub.wrap("upload_ranges", wrap)
-    tried.hub.finish()
+    tried.app.wrap("upload_ranges", wrap)
+    tried.app.finish()
     assert runs["puts"] >= 4
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
-def test_cancelled_after_a_second_delivery_was_throttled_tells_the_truth() -> None:
-    """The first delivery had attached the file."""
+def test_cancelled_after_a_second_delivery_was_throttled_reports_the_attachment() -> None:
+    """The first delivery attached the file."""
     tried = case(LARGE)
     throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="range", occurrence=3)
-    tried.deliver_twice("upload_ranges", lambda: tried.hub.service.faults.add(throttled))
-    tried.to("upload_ranges")
+    tried.deliver_twice("upload_ranges", lambda: tried.app.service.faults.add(throttled))
+    tried.run_to("upload_ranges")
     tried.engine.advance()
     tried.engine.raise_event(CANCEL)
-    tried.hub.finish()
-    assert not tried.hub.service.faults.unfired
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    tried.app.finish()
+    assert not tried.app.service.faults.unfired
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
 @pytest.mark.parametrize("how", ["cancelled", "deadline"])
-def test_a_post_whose_second_delivery_knew_nothing_is_told_truly(how: str) -> None:
-    """Its notes could not be read; then it is cancelled, or its time is over."""
+def test_a_post_whose_second_delivery_had_no_notes_is_reported(how: str) -> None:
+    """Its notes could not be read; then it is cancelled, or its deadline is over."""
     tried = case(SMALL, transfer_deadline_minutes=1)
-    tried.to("attach_small_file")
-    run = tried.hub._activities["attach_small_file"]
+    tried.run_to("attach_small_file")
+    run = tried.app.activities["attach_small_file"]
 
     def twice(payload: dict[str, Any]) -> dict[str, Any]:
         run(payload)
-        with away(tried.hub.notes, "download_blob"):
-            step: dict[str, Any] = run(payload)
-            return step
+        with unavailable(tried.app.notes, "download_blob"):
+            result: dict[str, Any] = run(payload)
+            return result
 
-    tried.hub._activities["attach_small_file"] = twice
+    tried.app.activities["attach_small_file"] = twice
     tried.engine.advance()
     if how == "cancelled":
         tried.engine.raise_event(CANCEL)
     else:
-        tried.hub.clock.advance(120)
-    tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+        tried.app.clock.advance(120)
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
-def test_a_post_that_was_never_sent_is_cancelled_for_certain() -> None:
-    """The store was away at the only delivery: without notes nothing has gone out."""
+def test_a_post_that_was_never_sent_is_cancelled() -> None:
+    """The store was unavailable at the only delivery: without notes nothing was sent."""
     tried = case(SMALL)
-    tried.to("attach_small_file")
-    with away(tried.hub.notes, "download_blob"):
+    tried.run_to("attach_small_file")
+    with unavailable(tried.app.notes, "download_blob"):
         tried.engine.advance()
     tried.engine.raise_event(CANCEL)
-    tried.hub.finish()
-    assert tried.held == 0
-    assert tried.end["state"] == "cancelled"
+    tried.app.finish()
+    assert tried.attached == 0
+    assert tried.output["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("times", [2, 3])
 def test_metadata_written_several_times_in_a_row_does_no_harm(size: int, times: int) -> None:
-    """Each look at the blob finds that it has changed again."""
+    """Each read of the blob's properties finds another ETag."""
     tried = case(size, md5=True)
-    tried.to("attach_small_file" if size == SMALL else "create_upload_session")
+    tried.run_to("attach_small_file" if size == SMALL else "create_upload_session")
     if size == LARGE:
         tried.engine.advance()
-    tried.hub.blobs.annotate("a", seen="0")
-    real, looks = tried.hub.source.look, iter(range(1, times))
+    tried.app.blobs.annotate("a", seen="0")
+    real, looks = tried.app.source.look, iter(range(1, times))
 
     def look(name: str) -> Any:
         seen = real(name)
         for number in looks:
-            tried.hub.blobs.annotate("a", seen=str(number))
+            tried.app.blobs.annotate("a", seen=str(number))
             break
         return seen
 
-    tried.hub.source.look = look  # type: ignore[method-assign]
-    tried.hub.finish()
+    tried.app.source.look = look  # type: ignore[method-assign]
+    tried.app.finish()
     assert next(looks, None) is None
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
 def test_bytes_sent_before_the_blob_was_overwritten_count() -> None:
-    """The mailbox has had them: its budget must know."""
+    """The mailbox received them, so they count in its budget."""
     tried = case(10 * R, ranges_per_activity=8)
-    tried.to("upload_ranges")
-    real_put = tried.hub.graph.put_range
+    tried.run_to("upload_ranges")
+    real_put = tried.app.graph.put_range
     puts: list[int] = []
-    steps: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
 
     def put(*arguments: Any) -> Any:
         puts.append(len(arguments[-1]))
         if len(puts) == 3:
-            tried.hub.clock.advance(2)
+            tried.app.clock.advance(2)
             address = {"mailbox": MAILBOX, "messageid": tried.item}
-            tried.hub.blobs.put("a", bytes(10 * R), None, address)
+            tried.app.blobs.put("a", bytes(10 * R), None, address)
         return real_put(*arguments)
 
     def wrap(run: Activity) -> Activity:
         def upload(payload: dict[str, Any]) -> dict[str, Any]:
-            steps.append(run(payload))
-            return steps[-1]
+            results.append(run(payload))
+            return results[-1]
 
         return upload
 
-    tried.hub.graph.put_range = put  # type: ignore[method-assign, assignment]
-    tried.hub.wrap("upload_ranges", wrap)
-    tried.hub.finish()
-    assert tried.end["state"] == "superseded"
-    assert steps[0]["outcome"] == "superseded"
-    assert steps[0]["sent"] == sum(puts) > 0
+    tried.app.graph.put_range = put  # type: ignore[method-assign, assignment]
+    tried.app.wrap("upload_ranges", wrap)
+    tried.app.finish()
+    assert tried.output["state"] == "superseded"
+    assert results[0]["outcome"] == "superseded"
+    assert results[0]["sent"] == sum(puts) > 0
 
 
-def test_a_cleanup_that_fails_does_not_hide_why_it_failed() -> None:
-    """The blob is gone and the session store away when the refusal is to be recorded."""
+def test_a_failed_cleanup_does_not_hide_the_refusal() -> None:
+    """The blob is deleted and the session store unavailable when the refusal is recorded."""
     tried = case(LARGE)
-    tried.hub.service.faults.add(
+    tried.app.service.faults.add(
         Fault(misbehaviour=catalogue.too_large(413), kind="range", times=None)
     )
-    tried.to("record_attachment")
-    tried.hub.blobs.delete_blob("a")
-    with away(tried.hub.notes, "delete_blob"):
+    tried.run_to("record_attachment")
+    tried.app.blobs.delete_blob("a")
+    with unavailable(tried.app.notes, "delete_blob"):
         tried.engine.advance()
-    tried.hub.finish()
+    tried.app.finish()
     assert tried.code == "MailboxLimitExceeded"
-    assert not tried.hub.notes.names()
+    assert not tried.app.notes.names()
 
 
 def test_overwritten_within_the_second_before_its_record_leaves_no_notes() -> None:
-    """Other bytes of the same size, without MD5, after the last range: nothing of it is left."""
+    """Other bytes of the same size, without MD5, after the last range: no notes remain."""
     tried = case(LARGE, md5=True)
-    tried.to("record_attachment")
+    tried.run_to("record_attachment")
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("a", bytes(LARGE), None, address)
-    tried.hub.finish()
-    assert tried.end["state"] == "attached"
-    assert not tried.hub.notes.names()
-    tried.hub.deliver("a")
-    tried.hub.finish()
-    held = [each.content for each in tried.hub.attachments(tried.item)]
+    tried.app.blobs.put("a", bytes(LARGE), None, address)
+    tried.app.finish()
+    assert tried.output["state"] == "attached"
+    assert not tried.app.notes.names()
+    tried.app.deliver("a")
+    tried.app.finish()
+    held = [each.content for each in tried.app.attachments(tried.item)]
     assert held == [content_of(LARGE), bytes(LARGE)]
 
 
-def test_a_turn_that_cannot_be_given_back_does_not_unmake_the_end() -> None:
-    """The entity fails, and another transfer waits for the turn: attached is attached."""
+def test_a_lock_that_cannot_be_released_does_not_change_the_outcome() -> None:
+    """The entity fails while another transfer waits for the lock: both are attached."""
     tried = case(LARGE, ranges_per_activity=1)
-    tried.to("upload_ranges")
-    tried.hub.clock.advance(1)
-    tried.hub.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
-    other = tried.hub.engines[tried.hub.deliver("b")]
+    tried.run_to("upload_ranges")
+    tried.app.clock.advance(1)
+    tried.app.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
+    other = tried.app.engines[tried.app.deliver("b")]
     while not any(status["state"] == "waiting" for status in other.statuses):
         other.advance()
-    real = tried.hub.entities.operate
+    real = tried.app.entities.operate
     broken: list[str] = []
 
     def operate(target: str, operation: str, input_: str) -> Any:
@@ -310,58 +310,58 @@ def test_a_turn_that_cannot_be_given_back_does_not_unmake_the_end() -> None:
             result.failure.failureDetails.errorType = "Broken"
         return result
 
-    tried.hub.entities.operate = operate  # type: ignore[method-assign]
-    tried.hub.finish()
+    tried.app.entities.operate = operate  # type: ignore[method-assign]
+    tried.app.finish()
     assert broken
     assert tried.metadata["attachmentstatus"] == "attached"
-    assert tried.held == 2
+    assert tried.attached == 2
 
 
-def test_a_transfer_does_not_outlive_its_deadline_waiting_for_its_turn() -> None:
-    """Another one to the same mailbox has been told to rest for ten hours."""
+def test_a_transfer_that_waits_for_its_lock_ends_at_its_deadline() -> None:
+    """Another transfer to the same mailbox got a Retry-After of ten hours."""
     tried = case(12 * R, ranges_per_activity=1)
-    tried.to("upload_ranges")
+    tried.run_to("upload_ranges")
     tried.engine.advance()
-    began = tried.hub.clock.now
-    tried.hub.clock.advance(1)
-    address = {"mailbox": MAILBOX, "messageid": tried.hub.add_message()}
-    tried.hub.blobs.put("b", bytes(100), None, address)
-    other = tried.hub.engines[tried.hub.deliver("b")]
+    began = tried.app.clock.now
+    tried.app.clock.advance(1)
+    address = {"mailbox": MAILBOX, "messageid": tried.app.add_message()}
+    tried.app.blobs.put("b", bytes(100), None, address)
+    other = tried.app.engines[tried.app.deliver("b")]
     while other.next_activity != "attach_small_file":
         other.advance()
     ten_hours = Fault(misbehaviour=catalogue.throttled("36000"), kind="list", occurrence=3)
-    tried.hub.service.faults.add(ten_hours)
+    tried.app.service.faults.add(ten_hours)
     other.advance()
-    assert not tried.hub.service.faults.unfired
+    assert not tried.app.service.faults.unfired
     while not tried.engine.is_over:
         tried.engine.advance()
-    limit = timedelta(minutes=tried.hub.settings.transfer_deadline_minutes + 1)
-    assert tried.hub.clock.now - began <= limit
+    limit = timedelta(minutes=tried.app.settings.transfer_deadline_minutes + 1)
+    assert tried.app.clock.now - began <= limit
     assert tried.code == "DeadlineExceeded"
 
 
 @pytest.mark.parametrize("skew", [0, -5])
-def test_an_absurd_retry_after_closes_no_mailbox_for_years(skew: float) -> None:
-    """A date in the year 9999: the transfer ends, and the next one has its turn in a day."""
+def test_an_absurd_retry_after_does_not_block_a_mailbox_for_years(skew: float) -> None:
+    """A date in the year 9999: the transfer ends, and the next one gets its lock after a day."""
     tried = case(LARGE, skew=skew, ranges_per_activity=1)
-    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.throttled(FAR), kind="range"))
-    tried.hub.finish()
+    tried.app.service.faults.add(Fault(misbehaviour=catalogue.throttled(FAR), kind="range"))
+    tried.app.finish()
     assert tried.code == "DeadlineExceeded"
-    tried.hub.clock.advance(90_000)
+    tried.app.clock.advance(90_000)
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("b", bytes(100), None, address)
-    other = tried.hub.deliver("b")
-    tried.hub.finish()
-    assert tried.hub.engines[other].output is not None
-    assert tried.held == 1
+    tried.app.blobs.put("b", bytes(100), None, address)
+    other = tried.app.deliver("b")
+    tried.app.finish()
+    assert tried.app.engines[other].output is not None
+    assert tried.attached == 1
 
 
-def test_an_attachment_that_is_gone_is_not_taken_for_ours() -> None:
-    """At the last look a rival's file is listed, and removed before its bytes are read."""
+def test_a_removed_attachment_is_not_taken_for_the_transfers_own() -> None:
+    """In the last listing another client's file appears, and is removed before it is read."""
     tried = case(LARGE)
-    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
-    tried.to("cancel_upload_session")
-    real = tried.hub.graph.list_attachments
+    tried.app.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
+    tried.run_to("cancel_upload_session")
+    real = tried.app.graph.list_attachments
     last: list[bool] = []
 
     def wrap(run: Activity) -> Activity:
@@ -372,226 +372,226 @@ def test_an_attachment_that_is_gone_is_not_taken_for_ours() -> None:
         return find
 
     def listed(*arguments: Any, **keywords: Any) -> Any:
-        answer, found = real(*arguments, **keywords)
+        response, found = real(*arguments, **keywords)
         if last and last[-1]:
             found = [*found, ListedAttachment("AAkAGone=", "a", LARGE)]
-        return answer, found
+        return response, found
 
-    tried.hub.wrap("find_attachment", wrap)
-    tried.hub.graph.list_attachments = listed  # type: ignore[method-assign]
-    tried.hub.finish()
+    tried.app.wrap("find_attachment", wrap)
+    tried.app.graph.list_attachments = listed  # type: ignore[method-assign]
+    tried.app.finish()
     assert any(last)
-    assert tried.end.get("attachmentId") != "AAkAGone="
+    assert tried.output.get("attachmentId") != "AAkAGone="
 
 
 @pytest.mark.parametrize(
     ("size", "steps"), [(SMALL, 1), *((3 * R, steps) for steps in range(1, 5))]
 )
-def test_a_draft_that_is_deleted_midway_ends_clearly(size: int, steps: int) -> None:
-    """Every call about it is answered 404 from there on: no attempt goes on until the deadline."""
+def test_a_draft_deleted_midway_ends_with_item_not_found(size: int, steps: int) -> None:
+    """Every later call gets 404: the transfer ends well before its deadline."""
     tried = case(size, ranges_per_activity=1)
     for _ in range(steps):
         tried.engine.advance()
-    began = tried.hub.clock.now
-    with tried.hub.service.lock:
-        del tried.hub.service.tenant.mailboxes.find(MAILBOX).items[tried.item]
-    tried.hub.finish()
+    began = tried.app.clock.now
+    with tried.app.service.lock:
+        del tried.app.service.tenant.mailboxes.find(MAILBOX).items[tried.item]
+    tried.app.finish()
     assert tried.code == "ItemNotFound"
     assert tried.metadata["attachmentstatus"] == "failed"
-    assert not tried.hub.notes.names()
-    assert tried.hub.clock.now - began < timedelta(minutes=10)
+    assert not tried.app.notes.names()
+    assert tried.app.clock.now - began < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("kind", ["range", "create"])
-def test_no_request_is_early_after_a_refusal_that_asks_for_a_rest(kind: str) -> None:
-    """A 404 of the session, or the deletion of one that could not be noted, with Retry-After."""
+def test_no_request_is_early_after_a_refusal_with_retry_after(kind: str) -> None:
+    """A 404 of the session, or the deletion of a session without notes, has Retry-After."""
     tried = case(LARGE)
     if kind == "range":
         refusal = catalogue.refused(404, "ErrorItemNotFound", headers={"Retry-After": "30"})
-        tried.hub.service.faults.add(Fault(misbehaviour=refusal, kind="range"))
+        tried.app.service.faults.add(Fault(misbehaviour=refusal, kind="range"))
     else:
-        tried.to("create_upload_session")
+        tried.run_to("create_upload_session")
         throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="cancel")
-        tried.hub.service.faults.add(throttled)
-        with away(tried.hub.notes, "upload_blob"):
+        tried.app.service.faults.add(throttled)
+        with unavailable(tried.app.notes, "upload_blob"):
             tried.engine.advance()
-    tried.hub.finish()
-    assert not tried.hub.service.faults.unfired
-    assert not early(tried.hub.service.recorder.requests)
-    assert tried.held == 1
+    tried.app.finish()
+    assert not tried.app.service.faults.unfired
+    assert not early_requests(tried.app.service.recorder.requests)
+    assert tried.attached == 1
 
 
-def test_a_listing_of_nonsense_is_asked_for_again() -> None:
-    """Entries that are no attachments are no answer."""
+def test_a_malformed_listing_is_requested_again() -> None:
+    """Entries that are no attachments make the response unusable."""
     tried = case(SMALL)
     odd = Misbehaviour(
         name="odd entries",
         kinds=frozenset({"list"}),
         alteration=alterations.json_changed(lambda body: body | {"value": [None, 3]}),
     )
-    tried.hub.service.faults.add(Fault(misbehaviour=odd, kind="list"))
-    tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    tried.app.service.faults.add(Fault(misbehaviour=odd, kind="list"))
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("step", ["inspect_blob", "upload", "record_attachment"])
 @pytest.mark.parametrize("had", [True, False], ids=["cleared", "set"])
-def test_a_blob_whose_md5_comes_or_goes_is_neither_lost_in_silence_nor_doubled(
+def test_a_blob_whose_md5_is_set_or_cleared_is_neither_lost_silently_nor_doubled(
     size: int, step: str, had: bool
 ) -> None:
-    """Properties written at any moment, then an event once more: attached once in all."""
+    """Properties written at any step, then the event repeated: attached once in total."""
     tried = case(size, md5=had)
     if step == "upload":
         step = "attach_small_file" if size == SMALL else "upload_ranges"
-    tried.to(step)
-    tried.hub.blobs.set_md5("a", None if had else md5_of(size))
-    tried.hub.finish()
-    if not tried.held:
+    tried.run_to(step)
+    tried.app.blobs.set_md5("a", None if had else md5_of(size))
+    tried.app.finish()
+    if not tried.attached:
         assert tried.metadata["attachmentstatus"] == "failed"
         assert tried.code == "UnsupportedBlob"
-    again = tried.hub.deliver("a")
-    tried.hub.finish()
-    assert tried.held == 1
-    output = tried.hub.engines[again].output
+    again = tried.app.deliver("a")
+    tried.app.finish()
+    assert tried.attached == 1
+    output = tried.app.engines[again].output
     assert output is not None
     assert output["state"] == "attached"
     assert tried.metadata["attachmentstatus"] == "attached"
 
 
-def test_a_session_that_cannot_be_deleted_does_not_hold_up_the_next() -> None:
-    """Refused for good: it expires, and the file goes up all the same."""
+def test_a_session_that_cannot_be_deleted_does_not_block_the_next() -> None:
+    """Its deletion is refused: it expires, and the file is still sent."""
     tried = case(LARGE)
-    faults = tried.hub.service.faults
+    faults = tried.app.service.faults
     faults.add(Fault(misbehaviour=catalogue.refused(404, "ErrorItemNotFound"), kind="range"))
     faults.add(Fault(misbehaviour=catalogue.refused(403, "Forbidden"), kind="cancel", times=None))
-    tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
 def test_notes_that_cannot_be_read_at_the_second_delivery_attach_once() -> None:
-    """The last of several activities had attached the file when its worker was killed."""
+    """The last activity attached the file before its worker was killed."""
     tried = case(3 * R, ranges_per_activity=1)
-    away_for = ExitStack()
-    real = tried.hub.notes.download_blob
+    outage = ExitStack()
+    real = tried.app.notes.download_blob
     tried.deliver_twice(
         "upload_ranges",
-        lambda: away_for.enter_context(away(tried.hub.notes, "download_blob")),
+        lambda: outage.enter_context(unavailable(tried.app.notes, "download_blob")),
         number=3,
     )
     while tried.engine.performed.count("upload_ranges") != 3:
         tried.engine.advance()
-    away_for.close()
-    assert tried.hub.notes.download_blob == real
-    tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+    outage.close()
+    assert tried.app.notes.download_blob == real
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
 @pytest.mark.parametrize("how", ["deleted", "MD5 cleared"])
-def test_a_second_attempt_delivered_twice_tells_the_truth(how: str) -> None:
-    """The first had to be looked for, the second attached the file; then the blob changed."""
+def test_a_second_attempt_delivered_twice_reports_the_attachment(how: str) -> None:
+    """The outcome of the first was unknown, the second attached; then the blob changed."""
     tried = case(LARGE, md5=True)
-    tried.hub.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
+    tried.app.service.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="last_range"))
 
     def change() -> None:
         if how == "deleted":
-            tried.hub.blobs.delete_blob("a")
+            tried.app.blobs.delete_blob("a")
         else:
-            tried.hub.blobs.set_md5("a", None)
+            tried.app.blobs.set_md5("a", None)
 
     tried.deliver_twice("upload_ranges", change, number=2)
-    tried.hub.finish()
+    tried.app.finish()
     if how != "deleted":
-        tried.hub.deliver("a")
-        tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "attached"
+        tried.app.deliver("a")
+        tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
 
 
 def test_overwritten_within_the_second_after_it_was_attached_is_not_lost() -> None:
-    """The same size and no MD5 any more: the bytes themselves tell the two apart."""
+    """The same size and no MD5 afterwards: the bytes distinguish the two."""
     tried = case(SMALL, md5=True)
-    tried.to("record_attachment")
+    tried.run_to("record_attachment")
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("a", bytes(SMALL), None, address)
-    tried.hub.finish()
-    tried.hub.deliver("a")
-    tried.hub.finish()
-    assert tried.held == 2
+    tried.app.blobs.put("a", bytes(SMALL), None, address)
+    tried.app.finish()
+    tried.app.deliver("a")
+    tried.app.finish()
+    assert tried.attached == 2
 
 
 def test_overwritten_midway_without_md5_is_superseded() -> None:
-    """Its new content has a transfer of its own, whose file is of the same name and size."""
+    """Its new content, of the same name and size, has a transfer of its own."""
     tried = case(LARGE)
-    tried.to("upload_ranges")
-    tried.hub.clock.advance(2)
+    tried.run_to("upload_ranges")
+    tried.app.clock.advance(2)
     address = {"mailbox": MAILBOX, "messageid": tried.item}
-    tried.hub.blobs.put("a", bytes(LARGE), None, address)
-    tried.hub.deliver("a")
-    tried.hub.finish()
-    assert tried.held == 1
-    assert tried.end["state"] == "superseded"
+    tried.app.blobs.put("a", bytes(LARGE), None, address)
+    tried.app.deliver("a")
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "superseded"
 
 
 def test_a_removal_is_recorded_after_the_md5_was_cleared() -> None:
-    """The record was written under both fingerprints."""
+    """The record has both fingerprints."""
     tried = case(SMALL, md5=True)
-    tried.to("record_attachment")
-    tried.hub.blobs.set_md5("a", None)
-    tried.hub.finish()
-    attachments = Attachments(tried.hub.settings, tried.hub.source, tried.hub.graph)
-    attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.end))
-    assert tried.held == 0
+    tried.run_to("record_attachment")
+    tried.app.blobs.set_md5("a", None)
+    tried.app.finish()
+    attachments = Attachments(tried.app.settings, tried.app.source, tried.app.graph)
+    attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.output))
+    assert tried.attached == 0
     assert tried.metadata["attachmentstatus"] == "cancelled"
     assert not tried.metadata.get("attachmentsource")
 
 
-def test_throttled_past_the_deadline_after_a_first_delivery_is_not_called_late() -> None:
-    """The file is attached, and nobody may ask any more: that it cannot be known is the truth."""
+def test_throttled_past_the_deadline_after_a_first_delivery_is_unknown() -> None:
+    """The file is attached, but no request may be sent to find out: the outcome is unknown."""
     tried = case(LARGE)
     throttled = Fault(misbehaviour=catalogue.throttled("36000"), kind="range", occurrence=3)
-    tried.deliver_twice("upload_ranges", lambda: tried.hub.service.faults.add(throttled))
-    tried.hub.finish()
-    assert not tried.hub.service.faults.unfired
-    assert tried.held == 1
+    tried.deliver_twice("upload_ranges", lambda: tried.app.service.faults.add(throttled))
+    tried.app.finish()
+    assert not tried.app.service.faults.unfired
+    assert tried.attached == 1
     assert tried.code == "OutcomeUnknown"
 
 
-def test_cancelled_while_an_activity_is_told_to_rest_ends_at_once() -> None:
-    """Not after a rest that nothing is to follow."""
+def test_cancelled_while_an_activity_is_throttled_ends_at_once() -> None:
+    """It does not wait for the end of Retry-After, since no request follows."""
     tried = case(10 * R, ranges_per_activity=1)
     throttled = Fault(misbehaviour=catalogue.throttled("2000"), kind="range")
-    tried.hub.service.faults.add(throttled)
-    tried.to("upload_ranges")
-    run = tried.hub._activities["upload_ranges"]
+    tried.app.service.faults.add(throttled)
+    tried.run_to("upload_ranges")
+    run = tried.app.activities["upload_ranges"]
 
     def cancelled(payload: dict[str, Any]) -> dict[str, Any]:
-        step: dict[str, Any] = run(payload)
+        result: dict[str, Any] = run(payload)
         tried.engine.raise_event(CANCEL)
-        return step
+        return result
 
-    tried.hub._activities["upload_ranges"] = cancelled
-    began = tried.hub.clock.now
-    tried.hub.finish()
-    assert tried.end["state"] == "cancelled"
-    assert tried.hub.clock.now - began < timedelta(seconds=1_000)
+    tried.app.activities["upload_ranges"] = cancelled
+    began = tried.app.clock.now
+    tried.app.finish()
+    assert tried.output["state"] == "cancelled"
+    assert tried.app.clock.now - began < timedelta(seconds=1_000)
 
 
-def test_a_throttled_mailbox_rests_even_if_outlook_does_not_say_how_long() -> None:
-    """Another transfer to it waits, too, instead of being refused in its turn."""
+def test_a_throttled_mailbox_is_paused_without_a_retry_after() -> None:
+    """Another transfer to it waits, too, instead of being refused."""
     tried = case(SMALL)
     throttled = Fault(misbehaviour=catalogue.throttled(), kind="small_post")
-    tried.hub.service.faults.add(throttled)
-    tried.to("attach_small_file")
-    address = {"mailbox": MAILBOX, "messageid": tried.hub.add_message()}
-    tried.hub.blobs.put("b", b"other", None, address)
-    other = tried.hub.engines[tried.hub.deliver("b")]
+    tried.app.service.faults.add(throttled)
+    tried.run_to("attach_small_file")
+    address = {"mailbox": MAILBOX, "messageid": tried.app.add_message()}
+    tried.app.blobs.put("b", b"other", None, address)
+    other = tried.app.engines[tried.app.deliver("b")]
     tried.engine.advance()
-    began = tried.hub.clock.now
+    began = tried.app.clock.now
     other.run()
-    assert tried.hub.clock.now - began >= timedelta(seconds=5)
-    tried.hub.finish()
-    assert tried.held == 1
+    assert tried.app.clock.now - began >= timedelta(seconds=5)
+    tried.app.finish()
+    assert tried.attached == 1

@@ -1,10 +1,10 @@
-"""A small app in the Functions host, for the tests of the host."""
+"""A small app in the local Functions host, for the tests of the host."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.host_app import HostApp, running_host_app
+from tests.support.host_app import HostApp, running_host_app
 
 
 @pytest.fixture(scope="module")

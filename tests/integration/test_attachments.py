@@ -1,4 +1,4 @@
-"""The attachment after its transfer, between a real Azurite and the strict emulator."""
+"""The calls about an attachment after its transfer, with a real Azurite and the emulator."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,8 +27,9 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness, Product
-from tests.integration.test_transfer import content, put_for
+from tests.support.files import content_of, put_for_new_item
+from tests.support.harness import Harness, Product
+from tests.support.virtual_app import MAILBOX
 
 BLOB = "in/report.pdf"
 CALLS: list[tuple[str, Kind]] = [
@@ -40,7 +41,7 @@ CALLS: list[tuple[str, Kind]] = [
 
 @dataclass(frozen=True)
 class Attached:
-    """A transfer that has attached a blob, and the calls about its attachment."""
+    """A completed transfer, and the calls about its attachment."""
 
     harness: Harness
     item: str
@@ -54,16 +55,16 @@ class Attached:
             return self.attachments.remove(self.id, self.status)
         return getattr(self.attachments, name)(self.status)
 
-    def but(self, **update: object) -> TransferStatus:
-        """The status with something else in it."""
+    def status_with(self, **update: object) -> TransferStatus:
+        """The status with other values."""
         return self.status.model_copy(update=update)
 
     @property
-    def held(self) -> list[str]:
-        """The ids of what the item holds."""
+    def attached(self) -> list[str]:
+        """The ids of the item's attachments."""
         return [each.id for each in self.harness.emulator.attachments(MAILBOX, self.item)]
 
-    def asked(self, kind: Kind) -> int:
+    def count(self, kind: Kind) -> int:
         """How many requests of a kind came in."""
         return [each.kind for each in self.harness.emulator.requests].count(kind)
 
@@ -71,10 +72,10 @@ class Attached:
 def attach(
     harness: Harness, data: bytes = b"hello", kind: ItemKind = "message", **metadata: str
 ) -> Attached:
-    """Attach a blob, and forget the requests of it."""
-    item = put_for(harness, kind, data, **metadata)
+    """Attach a blob, and clear the record of its requests."""
+    item = put_for_new_item(harness, kind, data, **metadata)
     id_, payload = harness.start(BLOB)
-    status = TransferStatus.from_json(harness.engine(id_, payload).run())
+    status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     assert status.state == "attached"
     harness.emulator.clear()
     calls = Attachments(harness.settings, harness.source, harness.graph)
@@ -83,12 +84,12 @@ def attach(
 
 @pytest.mark.parametrize("kind", ["message", "event"])
 def test_an_attachment_is_described(make_harness: MakeHarness, kind: ItemKind) -> None:
-    """Graph's own words but the bytes, in camel case."""
+    """As Graph describes it, without the bytes, in camel case."""
     done = attach(make_harness(), kind=kind, filename="Übersicht.pdf", contentid="logo")
-    told = done.attachments.describe(done.status).to_json()
-    assert str(told.pop("lastModifiedDateTime")).endswith("Z")
-    assert told.pop("size") != 5
-    assert told == {
+    described = done.attachments.describe(done.status).to_json()
+    assert str(described.pop("lastModifiedDateTime")).endswith("Z")
+    assert described.pop("size") != 5
+    assert described == {
         "id": done.status.attachment_id,
         "name": "Übersicht.pdf",
         "contentType": "application/pdf",
@@ -99,38 +100,40 @@ def test_an_attachment_is_described(make_harness: MakeHarness, kind: ItemKind) -
 
 
 @pytest.mark.parametrize("size", [0, 1, 200_000, 3_300_000])
-def test_the_bytes_come_back_as_they_are(make_harness: MakeHarness, size: int) -> None:
-    """Up to the very limit, with type and name."""
-    done = attach(make_harness(max_download_bytes=3_300_000), content(size))
+def test_the_bytes_are_downloaded_unchanged(make_harness: MakeHarness, size: int) -> None:
+    """Up to the limit, with type and name."""
+    done = attach(make_harness(max_download_bytes=3_300_000), content_of(size))
     found = done.attachments.content(done.status)
-    assert found.data == content(size)
+    assert found.data == content_of(size)
     assert (found.content_type, found.file_name) == ("application/pdf", "report.pdf")
 
 
 @pytest.mark.parametrize(("size", "read"), [(100_001, 1), (300_000, 0)])
 def test_a_large_attachment_is_refused(make_harness: MakeHarness, size: int, read: int) -> None:
-    """Unread if its size is known or plain from Graph's, at the bound of its bytes otherwise."""
-    done = attach(make_harness(max_download_bytes=100_000), content(size))
+    """Without a read if its size is known or clear from Graph's, otherwise at the limit."""
+    done = attach(make_harness(max_download_bytes=100_000), content_of(size))
     with pytest.raises(DownloadTooLarge, match="Open it in Outlook"):
         done.attachments.content(done.status)
-    assert done.asked("raw_content") == 0
+    assert done.count("raw_content") == 0
     with pytest.raises(DownloadTooLarge, match="100,000 bytes"):
-        done.attachments.content(done.but(size=None))
-    assert done.asked("raw_content") == read
+        done.attachments.content(done.status_with(size=None))
+    assert done.count("raw_content") == read
 
 
 def test_a_transfer_without_an_attachment_has_none(make_harness: MakeHarness) -> None:
-    """Graph is not asked, and the sentence says how the transfer ended."""
+    """Graph gets no request, and the message has the state of the transfer."""
     done = attach(make_harness())
-    failed = done.but(state="failed", attachment_id=None)
+    failed = done.status_with(state="failed", attachment_id=None)
     with pytest.raises(AttachmentNotFound, match="it is failed"):
         done.attachments.describe(failed)
     assert done.harness.emulator.requests == []
 
 
 @pytest.mark.parametrize(("name", "_kind"), CALLS)
-def test_what_is_gone_is_told_apart(make_harness: MakeHarness, name: str, _kind: Kind) -> None:
-    """The attachment, its item or the mailbox; only the first is the transfer's own affair."""
+def test_each_missing_thing_has_its_own_error(
+    make_harness: MakeHarness, name: str, _kind: Kind
+) -> None:
+    """The attachment, its item or the mailbox; only for the first it is AttachmentNotFound."""
     done = attach(make_harness())
     emulator = done.harness.emulator
     other = emulator.add_item(MAILBOX, "message")
@@ -143,34 +146,36 @@ def test_what_is_gone_is_told_apart(make_harness: MakeHarness, name: str, _kind:
         ({"mailbox": "nobody@contoso.com"}, ItemNotFound),
     ]
     for update, error in cases:
-        asked = Attached(done.harness, done.item, done.id, done.but(**update), done.attachments)
+        changed = Attached(
+            done.harness, done.item, done.id, done.status_with(**update), done.attachments
+        )
         with pytest.raises(error):
-            asked.call(name)
+            changed.call(name)
     assert done.harness.metadata(BLOB) == record
-    assert done.held == [done.status.attachment_id]
+    assert done.attached == [done.status.attachment_id]
 
 
 @pytest.mark.parametrize(("name", "_kind"), CALLS)
 @pytest.mark.parametrize("forged", ["", ".", "..", "...", "../../messages", "%2e%2e", "?x", "a/b"])
-def test_a_forged_id_leads_nowhere_else(
+def test_a_forged_id_reaches_nothing_else(
     make_harness: MakeHarness, name: str, _kind: Kind, forged: str
 ) -> None:
-    """It may come from metadata that others write; the item itself is never what is meant."""
+    """It may come from metadata that others write; the item itself is never addressed."""
     done = attach(make_harness())
-    status = done.but(attachment_id=forged)
+    status = done.status_with(attachment_id=forged)
     with pytest.raises(AttachmentNotFound):
         Attached(done.harness, done.item, done.id, status, done.attachments).call(name)
     targets = {"get_attachment", "raw_content", "delete_attachment", "list"}
     assert {each.kind for each in done.harness.emulator.requests} <= targets
-    assert done.held == [done.status.attachment_id]
+    assert done.attached == [done.status.attachment_id]
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "attached"
 
 
 @pytest.mark.parametrize(("name", "_kind"), CALLS)
-def test_a_mailbox_that_is_not_allowed_any_more(
+def test_a_mailbox_that_is_no_longer_allowed(
     make_harness: MakeHarness, name: str, _kind: Kind
 ) -> None:
-    """Not one request goes there."""
+    """No request is sent to it."""
     done = attach(make_harness())
     narrow = done.harness.settings.model_copy(update={"allowed_mailboxes": ("x@contoso.com",)})
     calls = Attachments(narrow, done.harness.source, done.harness.graph)
@@ -195,17 +200,17 @@ def test_a_mailbox_that_is_not_allowed_any_more(
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_trouble_that_passes_says_when_to_ask_again(
+def test_a_transient_failure_has_a_retry_after(
     make_harness: MakeHarness, name: str, kind: Kind, misbehaviour: Misbehaviour, seconds: int
 ) -> None:
-    """One try, and the record stays as it was."""
+    """One try, and the record does not change."""
     done = attach(make_harness(None, Product(timeouts=(2.0, 0.5))))
     done.harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind, times=None))
     with pytest.raises(GraphUnavailable) as caught:
         done.call(name)
     assert caught.value.retry_after == seconds
     assert "Try again in" in caught.value.sentence
-    assert done.asked(kind) == 1
+    assert done.count(kind) == 1
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "attached"
 
 
@@ -217,11 +222,11 @@ def test_trouble_that_passes_says_when_to_ask_again(
         ("describe", "get_attachment", catalogue.not_json()),
     ],
 )
-def test_half_an_answer_is_none(
+def test_an_incomplete_response_is_an_error(
     make_harness: MakeHarness, name: str, kind: Kind, misbehaviour: Misbehaviour
 ) -> None:
-    """Nothing is handed on as if it were whole."""
-    done = attach(make_harness(), content(100_000))
+    """Incomplete content is never returned."""
+    done = attach(make_harness(), content_of(100_000))
     done.harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind))
     with pytest.raises(GraphUnavailable):
         done.call(name)
@@ -229,27 +234,27 @@ def test_half_an_answer_is_none(
 
 @pytest.mark.parametrize(("name", "kind"), CALLS)
 def test_a_refusal_says_what_to_change(make_harness: MakeHarness, name: str, kind: Kind) -> None:
-    """The permission by its name, or Graph's own code; a stale token alone is renewed."""
+    """The name of the permission, or Graph's own code; only a stale token is renewed."""
     done = attach(make_harness(), kind="event")
     cases: list[tuple[Misbehaviour, int | None, type[TransferError], str]] = [
         (catalogue.forbidden(), 1, PermissionMissing, "Calendars.ReadWrite"),
         (catalogue.unauthorized(), 2, PermissionMissing, "Calendars.ReadWrite"),
         (catalogue.refused(400, "ErrorOdd"), 1, GraphRefused, "ErrorOdd"),
     ]
-    for misbehaviour, times, error, says in cases:
+    for misbehaviour, times, error, message in cases:
         done.harness.emulator.clear()
         done.harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind, times=times))
-        with pytest.raises(error, match=says):
+        with pytest.raises(error, match=message):
             done.call(name)
     done.harness.emulator.clear()
     stale = Fault(misbehaviour=catalogue.unauthorized(), kind=kind)
     done.harness.emulator.faults.add(stale)
     done.call(name)
-    assert done.asked(kind) == 2
+    assert done.count(kind) == 2
 
 
-def test_without_an_identity_it_says_so(make_harness: MakeHarness) -> None:
-    """It may be assigned in a minute; the library's text stays inside."""
+def test_without_an_identity_the_error_says_so(make_harness: MakeHarness) -> None:
+    """It may be assigned soon; the library's text is not shown."""
     done = attach(make_harness())
 
     class NoIdentity:
@@ -263,10 +268,10 @@ def test_without_an_identity_it_says_so(make_harness: MakeHarness) -> None:
 
 
 def test_a_removed_attachment_is_recorded(make_harness: MakeHarness) -> None:
-    """Gone from the item, and the record says so; a second time there is none."""
+    """It is gone from the item, and the record says so; a second removal finds none."""
     done = attach(make_harness(), owner="me")
     done.call("remove")
-    assert done.held == []
+    assert done.attached == []
     metadata = done.harness.metadata(BLOB)
     record = read_record(metadata)
     assert (record.status, record.transfer_id) == ("cancelled", done.id)
@@ -280,64 +285,64 @@ def test_a_removed_attachment_is_recorded(make_harness: MakeHarness) -> None:
     assert done.harness.metadata(BLOB) == metadata
 
 
-def test_triggers_stay_quiet_about_what_was_removed(make_harness: MakeHarness) -> None:
-    """Only somebody who orders it attaches the file again."""
+def test_triggers_do_not_attach_a_removed_file_again(make_harness: MakeHarness) -> None:
+    """Only an explicit request attaches the file again."""
     done = attach(make_harness())
     done.call("remove")
     assert done.harness.transfer(BLOB).state == "cancelled"
-    assert done.held == []
+    assert done.attached == []
     id_, payload = done.harness.start(BLOB)
-    again = done.harness.engine(id_, payload | {"ordered": True}).run()
-    assert (again["state"], [again["attachmentId"]]) == ("attached", done.held)
-    assert done.harness.metadata(BLOB)["attachmentid"] == done.held[0]
+    again = done.harness.start_engine(id_, payload | {"ordered": True}).run()
+    assert (again["state"], [again["attachmentId"]]) == ("attached", done.attached)
+    assert done.harness.metadata(BLOB)["attachmentid"] == done.attached[0]
 
 
-@pytest.mark.parametrize("room", [0, 40, 400])
-def test_triggers_stay_quiet_though_the_record_had_no_room(
-    make_harness: MakeHarness, room: int
+@pytest.mark.parametrize("free_bytes", [0, 40, 400])
+def test_triggers_do_not_attach_a_removed_file_again_if_the_record_did_not_fit(
+    make_harness: MakeHarness, free_bytes: int
 ) -> None:
-    """The id that goes makes room for what tells the content."""
+    """The removed id frees the bytes that the fingerprint needs."""
     harness = make_harness()
     probe = attach(harness)
     metadata = harness.metadata(BLOB)
     kept = ("mailbox", "messageid", "attachmentid", "attachmentstatus")
     taken = sum(len(key) + len(metadata[key]) for key in kept)
-    filler = "x" * (METADATA_BYTES - taken - len("filler") - room)
+    filler = "x" * (METADATA_BYTES - taken - len("filler") - free_bytes)
     done = attach(harness, b"another", filler=filler)
-    assert ("attachmenttransfer" in harness.metadata(BLOB)) == (room == 400)
+    assert ("attachmenttransfer" in harness.metadata(BLOB)) == (free_bytes == 400)
     done.call("remove")
     assert harness.transfer(BLOB).state == "cancelled"
-    assert done.held == []
-    assert len(probe.held) == 1
+    assert done.attached == []
+    assert len(probe.attached) == 1
 
 
-def test_removed_in_outlook_before_counts_once(make_harness: MakeHarness) -> None:
-    """What the user asks for is so, and the record learns of it."""
+def test_an_attachment_removed_in_outlook_is_recorded_as_removed(make_harness: MakeHarness) -> None:
+    """The call succeeds, and the record is updated."""
     done = attach(make_harness())
     item = OutlookItem(MAILBOX, "message", done.item)
-    assert done.harness.graph.remove_attachment(item, done.held[0]).status == 204
+    assert done.harness.graph.remove_attachment(item, done.attached[0]).status == 204
     done.call("remove")
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "cancelled"
     with pytest.raises(AttachmentNotFound, match="does not hold the attachment any more"):
         done.call("remove")
 
 
-def test_a_removal_whose_answer_was_lost_is_finished_by_the_next(
+def test_a_removal_whose_response_was_lost_is_completed_by_the_next_call(
     make_harness: MakeHarness,
 ) -> None:
-    """It was done; asking again says so."""
+    """It was done; the next call finds that."""
     done = attach(make_harness())
     lost = Fault(misbehaviour=catalogue.lost_answer(), kind="delete_attachment")
     done.harness.emulator.faults.add(lost)
     with pytest.raises(GraphUnavailable):
         done.call("remove")
-    assert done.held == []
+    assert done.attached == []
     done.call("remove")
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "cancelled"
 
 
-class Meddled(SourceContainer):
-    """Somebody writes metadata between each look and the first three writes."""
+class WrittenMeanwhile(SourceContainer):
+    """Another client writes metadata between each read and the first three writes."""
 
     writes = 0
 
@@ -350,8 +355,8 @@ class Meddled(SourceContainer):
 
 
 def test_metadata_written_meanwhile_is_kept(make_harness: MakeHarness) -> None:
-    """The record is merged into what is there now."""
-    done = attach(make_harness(None, Product(source=Meddled)))
+    """The record is merged into the present metadata."""
+    done = attach(make_harness(None, Product(source=WrittenMeanwhile)))
     done.call("remove")
     metadata = done.harness.metadata(BLOB)
     assert (metadata["n"], metadata["attachmentstatus"]) == ("3", "cancelled")
@@ -367,21 +372,21 @@ def deleted(done: Attached) -> None:
 
 def attached_again(done: Attached) -> None:
     id_, payload = done.harness.start(BLOB)
-    forced = done.harness.engine(f"{id_[:16]}-again", payload | {"force": True})
+    forced = done.harness.start_engine(f"{id_[:16]}-again", payload | {"force": True})
     assert forced.run()["state"] == "attached"
 
 
 @pytest.mark.parametrize("meanwhile", [overwritten, deleted, attached_again])
-def test_the_record_of_something_else_is_left_alone(
+def test_the_record_of_another_attachment_is_not_changed(
     make_harness: MakeHarness, meanwhile: Callable[[Attached], None]
 ) -> None:
-    """Other content, no blob at all, another attachment of the same content."""
+    """Other content, a deleted blob, another attachment of the same content."""
     done = attach(make_harness())
     meanwhile(done)
     exists = done.harness.container.get_blob_client(BLOB).exists
     before = done.harness.metadata(BLOB) if exists() else None
     done.call("remove")
-    assert done.status.attachment_id not in done.held
+    assert done.status.attachment_id not in done.attached
     assert (done.harness.metadata(BLOB) if exists() else None) == before
     with pytest.raises(AttachmentNotFound):
         done.call("remove")
@@ -390,13 +395,13 @@ def test_the_record_of_something_else_is_left_alone(
 def test_a_record_that_cannot_be_written_now_is_written_by_the_next_call(
     make_harness: MakeHarness,
 ) -> None:
-    """The attachment is gone all the same, and the error says that something is left to do."""
+    """The attachment is removed, and the error says that the record is not written yet."""
     done = attach(make_harness())
     lease = BlobLeaseClient(done.harness.container.get_blob_client(BLOB))
     lease.acquire()
     with pytest.raises(StorageUnavailable):
         done.call("remove")
-    assert done.held == []
+    assert done.attached == []
     lease.release()
     done.call("remove")
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "cancelled"
@@ -405,24 +410,24 @@ def test_a_record_that_cannot_be_written_now_is_written_by_the_next_call(
 HOSTILE = 'a"b\r\nX-Evil: 1\u202egpj.exe'
 
 
-def test_what_graph_tells_is_handed_on_for_the_door_to_check(make_harness: MakeHarness) -> None:
-    """Name and type of somebody else's making do not hurt on their way."""
+def test_a_hostile_name_and_type_are_returned_unchanged(make_harness: MakeHarness) -> None:
+    """Whoever renders them has to make them safe; here they do no harm."""
     done = attach(make_harness())
-    told = {"name": HOSTILE, "contentType": "text/html\r\nX: y"}
-    altered = alterations.json_changed(lambda body: body | told)
+    hostile = {"name": HOSTILE, "contentType": "text/html\r\nX: y"}
+    altered = alterations.json_changed(lambda body: body | hostile)
     fault = Misbehaviour(name="hostile", alteration=altered)
     done.harness.emulator.faults.add(Fault(misbehaviour=fault, kind="get_attachment"))
     found = done.attachments.content(done.status)
-    assert (found.file_name, found.content_type) == (HOSTILE, told["contentType"])
+    assert (found.file_name, found.content_type) == (HOSTILE, hostile["contentType"])
 
 
-@pytest.mark.parametrize("told", [{"id": None}, {"size": "many"}, {"isInline": []}])
-def test_a_malformed_description_is_no_description(
-    make_harness: MakeHarness, told: dict[str, Any]
+@pytest.mark.parametrize("changed", [{"id": None}, {"size": "many"}, {"isInline": []}])
+def test_a_malformed_description_is_an_error(
+    make_harness: MakeHarness, changed: dict[str, Any]
 ) -> None:
-    """What cannot be read was not answered."""
+    """As if there had been no response."""
     done = attach(make_harness())
-    altered = alterations.json_changed(lambda body: body | told)
+    altered = alterations.json_changed(lambda body: body | changed)
     fault = Misbehaviour(name="malformed", alteration=altered)
     done.harness.emulator.faults.add(Fault(misbehaviour=fault, kind="get_attachment"))
     with pytest.raises(GraphUnavailable):
@@ -430,16 +435,16 @@ def test_a_malformed_description_is_no_description(
 
 
 @pytest.mark.parametrize("name", ["describe", "content", "remove"])
-def test_a_record_that_names_another_attachment_is_not_believed(
+def test_a_record_that_names_another_attachment_is_not_trusted(
     make_harness: MakeHarness, name: str
 ) -> None:
-    """Whoever writes metadata could read or remove any attachment of the mailbox by it."""
+    """Otherwise a writer of metadata could read or remove any attachment of the mailbox."""
     done = attach(make_harness())
     secret = done.harness.emulator.attach(MAILBOX, done.item, "secret.pdf", b"SECRET").id
-    forged = replace(done, status=done.but(attachment_id=secret, recorded=True))
+    forged = replace(done, status=done.status_with(attachment_id=secret, recorded=True))
     with pytest.raises(AttachmentNotFound, match="not of the blob's content"):
         forged.call(name)
-    assert secret in done.held
-    honest = replace(done, status=done.but(recorded=True))
+    assert secret in done.attached
+    honest = replace(done, status=done.status_with(recorded=True))
     honest.call(name)
-    assert (done.status.attachment_id in done.held) == (name != "remove")
+    assert (done.status.attachment_id in done.attached) == (name != "remove")

@@ -1,12 +1,12 @@
-"""A transfer cancelled from outside, at every state."""
+"""A transfer cancelled by a user, at every step."""
 
 import pytest
 
 from infra.local.outlook import Fault, catalogue
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX
-from tests.integration.test_transfer import R, content, put_for
+from tests.support.files import R, content_of, put_for_new_item
+from tests.support.virtual_app import MAILBOX
 
 SIZE = 4 * R + 1
 
@@ -17,9 +17,9 @@ SIZE = 4 * R + 1
 def test_a_transfer_can_be_cancelled_at_every_step(
     make_harness: MakeHarness, after: int, size: int
 ) -> None:
-    """The session is deleted and the record says it; too late, and the file stays attached."""
+    """The session is deleted and the record says so; an attached file stays attached."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    item = put_for(harness, "message", content(size))
+    item = put_for_new_item(harness, "message", content_of(size))
     engine = harness.begin("in/report.pdf")
     for _ in range(after):
         engine.advance()
@@ -27,17 +27,17 @@ def test_a_transfer_can_be_cancelled_at_every_step(
     engine.raise_event("cancel")
     engine.raise_event("cancel")
     status = TransferStatus.from_json(engine.run())
-    held = harness.emulator.attachments(MAILBOX, item)
-    assert status.state == ("attached" if held else "cancelled")
+    attachments = harness.emulator.attachments(MAILBOX, item)
+    assert status.state == ("attached" if attachments else "cancelled")
     assert harness.metadata("in/report.pdf")["attachmentstatus"] == status.state
     assert not harness.emulator.open_sessions()
-    assert harness.notes() == []
+    assert harness.open_entries() == []
 
 
 def test_a_long_wait_is_cut_short(make_harness: MakeHarness) -> None:
-    """Nobody waits for Retry-After to cancel."""
+    """A cancellation does not wait for Retry-After."""
     harness = make_harness(range_bytes=R)
-    put_for(harness, "message", content(SIZE))
+    put_for_new_item(harness, "message", content_of(SIZE))
     throttled = catalogue.throttled("3000")
     harness.emulator.faults.add(Fault(misbehaviour=throttled, kind="list"))
     engine = harness.begin("in/report.pdf")
@@ -48,12 +48,12 @@ def test_a_long_wait_is_cut_short(make_harness: MakeHarness) -> None:
     assert harness.clock.now == began
 
 
-def test_an_unknown_outcome_is_settled_before_it_is_called_cancelled(
+def test_an_unknown_outcome_is_resolved_before_it_is_reported_as_cancelled(
     make_harness: MakeHarness,
 ) -> None:
-    """What Outlook committed all the same is told as attached."""
+    """A file that Outlook committed is reported as attached."""
     harness = make_harness(range_bytes=R)
-    item = put_for(harness, "message", content(SIZE))
+    item = put_for_new_item(harness, "message", content_of(SIZE))
     late = Fault(misbehaviour=catalogue.commits_late(30), kind="last_range")
     harness.emulator.faults.add(late)
     engine = harness.begin("in/report.pdf")
@@ -63,14 +63,14 @@ def test_an_unknown_outcome_is_settled_before_it_is_called_cancelled(
     assert len(harness.emulator.attachments(MAILBOX, item)) == 1
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("30", 30.0), ("3000", 0.0)])
-def test_a_session_is_deleted_after_the_rest_that_was_asked_for(
-    make_harness: MakeHarness, asked: str, waited: float
+@pytest.mark.parametrize(("retry_after", "waited"), [("30", 30.0), ("3000", 0.0)])
+def test_a_session_is_deleted_after_the_retry_after(
+    make_harness: MakeHarness, retry_after: str, waited: float
 ) -> None:
-    """Cancelled while Outlook wants no requests: none goes out, and too long a rest ends it."""
+    """Cancelled while throttled: no early request, and no deletion after a long Retry-After."""
     harness = make_harness(range_bytes=R, ranges_per_activity=1)
-    put_for(harness, "message", content(SIZE))
-    harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled(asked), kind="range"))
+    put_for_new_item(harness, "message", content_of(SIZE))
+    harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled(retry_after), kind="range"))
     engine = harness.begin("in/report.pdf")
     engine.run_until("upload_ranges")
     began = harness.clock.now
@@ -79,4 +79,4 @@ def test_a_session_is_deleted_after_the_rest_that_was_asked_for(
     assert (harness.clock.now - began).total_seconds() == waited
     deleted = [each for each in harness.emulator.requests if each.kind == "cancel"]
     assert [(each.at - began).total_seconds() for each in deleted] == ([waited] if waited else [])
-    assert harness.notes() == []
+    assert harness.open_entries() == []

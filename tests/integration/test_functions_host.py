@@ -1,4 +1,4 @@
-"""How the local Functions host begins and ends."""
+"""How the local Functions host starts and stops."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from durabletask.client import TaskHubGrpcClient
 
 from infra.local.functions_host.errors import AppConfigError, AppLoadError, PortInUseError
 from infra.local.functions_host.host import FunctionsHost
-from tests.integration.host_app import APP_FOLDER, KEY, running_host_app, wait_until
+from tests.support.host_app import APP_FOLDER, KEY, running_host_app, wait_until
 
 _PROJECT = Path(__file__).parents[2]
-_MORTAL_APP = """
+_DYING_APP = """
 import os
 import azure.durable_functions as df
 import azure.functions as func
@@ -38,7 +38,7 @@ def die(unused: str) -> None:
 def hello(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse("hello")
 """
-_PATIENT_APP = """
+_SLOW_APP = """
 import os, time
 import azure.durable_functions as df
 import azure.functions as func
@@ -64,7 +64,7 @@ def hello(req: func.HttpRequest) -> func.HttpResponse:
 
 
 @pytest.mark.parametrize(
-    ("app", "sentence"),
+    ("app", "message"),
     [
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
         ("raise RuntimeError('no settings')", "RuntimeError: no settings"),
@@ -73,21 +73,21 @@ def hello(req: func.HttpRequest) -> func.HttpResponse:
     ],
     ids=["import", "exception", "exit", "empty"],
 )
-def test_app_that_cannot_be_loaded_says_why(tmp_path: Path, app: str, sentence: str) -> None:
-    """The host does not start, and its error holds the app's own words in one line."""
+def test_app_that_cannot_be_loaded_is_an_error(tmp_path: Path, app: str, message: str) -> None:
+    """The host does not start, and its error has the app's own message in one line."""
     (tmp_path / "function_app.py").write_text(app, "utf-8")
 
     before = psutil.Process().children()
 
-    with pytest.raises(AppLoadError, match=sentence) as caught:
+    with pytest.raises(AppLoadError, match=message) as caught:
         FunctionsHost(tmp_path, {}, function_key=KEY).start()
 
     assert "\n" not in str(caught.value)
     assert psutil.Process().children() == before
 
 
-def test_folder_without_an_app_says_so(tmp_path: Path) -> None:
-    """The sentence names the file that is missing."""
+def test_folder_without_an_app_is_an_error(tmp_path: Path) -> None:
+    """The message names the missing file."""
     with pytest.raises(AppLoadError, match=r"function_app\.py"):
         FunctionsHost(tmp_path, {}, function_key=KEY).start()
 
@@ -99,7 +99,7 @@ def test_missing_setting_of_a_binding_is_named(tmp_path: Path) -> None:
 
 
 def test_port_in_use_is_named() -> None:
-    """The sentence has the port and the option to choose another."""
+    """The message has the port and the option to choose another."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
@@ -107,8 +107,8 @@ def test_port_in_use_is_named() -> None:
             FunctionsHost(APP_FOLDER, {}, port=port, function_key=KEY).start()
 
 
-def test_stopped_host_leaves_nothing_behind(azurite: str, tmp_path: Path) -> None:
-    """Worker, threads and port are gone, even with an activity under way."""
+def test_stopped_host_releases_everything(azurite: str, tmp_path: Path) -> None:
+    """Worker, threads and port are gone, even with an activity in progress."""
     threads = threading.active_count()
     with running_host_app(azurite, tmp_path) as app:
         app.start("slow_work")
@@ -122,10 +122,10 @@ def test_stopped_host_leaves_nothing_behind(azurite: str, tmp_path: Path) -> Non
         pass
 
 
-def test_trigger_that_is_not_served_is_a_warning(
+def test_unsupported_trigger_is_a_warning(
     azurite: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A queue does not keep the rest of the app from running."""
+    """The rest of the app runs despite a queue trigger."""
     with running_host_app(azurite, tmp_path):
         pass
 
@@ -133,11 +133,11 @@ def test_trigger_that_is_not_served_is_a_warning(
     assert warning in caplog.text
 
 
-def test_worker_that_always_dies_is_given_up(
+def test_worker_that_always_dies_is_not_started_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After five deaths without an answer nothing is started any more, and requests get 503."""
-    (tmp_path / "function_app.py").write_text(_MORTAL_APP, "utf-8")
+    """After ten deaths without a completed invocation; requests then get 503."""
+    (tmp_path / "function_app.py").write_text(_DYING_APP, "utf-8")
     with FunctionsHost(tmp_path, {}, function_key=KEY) as host:
         engine = TaskHubGrpcClient(host_address=host.durable_address)
         engine.schedule_new_orchestration("go")
@@ -149,9 +149,9 @@ def test_worker_that_always_dies_is_given_up(
     assert answer.status_code == 503
 
 
-def test_host_json_sets_prefix_version_and_how_many_activities_run_at_once(tmp_path: Path) -> None:
-    """With one activity at a time, the second begins after the first has ended."""
-    (tmp_path / "function_app.py").write_text(_PATIENT_APP, "utf-8")
+def test_host_json_sets_prefix_version_and_concurrency(tmp_path: Path) -> None:
+    """With one activity at a time, the second starts after the first has ended."""
+    (tmp_path / "function_app.py").write_text(_SLOW_APP, "utf-8")
     durable = {
         "maxConcurrentActivityFunctions": 1,
         "maxConcurrentOrchestratorFunctions": 1,
@@ -175,8 +175,8 @@ def test_host_json_sets_prefix_version_and_how_many_activities_run_at_once(tmp_p
 
 
 def test_worker_does_not_outlive_a_killed_host(tmp_path: Path) -> None:
-    """A host that could not say goodbye takes its worker along."""
-    (tmp_path / "function_app.py").write_text(_MORTAL_APP, "utf-8")
+    """The worker of a killed host ends by itself."""
+    (tmp_path / "function_app.py").write_text(_DYING_APP, "utf-8")
     script = (
         "import sys, threading; from pathlib import Path\n"
         "from infra.local.functions_host.host import FunctionsHost\n"

@@ -11,11 +11,11 @@ from durabletask.client import OrchestrationStatus
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal.orchestrator_service_pb2_grpc import TaskHubSidecarServiceStub
 
-from tests.integration.host_app import HostApp, wait_until
+from tests.support.host_app import HostApp, wait_until
 
 
-def test_activities_of_an_orchestration_run_and_answer(host_app: HostApp) -> None:
-    """Ten activities take numbers and give numbers, by the names of their bindings."""
+def test_activities_of_an_orchestration_return_results(host_app: HostApp) -> None:
+    """Ten activities get numbers and return numbers, by the names of their bindings."""
     state = host_app.end_of(host_app.start("add_up", list(range(10))))
 
     assert state.runtime_status is OrchestrationStatus.COMPLETED
@@ -23,14 +23,14 @@ def test_activities_of_an_orchestration_run_and_answer(host_app: HostApp) -> Non
 
 
 def test_failed_activity_is_an_exception_in_its_orchestrator(host_app: HostApp) -> None:
-    """The orchestrator sees the text of what the activity raised."""
+    """The orchestrator gets the message of the activity's exception."""
     state = host_app.end_of(host_app.start("survive", "out of paper"))
 
     assert "out of paper" in json.loads(state.serialized_output or "")
 
 
 def test_failure_without_a_message_is_still_a_failure(host_app: HostApp) -> None:
-    """An exception that says nothing is known by its type."""
+    """An exception without a message is reported by its type."""
     state = host_app.end_of(host_app.start("survive", ""))
 
     assert "ValueError" in json.loads(state.serialized_output or "")
@@ -43,9 +43,9 @@ def test_durable_timer_wakes_its_orchestration(host_app: HostApp) -> None:
     assert state.serialized_output == '"rested"'
 
 
-def test_entity_lock_lets_one_orchestration_in_at_a_time(host_app: HostApp) -> None:
+def test_entity_lock_is_held_by_one_orchestration_at_a_time(host_app: HostApp) -> None:
     """Five orchestrations that read and write one counter lose no count."""
-    started = [host_app.start("count_in_turn") for _ in range(5)]
+    started = [host_app.start("count_with_lock") for _ in range(5)]
 
     counts = {json.loads(host_app.end_of(each).serialized_output or "") for each in started}
 
@@ -53,7 +53,7 @@ def test_entity_lock_lets_one_orchestration_in_at_a_time(host_app: HostApp) -> N
 
 
 def test_external_event_reaches_its_orchestration(host_app: HostApp) -> None:
-    """A word of 200 KB from outside arrives whole."""
+    """A payload of 200 KB arrives whole."""
     word = "word" * 50_000
     instance = host_app.start("wait_for_word")
 
@@ -63,7 +63,7 @@ def test_external_event_reaches_its_orchestration(host_app: HostApp) -> None:
 
 
 def test_unknown_orchestrator_is_a_failed_instance(host_app: HostApp) -> None:
-    """An orchestration nobody serves ends as failed and says so."""
+    """An orchestration without a function fails, and the failure names it."""
     state = host_app.end_of(host_app.start("nowhere"))
 
     assert state.runtime_status is OrchestrationStatus.FAILED
@@ -74,7 +74,7 @@ def test_unknown_orchestrator_is_a_failed_instance(host_app: HostApp) -> None:
 def test_orchestrator_that_raises_is_a_failed_instance_and_a_line_in_the_log(
     host_app: HostApp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault in an orchestrator is seen by those who ask and by those who do not."""
+    """An orchestrator's failure is in the instance's state and in the log."""
     state = host_app.end_of(host_app.start("stumble"))
 
     assert state.runtime_status is OrchestrationStatus.FAILED
@@ -82,7 +82,7 @@ def test_orchestrator_that_raises_is_a_failed_instance_and_a_line_in_the_log(
 
 
 def test_waiting_for_an_orchestration_needs_no_deadline(host_app: HostApp) -> None:
-    """A client may wait without saying how long, which the bare backend cannot do."""
+    """A client can wait without a timeout, which the backend alone does not support."""
     request = pb.GetInstanceRequest(instanceId=host_app.start("nap"))
 
     with grpc.insecure_channel(host_app.host.durable_address) as channel:
@@ -93,7 +93,7 @@ def test_waiting_for_an_orchestration_needs_no_deadline(host_app: HostApp) -> No
 
 
 def test_killed_worker_has_its_activity_delivered_again(host_app: HostApp) -> None:
-    """An activity that died with its worker runs again in the next, and its orchestration ends."""
+    """An activity runs again after its worker died, and the orchestration completes."""
     instance = host_app.start("slow_work")
     wait_until(lambda: len(host_app.noted("announced")) == 1)
     killed = host_app.host.worker_pid

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.host_app import KEY, HostApp
+from tests.support.host_app import KEY, HostApp
 
 _PATH = "/runtime/webhooks/eventgrid"
 _QUERY = {"functionName": "event_came", "code": KEY}
@@ -30,14 +30,14 @@ def _event(identity: str, kind: str = "Good") -> dict[str, Any]:
 def test_delivery_needs_the_key_and_a_function(
     host_app: HostApp, query: dict[str, str], status: int
 ) -> None:
-    """A stranger gets 401, a wrong name 404."""
+    """401 without the key, 404 for an unknown function."""
     answer = host_app.call("POST", _PATH, params=_QUERY | query, headers=_NOTIFICATION, json=[])
 
     assert answer.status_code == status
 
 
 def test_subscription_is_validated_by_its_code(host_app: HostApp) -> None:
-    """Event Grid gets back the code it sent."""
+    """The response has the code that Event Grid sent."""
     event = _event("v") | {"data": {"validationCode": "512d38b6"}}
 
     answer = host_app.call(
@@ -52,7 +52,7 @@ def test_subscription_is_validated_by_its_code(host_app: HostApp) -> None:
 
 
 def test_cloud_events_handshake_allows_the_origin(host_app: HostApp) -> None:
-    """The origin that asks is the origin that may send."""
+    """The response allows the requesting origin."""
     origin = {"WebHook-Request-Origin": "eventgrid.azure.net"}
 
     answer = host_app.call("OPTIONS", _PATH, params=_QUERY, headers=origin)
@@ -62,7 +62,7 @@ def test_cloud_events_handshake_allows_the_origin(host_app: HostApp) -> None:
 
 
 def test_every_event_of_a_delivery_is_an_invocation(host_app: HostApp) -> None:
-    """Two events in an array and one CloudEvent come in one by one."""
+    """Two events in an array and one CloudEvent are three invocations."""
     events = [_event("one"), _event("two")]
     cloud = {"specversion": "1.0", "id": "three", "source": "/s", "type": "Good", "data": {}}
 
@@ -80,7 +80,7 @@ def test_every_event_of_a_delivery_is_an_invocation(host_app: HostApp) -> None:
 
 
 def test_event_that_fails_fails_its_delivery(host_app: HostApp) -> None:
-    """One event that is refused makes the whole delivery 500, so that it is sent again."""
+    """One failed event makes the whole delivery 500, so that Event Grid retries it."""
     events = [_event("fine"), _event("not fine", kind="Bad")]
 
     answer = host_app.call("POST", _PATH, params=_QUERY, headers=_NOTIFICATION, json=events)
@@ -89,8 +89,8 @@ def test_event_that_fails_fails_its_delivery(host_app: HostApp) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b""], ids=["broken", "no object", "empty"])
-def test_what_is_no_event_is_a_bad_request(host_app: HostApp, body: bytes) -> None:
-    """A body that holds no events is answered 400."""
+def test_body_without_events_is_a_bad_request(host_app: HostApp, body: bytes) -> None:
+    """A body that has no events is 400."""
     answer = host_app.call("POST", _PATH, params=_QUERY, headers=_NOTIFICATION, data=body)
 
     assert answer.status_code == 400

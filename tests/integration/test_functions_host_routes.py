@@ -1,23 +1,47 @@
-"""Which function a request finds in the local Functions host."""
+"""Which function a request reaches in the local Functions host."""
+
+import asyncio
+import json
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.typedefs import Handler
+from yarl import URL
 
 from infra.local.functions_host.errors import AppConfigError
 from infra.local.functions_host.functions import Function
-from infra.local.functions_host.routes import RouteTable
+from infra.local.functions_host.http.routes import add_function_routes, route_parameters
+
+_ROUTES = ["{*all}", "a/{name}", "a/{id:guid}", "a/{x}.txt", "a/fixed", "b/{last?}", "c/{x}/{y}"]
 
 
 def _function(route: str) -> Function:
     return Function(route, route, {"type": "httpTrigger", "name": "req", "route": route}, ())
 
 
-_TABLE = RouteTable(
-    map(
-        _function,
-        ["{*all}", "a/{name}", "a/{id:guid}", "a/{x}.txt", "a/fixed", "b/{last?}", "c/{x}/{y}"],
-    ),
-    prefix="api",
-)
+def _handler(function: Function) -> Handler:
+    """Answers with the function's name and the parameters of its route."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.json_response([function.name, route_parameters(request)])
+
+    return handle
+
+
+def _application(*routes: str) -> web.Application:
+    app = web.Application()
+    add_function_routes(app.router, map(_function, routes), "api", _handler)
+    return app
+
+
+def _get(path: str) -> tuple[int, str]:
+    async def get() -> tuple[int, str]:
+        async with TestClient(TestServer(_application(*_ROUTES))) as client:
+            response = await client.get(URL(path, encoded=True))
+            return response.status, await response.text()
+
+    return asyncio.run(get())
 
 
 @pytest.mark.parametrize(
@@ -39,19 +63,19 @@ _TABLE = RouteTable(
     ],
 )
 def test_most_literal_route_wins(path: str, route: str, parameters: dict[str, str]) -> None:
-    """A path finds the route that says most about it, whatever the order of the functions."""
-    found = _TABLE.find("GET", path)
+    """A path reaches the most specific route, in whichever order the functions come."""
+    status, found = _get(path)
 
-    assert found is not None
-    assert (found[0].name, found[1]) == (route, parameters)
+    assert status == 200
+    assert json.loads(found) == [route, parameters]
 
 
-def test_path_outside_the_prefix_finds_nothing() -> None:
+def test_path_outside_the_prefix_is_not_found() -> None:
     """Even a route for everything begins with the prefix."""
-    assert _TABLE.find("GET", "/apix") is None
+    assert _get("/apix")[0] == 404
 
 
 def test_constraint_the_host_does_not_know_is_named() -> None:
     """A route that could not be matched as Azure does is refused at start."""
     with pytest.raises(AppConfigError, match="datetime"):
-        RouteTable([_function("on/{day:datetime}")], prefix="api")
+        _application("on/{day:datetime}")

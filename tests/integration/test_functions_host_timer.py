@@ -1,24 +1,22 @@
-"""Timers of the local Functions host, which run when they are told to."""
+"""Timers of the local Functions host, which run on request."""
 
 import pytest
 
-from tests.integration.host_app import KEY, HostApp
+from tests.support.host_app import KEY, HostApp
 
 _KEY = {"x-functions-key": KEY}
 
 
-def test_a_timer_runs_when_it_is_told_to(host_app: HostApp) -> None:
-    """Whatever the case of its name; 202 says that it was accepted."""
+def test_a_timer_runs_on_request(host_app: HostApp) -> None:
+    """Regardless of the case of its name; the response is 202."""
     answer = host_app.call("POST", "/admin/functions/Hourly", headers=_KEY, json={"input": ""})
 
     assert answer.status_code == 202
     assert host_app.noted("hours") == ["past due: False"]
 
 
-def test_a_timer_that_fails_says_so_in_the_log(
-    host_app: HostApp, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its caller is told no more than that it was accepted."""
+def test_a_failed_timer_is_logged(host_app: HostApp, caplog: pytest.LogCaptureFixture) -> None:
+    """The response is 202 nevertheless."""
     answer = host_app.call("POST", "/admin/functions/late", headers=_KEY, json={"input": ""})
 
     assert answer.status_code == 202
@@ -33,7 +31,7 @@ def test_a_timer_that_fails_says_so_in_the_log(
 def test_only_a_timer_is_run_and_only_with_the_key(
     host_app: HostApp, name: str, headers: dict[str, str], status: int
 ) -> None:
-    """401 for a stranger, 404 for what has triggers of its own."""
+    """401 without the key, 404 for functions with another trigger."""
     answer = host_app.call("POST", f"/admin/functions/{name}", headers=headers)
 
     assert answer.status_code == status

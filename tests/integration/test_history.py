@@ -12,7 +12,7 @@ from durabletask.client import OrchestrationState
 from durabletask.task import OrchestrationContext
 from durabletask.worker import TaskHubGrpcWorker
 
-from infra.local.functions_host.durable_backend import DurableBackend
+from infra.local.functions_host.durable.backend import DurableBackend
 from shared.settings import Settings
 from shared.triggers.timer import history_functions
 
@@ -21,7 +21,7 @@ DAYS = 30
 
 @pytest.fixture
 def engine() -> Iterator[DurableBackend]:
-    """An engine whose transfers end when they are told to."""
+    """An engine whose transfers end when an event tells them to."""
 
     def attach_blob(ctx: OrchestrationContext, _: object) -> Any:
         yield ctx.wait_for_external_event("end")
@@ -47,7 +47,7 @@ def purge(client: str, now: datetime) -> Any:
 async def transfer(
     client: df.DurableFunctionsClient, name: str, *, over: bool
 ) -> OrchestrationState:
-    """A transfer of that id, as it stands."""
+    """The transfer with that id, as it is now."""
     await client.schedule_new_orchestration("attach_blob", instance_id=name)
     if over:
         await client.raise_orchestration_event(name, "end")
@@ -59,7 +59,7 @@ async def transfer(
 
 
 def test_only_what_is_old_and_over_is_purged(engine: DurableBackend) -> None:
-    """A young transfer is kept, and so is one that runs, however old it is."""
+    """A young transfer stays, and so does one that runs, however old it is."""
 
     async def run() -> dict[str, bool]:
         configuration = json.dumps({"rpcBaseUrl": f"http://{engine.address}"})

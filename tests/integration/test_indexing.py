@@ -10,7 +10,7 @@ import pytest
 # Indexing imports the app and keeps it in module state: a process of its own, as in Azure.
 INDEX = """
 import asyncio, json
-from infra.local.functions_host import worker
+from infra.local.functions_host.worker import main as worker
 from pathlib import Path
 index = asyncio.run(worker._index(Path.cwd()))
 print(json.dumps([index["failure"], index["functions"]]))
@@ -38,7 +38,7 @@ def functions() -> dict[str, list[dict[str, object]]]:
     return functions
 
 
-def test_the_blob_trigger_binds_the_client_and_never_the_content(
+def test_the_blob_trigger_binds_the_client_and_not_the_content(
     functions: dict[str, list[dict[str, object]]],
 ) -> None:
     """Event Grid is its source, deferred binding is on, and it can start transfers."""
@@ -54,7 +54,7 @@ def test_the_blob_trigger_binds_the_client_and_never_the_content(
 def test_the_orchestrator_and_its_activities_are_there(
     functions: dict[str, list[dict[str, object]]],
 ) -> None:
-    """Under the names that histories and other programs use."""
+    """With the names that histories and other programs use."""
     types = {name: bindings[0]["type"] for name, bindings in functions.items()}
     assert types["attach_blob"] == "orchestrationTrigger"
     assert {name for name, type_ in types.items() if type_ == "activityTrigger"} == {
@@ -71,7 +71,7 @@ def test_the_orchestrator_and_its_activities_are_there(
 
 
 def test_another_source_account_is_the_triggers_connection() -> None:
-    """SourceStorage, when set, is what the trigger watches."""
+    """SourceStorage, if set, is the trigger's connection."""
     uri = "https://s.blob.core.windows.net"
     _, functions = index(AzureWebJobsStorage=CONNECTION, SourceStorage__blobServiceUri=uri)
     (trigger,) = [b for b in functions["blob_arrived"] if b["type"] == "blobTrigger"]
@@ -79,7 +79,7 @@ def test_another_source_account_is_the_triggers_connection() -> None:
 
 
 def test_settings_that_cannot_work_stop_the_start() -> None:
-    """Every fault is named in the worker's answer."""
+    """Every fault is named in the worker's response."""
     failure, functions = index(RANGE_BYTES="0", GRAPH_CLOUD="mars")
     assert failure is not None
     assert functions == {}

@@ -16,7 +16,7 @@ from shared.settings import StorageConnection
 from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentConflict
 from shared.storage.ledger import TABLE, Ledger, LedgerEntry, LedgerUnreadable
-from tests.memory_tables import MemoryTables
+from tests.support.in_memory.tables import MemoryTables
 
 _ids = count(1)
 

@@ -14,8 +14,8 @@ from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentTable
 from shared.transfer.activities.mailbox_locks import TABLE, MailboxLocks, mailbox_key
 from shared.transfer.activities.mailbox_queue import Granted, Limits, Use, Waiter
-from tests.memory_tables import MemoryTables
-from tests.virtual_engine import EPOCH, VirtualClock
+from tests.support.engine.clock import EPOCH, VirtualClock
+from tests.support.in_memory.tables import MemoryTables
 
 LIMITS = Limits(at_once=4, window_bytes=1_000, window=timedelta(seconds=300))
 _mailboxes = count(1)

@@ -1,4 +1,4 @@
-"""Readiness against real parts: what is missing is named, and nothing waits for what hangs."""
+"""Readiness with real parts: what is missing is named, and a check that hangs has a timeout."""
 
 import re
 from threading import Event
@@ -13,7 +13,7 @@ from infra.local.outlook import Fault, catalogue
 from shared.storage.source_container import SourceContainer
 from shared.transfer.service.readiness import Check, Readiness
 from tests.conftest import MakeHarness
-from tests.harness import Harness
+from tests.support.harness import Harness
 
 
 def readiness(harness: Harness, **limits: float) -> Readiness:
@@ -31,15 +31,15 @@ def faults_of(harness: Harness) -> list[str]:
 
 
 class Credential:
-    """A credential that fails, after a wait if need be."""
+    """A credential that fails, after the gate opens if there is one."""
 
     def __init__(self, gate: Event | None = None, error: type[Exception] | None = None) -> None:
-        self.asked = 0
+        self.requests = 0
         self._gate = gate
         self._error = error or ClientAuthenticationError
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
-        self.asked += 1
+        self.requests += 1
         if self._gate is not None:
             self._gate.wait()
         raise self._error("secret detail")
@@ -50,7 +50,7 @@ class Credential:
 
 
 def test_everything_is_there(make_harness: MakeHarness) -> None:
-    """Each check has its own line, and the token is used, so that Graph has seen it."""
+    """Each check has its own line, and the request to Graph has the token."""
     harness = make_harness()
     found = readiness(harness).check()
     assert all(each.ok for each in found)
@@ -59,14 +59,14 @@ def test_everything_is_there(make_harness: MakeHarness) -> None:
         "ok": True,
         "message": "Graph answers.",
     }
-    (asked,) = [each for each in harness.emulator.requests if each.kind == "other"]
-    assert (asked.method, asked.target) == ("GET", "/v1.0")
-    assert "Authorization" in asked.headers
+    (request,) = [each for each in harness.emulator.requests if each.kind == "other"]
+    assert (request.method, request.target) == ("GET", "/v1.0")
+    assert "Authorization" in request.headers
 
 
 @pytest.mark.parametrize("error", [ClientAuthenticationError, ZeroDivisionError])
 def test_without_an_identity(make_harness: MakeHarness, error: type[Exception]) -> None:
-    """Neither a token nor Graph; whatever was raised, its text stays inside."""
+    """Neither a token nor Graph; the text of the error is not shown."""
     harness = make_harness()
     harness.graph._credential = Credential(error=error).as_credential
     found = by_name(readiness(harness).check())
@@ -77,7 +77,7 @@ def test_without_an_identity(make_harness: MakeHarness, error: type[Exception]) 
 
 
 def test_without_the_container(make_harness: MakeHarness) -> None:
-    """The setting that names it is in the sentence."""
+    """The message has the name of the setting."""
     harness = make_harness()
     harness.container.delete_container()
     found = by_name(readiness(harness).check())
@@ -86,30 +86,32 @@ def test_without_the_container(make_harness: MakeHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ((r"AccountKey=[^;]+", "AccountKey=c2VjcmV0"), "403 AuthorizationFailure"),
         ((r"BlobEndpoint=http://[^/]+", "BlobEndpoint=http://127.0.0.1:1"), "no answer"),
     ],
 )
-def test_storage_that_refuses_or_is_away(
-    azurite: str, make_harness: MakeHarness, change: tuple[str, str], says: str
+def test_storage_that_refuses_or_is_unreachable(
+    azurite: str, make_harness: MakeHarness, change: tuple[str, str], message: str
 ) -> None:
-    """One try; neither key nor address is told."""
+    """One try; the message has neither key nor address."""
     harness = make_harness()
     with BlobServiceClient.from_connection_string(re.sub(*change, azurite)) as service:
         source = SourceContainer(service.get_container_client(harness.source.container))
         found = by_name(Readiness(source, harness.graph).check())
     assert not found["container"].ok
-    assert says in found["container"].message
+    assert message in found["container"].message
     assert not {"c2VjcmV0", "127.0.0.1"} & set(found["container"].message.split())
 
 
 @pytest.mark.parametrize(
     ("status", "ok"), [(200, True), (400, True), (403, True), (401, False), (429, False)]
 )
-def test_any_answer_but_trouble_will_do(make_harness: MakeHarness, status: int, ok: bool) -> None:
-    """A call that needs no permission may be refused all the same."""
+def test_any_response_but_a_failure_is_ready(
+    make_harness: MakeHarness, status: int, ok: bool
+) -> None:
+    """Even a call that needs no permission may be refused."""
     harness = make_harness()
     harness.graph.has_identity()
     refused = catalogue.refused(status)
@@ -122,15 +124,15 @@ def test_any_answer_but_trouble_will_do(make_harness: MakeHarness, status: int, 
     [catalogue.refused(503), catalogue.hang(), catalogue.lost_answer("reset")],
     ids=lambda misbehaviour: misbehaviour.name,
 )
-def test_graph_in_trouble(make_harness: MakeHarness, misbehaviour: Any) -> None:
-    """The others are ready."""
+def test_a_failing_graph(make_harness: MakeHarness, misbehaviour: Any) -> None:
+    """The other checks are ready."""
     harness = make_harness()
     harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind="other"))
     assert faults_of(harness) == ["graph"]
 
 
-def test_graph_away(make_harness: MakeHarness) -> None:
-    """Nobody listens there; the token of before is still good."""
+def test_an_unreachable_graph(make_harness: MakeHarness) -> None:
+    """No server listens on its port; the earlier token is still valid."""
     harness = make_harness()
     harness.graph.has_identity()
     harness.emulator.stop()
@@ -140,8 +142,8 @@ def test_graph_away(make_harness: MakeHarness) -> None:
     assert harness.emulator.url not in str(found)
 
 
-def test_what_hangs_is_waited_for_only_so_long(make_harness: MakeHarness) -> None:
-    """The others have their findings, and however often somebody asks, it hangs once."""
+def test_a_check_that_hangs_times_out(make_harness: MakeHarness) -> None:
+    """The other checks have results, and repeated calls do not start it again."""
     harness = make_harness()
     gate = Event()
     credential = Credential(gate)
@@ -154,6 +156,6 @@ def test_what_hangs_is_waited_for_only_so_long(make_harness: MakeHarness) -> Non
         if found["container"].ok:
             break
     assert found["container"].ok
-    # The identity's check and Graph's own each ask for a token.
-    assert credential.asked == 2
+    # The checks of identity and Graph request a token each.
+    assert credential.requests == 2
     gate.set()

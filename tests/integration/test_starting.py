@@ -1,4 +1,4 @@
-"""The door's part: settle the address, derive the id, start once."""
+"""Starting a transfer: the address, the instance id, and no second start."""
 
 import asyncio
 import logging
@@ -11,13 +11,14 @@ import pytest
 from shared.transfer.service.start import Started
 from shared.triggers.blob import blob_functions
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness
+from tests.support.harness import Harness
+from tests.support.virtual_app import MAILBOX
 
 ADDRESS = {"mailbox": MAILBOX, "messageid": "M="}
 
 
 class Refusal(grpc.RpcError):
-    """An answer of the engine."""
+    """An error of the engine."""
 
     def __init__(self, status: grpc.StatusCode) -> None:
         self._status = status
@@ -27,7 +28,7 @@ class Refusal(grpc.RpcError):
 
 
 class Engine:
-    """Durable's client in front of an engine that refuses what it knows."""
+    """Durable's client, whose engine refuses every start."""
 
     def __init__(self, status: grpc.StatusCode) -> None:
         self.status = status
@@ -42,7 +43,7 @@ def start(harness: Harness, engine: Engine) -> Started:
 
 
 def test_the_same_event_gives_the_same_id(make_harness: MakeHarness) -> None:
-    """Also after somebody wrote metadata; another item or content gives another."""
+    """Also after a write of metadata; another item or content gives another id."""
     harness = make_harness()
     harness.put("x", b"1", **ADDRESS)
     first, _ = harness.start("x")
@@ -55,14 +56,14 @@ def test_the_same_event_gives_the_same_id(make_harness: MakeHarness) -> None:
 
 
 def test_a_running_transfer_is_joined(make_harness: MakeHarness) -> None:
-    """The engine knows the id already: nothing is started, nothing fails."""
+    """The engine has the id already: nothing is started, nothing fails."""
     harness = make_harness()
     harness.put("x", b"1", **ADDRESS)
     assert start(harness, Engine(grpc.StatusCode.ALREADY_EXISTS)).joined
 
 
-def test_an_engine_in_trouble_is_not_mistaken_for_a_duplicate(make_harness: MakeHarness) -> None:
-    """The error goes to the trigger, which is delivered again."""
+def test_a_failing_engine_is_not_mistaken_for_a_duplicate(make_harness: MakeHarness) -> None:
+    """The error is raised to the trigger, whose event is delivered again."""
     harness = make_harness()
     harness.put("x", b"1", **ADDRESS)
     with pytest.raises(grpc.RpcError):
@@ -72,7 +73,7 @@ def test_an_engine_in_trouble_is_not_mistaken_for_a_duplicate(make_harness: Make
 def test_a_blob_deleted_before_the_trigger_runs_is_logged(
     make_harness: MakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """There is no blob to write to, and no use in another delivery."""
+    """There is no blob to write to, and another delivery would not help."""
     harness = make_harness()
     app = df.DFApp()
     app.register_functions(blob_functions(harness.starter, "AzureWebJobsStorage"))

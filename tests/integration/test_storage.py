@@ -1,4 +1,4 @@
-"""The near side against a real Azurite."""
+"""The app's storage code against a real Azurite."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,8 +26,8 @@ def container(azurite: str) -> Iterator[ContainerClient]:
     service.close()
 
 
-def test_a_slice_is_exactly_what_was_asked_for(container: ContainerClient) -> None:
-    """Inside, to the end, nothing at all; every read pinned to the ETag."""
+def test_a_read_returns_the_requested_slice(container: ContainerClient) -> None:
+    """Inside, to the end, of no bytes; every read is conditional on the ETag."""
     container.upload_blob("x", b"0123456789")
     source = SourceContainer(container)
     blob = source.look("x")
@@ -43,7 +43,7 @@ def test_a_slice_is_exactly_what_was_asked_for(container: ContainerClient) -> No
 
 
 def test_a_blob_is_described_as_it_is(container: ContainerClient) -> None:
-    """Size, MD5, kind and the user's metadata in the user's own spelling of values."""
+    """Size, MD5, kind and the user's metadata, with its values unchanged."""
     container.upload_blob("a b/\u00fc.txt", b"hello", metadata={"Owner": "Me+You"})
     blob = SourceContainer(container).look("a b/\u00fc.txt")
     assert (blob.size, blob.md5, blob.kind) == (
@@ -56,7 +56,7 @@ def test_a_blob_is_described_as_it_is(container: ContainerClient) -> None:
 
 
 def test_metadata_is_written_only_over_what_was_read(container: ContainerClient) -> None:
-    """A write in between is not lost."""
+    """A write by another client in between is not lost."""
     container.upload_blob("x", b"1")
     source = SourceContainer(container)
     seen = source.look("x")
@@ -69,7 +69,7 @@ def test_metadata_is_written_only_over_what_was_read(container: ContainerClient)
     assert now.etag != seen.etag
 
 
-def test_a_leased_blob_is_no_changed_blob(container: ContainerClient) -> None:
+def test_a_leased_blob_is_not_a_changed_blob(container: ContainerClient) -> None:
     """Writing has to wait for the lease; reading does not."""
     container.upload_blob("x", b"1")
     lease = BlobLeaseClient(container.get_blob_client("x"))
@@ -81,8 +81,8 @@ def test_a_leased_blob_is_no_changed_blob(container: ContainerClient) -> None:
         source.write_metadata("x", blob.etag, {"a": "b"})
 
 
-def test_an_account_that_does_not_answer_is_unavailable() -> None:
-    """The sentence names the blob and no address."""
+def test_an_account_that_does_not_respond_is_unavailable() -> None:
+    """The message has the name of the blob and no address."""
     service = BlobServiceClient.from_connection_string(
         "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=c2VjcmV0;"
         "BlobEndpoint=http://127.0.0.1:1/a;",
@@ -93,8 +93,8 @@ def test_an_account_that_does_not_answer_is_unavailable() -> None:
     assert "could not be reached for the blob x" in caught.value.sentence
 
 
-def test_notes_come_back_until_they_are_deleted(azurite: str) -> None:
-    """The container is made when it is missing; forgetting twice is harmless."""
+def test_notes_can_be_read_until_they_are_deleted(azurite: str) -> None:
+    """A missing container is created; a second deletion does nothing."""
     service = blob_service(StorageConnection("AzureWebJobsStorage", connection_string=azurite))
     store = SessionStore(service.get_container_client(f"sessions-{next(_names)}"))
     assert store.get("t-1") is None

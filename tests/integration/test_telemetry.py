@@ -1,4 +1,4 @@
-"""What whoever watches the app sees of transfers: traces, figures, fields of the log."""
+"""What the app records of transfers: traces, metrics, fields of the log."""
 
 import logging
 from collections.abc import Iterator
@@ -12,9 +12,10 @@ from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.telemetry import add_transfer_id_to_logs, trace_of
 from shared.transfer.activity_payloads import ActivityResult, CancelUploadSession, Job
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX, Harness, Product
-from tests.telemetry import Telemetry
-from tests.virtual_engine import VirtualEngine
+from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.harness import Harness, Product
+from tests.support.telemetry import Telemetry
+from tests.support.virtual_app import MAILBOX
 
 R = 1_000_000
 ONLY_SESSIONS = Rules(maximum_post_bytes=2_000, minimum_session_bytes=1)
@@ -55,7 +56,7 @@ def outcomes(telemetry: Telemetry) -> dict[tuple[str, ...], int]:
 
 
 def test_a_transfer_is_one_trace(make_harness: MakeHarness, telemetry: Telemetry) -> None:
-    """Its activities and their calls, with the transfer's own id; another transfer is another."""
+    """Its activities and their calls, with the transfer's id; another transfer is another trace."""
     harness = make_harness(ONLY_SESSIONS, range_bytes=R, ranges_per_activity=2)
     engines = [begin(harness, name, 3 * R) for name in ("a", "b")]
     ids = [engine.instance_id for engine in engines]
@@ -76,13 +77,15 @@ def test_a_transfer_is_one_trace(make_harness: MakeHarness, telemetry: Telemetry
     ]
 
 
-def test_an_id_that_no_door_gave_has_a_trace_of_its_own() -> None:
-    """Whoever starts the orchestration by other means may name it as they like."""
+def test_an_instance_id_of_another_form_has_a_trace_of_its_own() -> None:
+    """Another program may start the orchestration with any id."""
     assert trace_of("my transfer") is None
 
 
-def test_calls_are_seen_without_their_urls(make_harness: MakeHarness, telemetry: Telemetry) -> None:
-    """By method, host, status and the name that we gave the request; nothing else is kept."""
+def test_calls_are_recorded_without_their_urls(
+    make_harness: MakeHarness, telemetry: Telemetry
+) -> None:
+    """Only method, host, status and client-request-id are recorded."""
     harness = make_harness()
     begin(harness, "a", 10).run()
     post = next(span for span in telemetry.spans if span.name.startswith("POST"))
@@ -97,7 +100,7 @@ def test_calls_are_seen_without_their_urls(make_harness: MakeHarness, telemetry:
     }
 
 
-def test_bytes_and_ranges_are_what_outlook_took(
+def test_bytes_and_ranges_are_what_outlook_accepted(
     make_harness: MakeHarness, telemetry: Telemetry
 ) -> None:
     """By a session and by a POST."""
@@ -116,14 +119,14 @@ def test_bytes_and_ranges_are_what_outlook_took(
         ("range", catalogue.failed_after_acceptance(502), [0, 1]),
     ],
 )
-def test_trouble_is_counted(
+def test_throttling_and_resynchronisation_are_counted(
     make_harness: MakeHarness,
     telemetry: Telemetry,
     kind: Kind,
     misbehaviour: Misbehaviour,
     seen: list[int],
 ) -> None:
-    """Each answer that says *not now*, and each time that a session is asked where it stands."""
+    """Each throttling response, and each query of the state of a session."""
     harness = make_harness(ONLY_SESSIONS, range_bytes=R)
     harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind))
     assert begin(harness, "a", 3 * R).run()["state"] == "attached"
@@ -131,7 +134,7 @@ def test_trouble_is_counted(
 
 
 def test_every_end_is_counted_once(make_harness: MakeHarness, telemetry: Telemetry) -> None:
-    """By outcome and code, those that leave no record among them."""
+    """By outcome and code, including transfers without a record."""
     harness = make_harness(ONLY_SESSIONS, range_bytes=R)
     begin(harness, "attached", 5 * R).run()
     cancelled = begin(harness, "cancelled", 5 * R)
@@ -161,18 +164,18 @@ def test_every_end_is_counted_once(make_harness: MakeHarness, telemetry: Telemet
 def test_a_duplicate_of_what_is_attached_counts_no_second_end(
     make_harness: MakeHarness, telemetry: Telemetry
 ) -> None:
-    """It ends at the record."""
+    """It ends when it reads the record."""
     harness = make_harness()
     id_, payload = begin(harness, "a", 10).instance_id, harness.start("a")[1]
-    harness.engine(id_, payload).run()
-    harness.engine(id_, payload).run()
+    harness.start_engine(id_, payload).run()
+    harness.start_engine(id_, payload).run()
     assert outcomes(telemetry) == {("attached", ""): 1}
 
 
 def test_a_transfer_near_its_deadline_is_counted_once(
     make_harness: MakeHarness, telemetry: Telemetry
 ) -> None:
-    """When it goes on after four fifths of its time, however many activities it still takes."""
+    """When it continues after 80% of its time, however many activities follow."""
     harness = make_harness(
         ONLY_SESSIONS, range_bytes=R, ranges_per_activity=1, transfer_deadline_minutes=10
     )
@@ -187,8 +190,10 @@ def test_a_transfer_near_its_deadline_is_counted_once(
     assert count(telemetry, "near_deadline") == [1]
 
 
-def test_the_wait_for_the_mailbox_is_told(make_harness: MakeHarness, telemetry: Telemetry) -> None:
-    """In seconds, by each activity that had its turn: here one of three waits for the window."""
+def test_the_wait_for_the_mailbox_is_recorded(
+    make_harness: MakeHarness, telemetry: Telemetry
+) -> None:
+    """In seconds, by each activity that got its lock: here one of three waits for the window."""
     harness = make_harness(
         ONLY_SESSIONS,
         range_bytes=R,
@@ -204,7 +209,7 @@ def test_the_wait_for_the_mailbox_is_told(make_harness: MakeHarness, telemetry: 
     assert wait.max == pytest.approx(300)
 
 
-def test_a_refusal_keeps_the_name_that_graph_gave_the_request(
+def test_a_refusal_has_graphs_request_id(
     make_harness: MakeHarness, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the span of the call, in the log line and in the record."""
@@ -225,8 +230,8 @@ def test_a_refusal_keeps_the_name_that_graph_gave_the_request(
     assert attributes(failed)["error.type"] == "PermissionMissing"
 
 
-class Stumbling(Attacher):
-    """An attacher with a bug, whose text nobody can vouch for."""
+class FailingAttacher(Attacher):
+    """An attacher with a bug, whose error text has a secret."""
 
     def attach_small_file(self, _: Job) -> ActivityResult:
         raise RuntimeError("https://outlook.office.com/?authtoken=canary")
@@ -235,9 +240,11 @@ class Stumbling(Attacher):
         return ActivityResult(outcome="progress")
 
 
-def test_a_bug_is_seen_by_its_kind_alone(make_harness: MakeHarness, telemetry: Telemetry) -> None:
-    """The span says that and where; the text of the exception stays in the log of the engine."""
-    harness = make_harness(None, Product(attacher=Stumbling))
+def test_a_bug_is_recorded_by_its_type_only(
+    make_harness: MakeHarness, telemetry: Telemetry
+) -> None:
+    """The span has the type of the exception, and not its text."""
+    harness = make_harness(None, Product(attacher=FailingAttacher))
     engine = begin(harness, "a", 10)
     while not engine.is_over:
         engine.advance()
@@ -260,13 +267,13 @@ def named_log() -> Iterator[None]:
 def test_the_log_names_the_transfer_in_a_field(
     make_harness: MakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """From the start to the end, whatever the text; what belongs to no transfer has none."""
+    """From start to end, with any text; a record of no transfer has none."""
     caplog.set_level(logging.INFO, logger="shared")
     harness = make_harness()
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled("1"), kind="list"))
     engine = begin(harness, "a", 10)
     engine.run()
-    logging.getLogger("shared").info("nobody's")
+    logging.getLogger("shared").info("of no transfer")
     ours = [record for record in caplog.records if record.name.startswith("shared")]
     named = [getattr(record, "transfer_id", None) for record in ours]
     assert named == [engine.instance_id] * 3 + [None]

@@ -1,4 +1,4 @@
-"""What may or may not have happened: exactly one attachment all the same."""
+"""Requests with an unknown outcome: still exactly one attachment."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, catalogue
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.harness import MAILBOX
-from tests.integration.test_transfer import ONLY_SESSIONS, R, content, put_for
+from tests.support.files import ONLY_SESSIONS, R, content_of, put_for_new_item
+from tests.support.virtual_app import MAILBOX
 
 SIZE = 4 * R + 1
 
@@ -24,28 +24,28 @@ SIZE = 4 * R + 1
     ],
     ids=lambda misbehaviour: misbehaviour.name,
 )
-def test_a_lost_answer_attaches_once(
+def test_a_lost_response_attaches_once(
     make_harness: MakeHarness, kind: Kind, lost: Misbehaviour, state: str, repeated: str
 ) -> None:
-    """However Outlook treats a repeated range, and whether or not it tells where it stands."""
+    """However Outlook treats a repeated range, and whether or not it reports its state."""
     rules = Rules(session_state=state, repeated_range=repeated)  # type: ignore[arg-type]
     harness = make_harness(rules, range_bytes=R, ranges_per_activity=2)
-    item = put_for(harness, "message", content(SIZE))
+    item = put_for_new_item(harness, "message", content_of(SIZE))
     fault = Fault(misbehaviour=lost, kind=kind)
     harness.emulator.faults.add(fault)
     status = harness.transfer("in/report.pdf")
     assert harness.emulator.faults.fired
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(SIZE)
+    assert attachment.content == content_of(SIZE)
     assert (status.state, status.attachment_id) == ("attached", attachment.id)
     assert not harness.emulator.open_sessions()
 
 
 @pytest.mark.parametrize("size", [100, SIZE])
 def test_a_late_commit_is_waited_for(make_harness: MakeHarness, size: int) -> None:
-    """The answer is lost and the attachment shows a minute later: it is found, not doubled."""
+    """The response is lost and the attachment appears a minute later: found, not doubled."""
     harness = make_harness(range_bytes=R)
-    item = put_for(harness, "message", content(size))
+    item = put_for_new_item(harness, "message", content_of(size))
     kind: Kind = "small_post" if size == 100 else "last_range"
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.commits_late(60), kind=kind))
     engine = harness.begin("in/report.pdf")
@@ -58,7 +58,7 @@ def test_a_late_commit_is_waited_for(make_harness: MakeHarness, size: int) -> No
 def test_a_small_post_that_never_arrived_is_sent_again(make_harness: MakeHarness) -> None:
     """After RECONCILE_SECONDS without a trace of it."""
     harness = make_harness()
-    item = put_for(harness, "message", b"hello")
+    item = put_for_new_item(harness, "message", b"hello")
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.reset_mid_body(), kind="small_post"))
     engine = harness.begin("in/report.pdf")
     assert engine.run()["state"] == "attached"
@@ -74,41 +74,41 @@ def test_a_small_post_that_never_arrived_is_sent_again(make_harness: MakeHarness
 def test_every_activity_may_be_delivered_more_than_once(
     make_harness: MakeHarness, activity: str, state: str, deliveries: int
 ) -> None:
-    """Workers killed before they answered: the work is delivered again, the file attached once."""
+    """Workers are killed before their result: the file is attached once."""
     rules = Rules(session_state=state)  # type: ignore[arg-type]
     size = 100 if activity == "attach_small_file" else SIZE
     harness = make_harness(rules, range_bytes=R, ranges_per_activity=2)
-    item = put_for(harness, "message", content(size))
+    item = put_for_new_item(harness, "message", content_of(size))
     engine = harness.begin("in/report.pdf")
     while engine.next_activity != activity:
         engine.advance()
     engine.advance(deliveries)
     status = TransferStatus.from_json(engine.run())
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(size)
+    assert attachment.content == content_of(size)
     assert (status.state, status.attachment_id) == ("attached", attachment.id)
     assert not harness.emulator.open_sessions()
 
 
-def test_a_refused_range_waits_as_long_as_asked(make_harness: MakeHarness) -> None:
-    """Retry-After is obeyed by a durable timer, to the fraction."""
+def test_a_throttled_range_waits_for_the_retry_after(make_harness: MakeHarness) -> None:
+    """By a durable timer, to the fraction of a second."""
     harness = make_harness(range_bytes=R)
-    put_for(harness, "message", content(SIZE))
+    put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.throttled("17.5"), kind="range"))
     engine = harness.begin("in/report.pdf")
     assert engine.run()["state"] == "attached"
     assert engine.waits == [17.5]
 
 
-def test_a_range_kept_in_part_goes_on_from_there(make_harness: MakeHarness) -> None:
-    """The server's offset is the truth."""
+def test_a_range_kept_in_part_is_continued(make_harness: MakeHarness) -> None:
+    """From the server's offset."""
     harness = make_harness(ONLY_SESSIONS, range_bytes=R)
-    item = put_for(harness, "message", content(SIZE))
+    item = put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=catalogue.kept_in_part(), kind="range"))
     assert harness.transfer("in/report.pdf").state == "attached"
     assert harness.emulator.faults.fired
     (attachment,) = harness.emulator.attachments(MAILBOX, item)
-    assert attachment.content == content(SIZE)
+    assert attachment.content == content_of(SIZE)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_a_range_kept_in_part_goes_on_from_there(make_harness: MakeHarness) -> N
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_a_refusal_for_good_ends_with_its_code(
+def test_a_permanent_refusal_ends_with_its_code(
     make_harness: MakeHarness, kind: Kind, misbehaviour: Misbehaviour, code: str
 ) -> None:
-    """The record tells it, the session is deleted, the store is empty, nothing is attached."""
+    """In the record; the session is deleted, the store is empty, nothing is attached."""
     harness = make_harness(range_bytes=R)
-    item = put_for(harness, "message", content(SIZE))
+    item = put_for_new_item(harness, "message", content_of(SIZE))
     harness.emulator.faults.add(Fault(misbehaviour=misbehaviour, kind=kind, times=None))
     status = harness.transfer("in/report.pdf")
     assert status.error is not None
@@ -139,26 +139,26 @@ def test_a_refusal_for_good_ends_with_its_code(
     assert metadata["attachmentstatus"] == "failed"
     assert metadata["attachmenterror"].startswith(f"{code}: ")
     assert not harness.emulator.attachments(MAILBOX, item)
-    assert not harness.notes()
+    assert not harness.open_entries()
     if misbehaviour.name != catalogue.upload_url("https://evil.example/x").name:
         assert not harness.emulator.open_sessions()
 
 
-def test_large_files_fail_clearly_where_there_are_no_sessions(make_harness: MakeHarness) -> None:
-    """A national cloud without them: small files go, large ones say why not."""
+def test_large_files_fail_where_there_are_no_upload_sessions(make_harness: MakeHarness) -> None:
+    """As in some national clouds: small files are attached, large ones fail with the reason."""
     harness = make_harness(Rules(upload_sessions=False))
-    put_for(harness, "message", content(SIZE))
+    put_for_new_item(harness, "message", content_of(SIZE))
     status = harness.transfer("in/report.pdf")
     assert status.error is not None
     assert status.error.code == "UploadSessionsUnavailable"
-    put_for(harness, "message", b"small")
+    put_for_new_item(harness, "message", b"small")
     assert harness.transfer("in/report.pdf").state == "attached"
 
 
 def test_a_mailbox_that_is_not_allowed_reveals_nothing(make_harness: MakeHarness) -> None:
-    """No call to Graph is made, whatever else is wrong with the blob."""
+    """No call to Graph is made, even if more is wrong with the blob."""
     harness = make_harness(allowed_mailboxes="*@fabrikam.com", max_attachment_bytes=1)
-    put_for(harness, "message", b"hello")
+    put_for_new_item(harness, "message", b"hello")
     status = harness.transfer("in/report.pdf")
     assert status.error is not None
     assert status.error.code == "MailboxNotAllowed"
@@ -166,9 +166,9 @@ def test_a_mailbox_that_is_not_allowed_reveals_nothing(make_harness: MakeHarness
 
 
 def test_a_file_over_the_limit_is_refused_before_any_call(make_harness: MakeHarness) -> None:
-    """The limit and the size are told."""
+    """The message has the limit and the size."""
     harness = make_harness(max_attachment_bytes=4)
-    put_for(harness, "message", b"hello")
+    put_for_new_item(harness, "message", b"hello")
     status = harness.transfer("in/report.pdf")
     assert status.error is not None
     assert status.error.code == "AttachmentTooLarge"
@@ -180,13 +180,13 @@ def test_a_file_over_the_limit_is_refused_before_any_call(make_harness: MakeHarn
 @pytest.mark.parametrize("accepted", [True, False])
 @pytest.mark.parametrize("readable", [True, False])
 @pytest.mark.parametrize("size", [2 * R, SIZE])
-def test_another_writer_of_the_same_name_is_told_apart(
+def test_another_clients_file_of_the_same_name_is_distinguished(
     make_harness: MakeHarness, accepted: bool, readable: bool, size: int
 ) -> None:
-    """By its size or its bytes; where neither helps, it is said that nobody can know."""
+    """By its size or its bytes; where neither helps, the outcome is unknown."""
     rules = Rules(maximum_put_bytes=5 * R, minimum_session_bytes=1)
     harness = make_harness(rules, range_bytes=R)
-    item = put_for(harness, "message", content(SIZE))
+    item = put_for_new_item(harness, "message", content_of(SIZE))
     lost = catalogue.lost_answer() if accepted else catalogue.reset_mid_body()
     harness.emulator.faults.add(Fault(misbehaviour=lost, kind="last_range"))
     if not readable:
@@ -197,12 +197,12 @@ def test_another_writer_of_the_same_name_is_told_apart(
     others = [bytes(size), bytes(size - 1)]
     for other in others:
         file = OutlookFile("report.pdf", len(other), "application/pdf")
-        harness.attach_as_someone_else(OutlookItem(MAILBOX, "message", item), file, other)
+        harness.attach_as_another_client(OutlookItem(MAILBOX, "message", item), file, other)
     status = TransferStatus.from_json(engine.run())
     ours = [
         each.id
         for each in harness.emulator.attachments(MAILBOX, item)
-        if each.content == content(SIZE)
+        if each.content == content_of(SIZE)
     ]
     if readable or size < SIZE:
         assert (status.state, [status.attachment_id]) == ("attached", ours)

@@ -1,5 +1,6 @@
 """The error tree of ``shared/errors.py`` names every error of the app, and where it lives."""
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -50,3 +51,37 @@ def test_the_tree_is_true(name: str) -> None:
     assert kind.__base__ is not None
     assert kind.__base__.__name__ == (parent or "Exception")
     assert kind.__module__.replace(".", "/") == (module or "shared/errors")
+
+
+SHARED_CODES = {
+    "ContentUncertain": "UnsupportedBlob",
+    "InvalidBlobName": "UnsupportedBlob",
+    "RecordNotWritable": "UnsupportedBlob",
+    "StorageDenied": "StorageUnavailable",
+    "StorageNotFound": "StorageUnavailable",
+}
+
+
+@pytest.mark.parametrize("name", sorted(defined()))
+def test_a_code_is_the_name_or_an_older_code(name: str) -> None:
+    """Users and records know the codes: a new class for an old situation has the old code."""
+    kind = defined()[name]
+    if issubclass(kind, errors.TransferError):
+        assert kind.code == SHARED_CODES.get(name, name)
+
+
+@pytest.mark.parametrize("path", sorted(Path("shared").rglob("*.py")), ids=str)
+def test_no_error_is_recognised_by_its_code(path: Path) -> None:
+    """A class, or a field that says so, decides; codes are for users."""
+    compared = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare)
+        and any(isinstance(each, ast.Attribute) and each.attr == "code" for each in _sides(node))
+        and any(isinstance(each, ast.Constant | ast.Attribute) for each in node.comparators)
+    ]
+    assert compared == []
+
+
+def _sides(node: ast.Compare) -> list[ast.expr]:
+    return [node.left, *node.comparators]

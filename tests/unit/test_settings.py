@@ -38,12 +38,13 @@ def test_defaults_are_those_of_the_readme() -> None:
         "reconcile_seconds": 120,
         "event_grid_topic_endpoint": None,
         "history_days": 30,
+        "sign_in_client_id": None,
     }
     assert settings.source == settings.host_storage
 
 
 def test_every_fault_is_named_at_once(environment: pytest.MonkeyPatch) -> None:
-    """One error tells about all settings that cannot work, by their names."""
+    """One error names all invalid settings."""
     environment.delenv("AzureWebJobsStorage")
     environment.setenv("RANGE_BYTES", "5000000")
     environment.setenv("GRAPH_CLOUD", "mars")
@@ -133,7 +134,7 @@ def test_graph_root_loses_its_last_slash(environment: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_a_graph_root_is_nothing_but_a_root(environment: pytest.MonkeyPatch, url: str) -> None:
-    """User information, a query, another scheme or a port that is none is refused."""
+    """User information, a query, another scheme or an invalid port is refused."""
     environment.setenv("GRAPH_BASE_URL", url)
     with pytest.raises(SettingsError, match="GRAPH_BASE_URL"):
         read_app_settings()

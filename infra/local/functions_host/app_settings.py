@@ -9,16 +9,16 @@ _REFERENCE = re.compile(r"%([^%]+)%")
 
 
 def setting(name: str, settings: Mapping[str, str]) -> str:
-    """The setting of this name.
+    """The setting's value.
 
     Raises :class:`AppConfigError` when it is missing or empty.
     """
     value = settings.get(name)
     if not value:
-        raise AppConfigError(f"a binding needs the app setting {name}, which is not there")
+        raise AppConfigError(f"a binding needs the app setting {name}, which is missing or empty")
     return value
 
 
 def resolved(text: str, settings: Mapping[str, str]) -> str:
-    """The text with every ``%NAME%`` replaced by that setting; raises as :func:`setting` does."""
+    """The text with every ``%NAME%`` replaced by its setting; raises as :func:`setting` does."""
     return _REFERENCE.sub(lambda found: setting(found[1], settings), text)

@@ -1,17 +1,17 @@
-"""What can go wrong in the host.
+"""The errors of the host.
 
 HostError
-├── PortInUseError          another program listens on the port asked for
-├── AppLoadError            function_app.py could not be imported or indexed
-├── AppConfigError          a binding or host.json asks for what is not there
-├── WorkerLostError         the worker died before it answered, and nobody asks it again
-├── WorkerGivenUpError      the worker keeps dying; it is not started again
-└── InvocationFailedError   the function itself raised
+├── PortInUseError           another program listens on the requested port
+├── AppLoadError             function_app.py could not be imported or indexed
+├── AppConfigError           a binding or host.json refers to something that does not exist
+├── WorkerDiedError          the worker died before it responded, and there is no redelivery
+├── WorkerUnavailableError   the worker died too often to be started again, or the host stops
+└── InvocationFailedError    the function raised
 """
 
 
 class HostError(Exception):
-    """The root: everything the host raises on purpose."""
+    """The base of every error that the host raises on purpose."""
 
 
 class PortInUseError(HostError):
@@ -26,19 +26,19 @@ class AppLoadError(HostError):
 
 
 class AppConfigError(HostError):
-    """Raised at start when a binding names a setting, route or connection that does not resolve."""
+    """Raised at start when host.json is invalid, or a binding's setting, route or connection is."""
 
 
-class WorkerLostError(HostError):
-    """Raised to the caller of an invocation that died with its worker."""
+class WorkerDiedError(HostError):
+    """Raised to the caller when the worker dies during an invocation."""
 
 
-class WorkerGivenUpError(HostError):
-    """Raised to every caller once the worker has died too often to be started again."""
+class WorkerUnavailableError(HostError):
+    """Raised to every caller once there will be no worker any more."""
 
 
 class InvocationFailedError(HostError):
-    """Raised when the function raised; says what and where."""
+    """Raised when the function raised; carries the exception's type, message and stack."""
 
     def __init__(self, error_type: str, message: str, stack: str) -> None:
         super().__init__(f"{error_type}: {message}" if message else error_type)
@@ -48,6 +48,6 @@ class InvocationFailedError(HostError):
 
     @classmethod
     def from_worker(cls, text: str, stack: str) -> "InvocationFailedError":
-        """Split the worker's ``Type: message`` into its two halves."""
+        """Split the worker's ``Type: message`` into type and message."""
         error_type, _, message = text.partition(": ")
         return cls(error_type, message, stack)

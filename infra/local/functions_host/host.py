@@ -1,4 +1,4 @@
-"""The host: everything together, in a thread of its own."""
+"""The Functions host: its parts together, in a thread of its own."""
 
 import asyncio
 import errno
@@ -15,34 +15,30 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from infra.local.functions_host import admin, event_grid
-from infra.local.functions_host.admin import AdminFront
-from infra.local.functions_host.blob_watch import BlobWatch
-from infra.local.functions_host.durable_backend import DurableBackend
-from infra.local.functions_host.durable_pump import DurablePump
+from infra.local.functions_host.blobs.trigger import BlobTrigger
+from infra.local.functions_host.durable.backend import DurableBackend
+from infra.local.functions_host.durable.dispatcher import WorkItemDispatcher
 from infra.local.functions_host.errors import PortInUseError
-from infra.local.functions_host.event_grid import EventGridFront
 from infra.local.functions_host.host_json import HostJson
-from infra.local.functions_host.http_front import HttpFront
+from infra.local.functions_host.http.application import http_application
 from infra.local.functions_host.invoker import Invoker
 from infra.local.functions_host.triggers import Triggers
-from infra.local.functions_host.worker_link import STDERR
-from infra.local.functions_host.worker_process import WorkerProcess
+from infra.local.functions_host.worker.process import STDERR
+from infra.local.functions_host.worker.supervisor import WorkerSupervisor
 
-_LARGEST_BODY = 100 * 1024 * 1024
 _SHUTDOWN_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class FunctionsHost:
-    """A Functions host for the app in a folder, for code that is not asynchronous itself.
+    """A Functions host for the app in a folder, with a synchronous interface.
 
-    ``settings`` are the app settings; the environment stays visible beneath them. ``port`` 0 is any
-    free one. ``function_key`` opens everything that is not anonymous. ``on_worker_started`` is
-    called with the process id each time a worker is ready, in the host's thread. ``worker_log`` is
-    the file descriptor that workers print to. ``url``,
-    ``worker_pid`` and ``durable_address`` (of the engine's gRPC service) hold once it has started.
+    ``settings`` are the app settings; they take precedence over the environment. ``port`` 0 is any
+    free port. ``function_key`` gives access to everything that is not anonymous.
+    ``on_worker_started`` is called with the process id each time a worker is ready, in the host's
+    thread. ``worker_log`` is the file descriptor of the workers' output. ``url``, ``worker_pid``
+    and ``durable_address`` (of the engine's gRPC service) are set once it has started.
     """
 
     def __init__(
@@ -69,10 +65,10 @@ class FunctionsHost:
         self.durable_address: str
 
     def start(self) -> None:
-        """Start and wait until every trigger is served.
+        """Start, and wait until every trigger is active.
 
-        Raises :class:`PortInUseError`, :class:`AppLoadError` or :class:`AppConfigError`; nothing is
-        left running then.
+        Raises :class:`PortInUseError`, :class:`AppLoadError` or :class:`AppConfigError`, after
+        stopping what had started.
         """
         ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
@@ -86,11 +82,11 @@ class FunctionsHost:
             raise
 
     def stop(self) -> None:
-        """End the worker, the servers and the threads; once more is harmless."""
+        """Stop the worker, the servers and the threads; may be called again."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        with suppress(RuntimeError):  # a loop that is closed has ended already
+        with suppress(RuntimeError):  # the loop is closed: it has ended already
             self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
 
@@ -122,9 +118,9 @@ class FunctionsHost:
             await self._stopping.wait()
 
     async def _start_all(self, running: AsyncExitStack) -> None:
-        """Start each part, to be ended in the opposite order."""
+        """Start each part; ``running`` stops them in reverse order."""
         settings = {**os.environ, **self._settings}
-        listening = running.enter_context(_bind(self._port))
+        listening = running.enter_context(_listening_socket(self._port))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         host_json = HostJson.read(self._app_folder)
 
@@ -133,39 +129,24 @@ class FunctionsHost:
         backend.start()
         self.durable_address = backend.address
 
-        worker = WorkerProcess(self._app_folder, settings, self._worker_started, self._worker_log)
+        worker = WorkerSupervisor(
+            self._app_folder, settings, self._worker_started, self._worker_log
+        )
         triggers = Triggers(await worker.start(), settings)
         running.push_async_callback(worker.stop)
         invoke = Invoker(
             worker, durable_address=backend.address, url=self.url, function_key=self._key
         )
-        await self._serve_http(running, listening, invoke, triggers, host_json)
-        pump = DurablePump(backend.address, triggers.durable, invoke, host_json)
-        pump.start()
-        running.push_async_callback(pump.stop)
-        watches = [BlobWatch(function, invoke, settings) for function in triggers.blob]
-        for watch in watches:
-            _run_beside(running, watch.run())
-
-    async def _serve_http(
-        self,
-        running: AsyncExitStack,
-        listening: socket.socket,
-        invoke: Invoker,
-        triggers: Triggers,
-        host_json: HostJson,
-    ) -> None:
-        front = HttpFront(triggers.http, invoke, route_prefix=host_json.route_prefix, key=self._key)
-        events = EventGridFront(triggers.event_grid, invoke, key=self._key)
-        timers = AdminFront(triggers.timer, invoke, key=self._key)
-        app = web.Application(client_max_size=_LARGEST_BODY)
-        app.router.add_route("*", event_grid.PATH, events.handle)
-        app.router.add_post(admin.PATH, timers.handle)
-        app.router.add_route("*", "/{path:.*}", front.handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await runner.setup()
-        running.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, listening).start()
+        http = http_application(
+            triggers, invoke, route_prefix=host_json.route_prefix, key=self._key
+        )
+        await _serve_http(running, http, listening)
+        dispatcher = WorkItemDispatcher(backend.address, triggers.durable, invoke, host_json)
+        dispatcher.start()
+        running.push_async_callback(dispatcher.stop)
+        blob_triggers = [BlobTrigger(function, invoke, settings) for function in triggers.blob]
+        for trigger in blob_triggers:
+            _run_in_background(running, trigger.run())
 
     def _worker_started(self, pid: int) -> None:
         self.worker_pid = pid
@@ -173,10 +154,10 @@ class FunctionsHost:
             self._on_worker_started(pid)
 
 
-def _bind(port: int) -> socket.socket:
-    """A socket on the loopback, taken before anything slow is started."""
+def _listening_socket(port: int) -> socket.socket:
+    """A socket on the loopback interface, bound before anything slow is started."""
     listening = socket.socket()
-    # A port whose last connections still linger can be taken again at once.
+    # A port can be bound again at once, while its last connections are in TIME_WAIT.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
@@ -189,18 +170,27 @@ def _bind(port: int) -> socket.socket:
     return listening
 
 
-def _report(task: asyncio.Task[None]) -> None:
+async def _serve_http(
+    running: AsyncExitStack, app: web.Application, listening: socket.socket
+) -> None:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    running.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listening).start()
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        logger.critical("A part of the host ended by itself", exc_info=error)
+        logger.critical("A part of the host failed", exc_info=error)
 
 
-def _run_beside(running: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run something until the end, and wait for it then."""
+def _run_in_background(running: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine until ``running`` is closed, which cancels it and waits for it."""
     task = asyncio.create_task(work)
-    task.add_done_callback(_report)
+    task.add_done_callback(_log_failure)
 
-    async def end() -> None:
+    async def stop() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    running.push_async_callback(end)
+    running.push_async_callback(stop)

@@ -1,39 +1,39 @@
-"""What the host reads of an app's host.json."""
+"""The settings of an app's host.json that this host follows."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, AliasPath, BaseModel, ConfigDict, Field, ValidationError
 
 from infra.local.functions_host.errors import AppConfigError
 
 
-@dataclass(frozen=True)
-class HostJson:
-    """The settings this host follows; ``None`` is no limit, and no version."""
+def _extension(*path: str, default: str | None = None) -> Any:
+    return Field(default, validation_alias=AliasPath("extensions", *path))
 
-    route_prefix: str = "api"
-    max_activities: int | None = None
-    max_orchestrators: int | None = None
-    default_version: str | None = None
+
+class HostJson(BaseModel):
+    """The settings; ``None`` is no limit, and no version."""
+
+    model_config = ConfigDict(frozen=True)
+
+    route_prefix: Annotated[str, AfterValidator(lambda text: text.strip("/"))] = _extension(
+        "http", "routePrefix", default="api"
+    )
+    max_activities: int | None = _extension("durableTask", "maxConcurrentActivityFunctions")
+    max_orchestrators: int | None = _extension("durableTask", "maxConcurrentOrchestratorFunctions")
+    default_version: str | None = _extension("durableTask", "defaultVersion")
 
     @classmethod
     def read(cls, app_folder: Path) -> Self:
-        """The settings of the app in this folder; the defaults when it has no host.json.
+        """The settings of the app in this folder; the defaults without a host.json.
 
-        Raises :class:`AppConfigError` when the file is not JSON.
+        Raises :class:`AppConfigError` when the file is not JSON, or a setting has another type.
         """
         path = app_folder / "host.json"
-        if not path.exists():
-            return cls()
         try:
-            extensions: dict[str, Any] = json.loads(path.read_text("utf-8")).get("extensions", {})
-        except ValueError as error:
-            raise AppConfigError(f"{path} is not JSON: {error}") from error
-        durable = extensions.get("durableTask", {})
-        return cls(
-            route_prefix=extensions.get("http", {}).get("routePrefix", "api").strip("/"),
-            max_activities=durable.get("maxConcurrentActivityFunctions"),
-            max_orchestrators=durable.get("maxConcurrentOrchestratorFunctions"),
-            default_version=durable.get("defaultVersion"),
-        )
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except ValidationError as error:
+            raise AppConfigError(f"{path} is not valid: {error}") from error

@@ -1,14 +1,13 @@
-"""A strict stand-in for Microsoft Graph, Outlook and the managed-identity endpoint.
+"""A strict emulator of Microsoft Graph, Outlook and the managed-identity endpoint.
 
-It knows the protocol and nothing of the product: it refuses what the real service would refuse,
-keeps every request and byte as a referee, and misbehaves when told to (`faults`, `catalogue`,
-`families`).
+It implements the protocol (`docs/protocol.md`) and knows nothing of the product: it refuses what
+the real service would refuse, records every request and byte for the tests to check, and injects
+faults on demand (`faults`).
 """
 
-from infra.local.outlook import catalogue, families
-from infra.local.outlook.addresses import ItemKind, Kind
 from infra.local.outlook.emulator import OutlookEmulator
-from infra.local.outlook.faults import (
+from infra.local.outlook.faults import alterations, catalogue, families
+from infra.local.outlook.faults.schedule import (
     Arrival,
     Break,
     Fault,
@@ -17,10 +16,11 @@ from infra.local.outlook.faults import (
     Misbehaviour,
     SeededFaults,
 )
-from infra.local.outlook.mailboxes import Attachment
+from infra.local.outlook.protocol.addresses import ItemKind, Kind
 from infra.local.outlook.recorder import RecordedRequest
 from infra.local.outlook.rules import Rules
-from infra.local.outlook.sessions import UploadSession
+from infra.local.outlook.state.mailboxes import Attachment
+from infra.local.outlook.state.upload_session import UploadSession
 
 __all__ = [
     "Arrival",
@@ -37,6 +37,7 @@ __all__ = [
     "Rules",
     "SeededFaults",
     "UploadSession",
+    "alterations",
     "catalogue",
     "families",
 ]

@@ -1,4 +1,4 @@
-"""The emulator as a test or the local stack holds it: a server in a thread, and the referee."""
+"""The emulator as tests and the local stack use it: a server in a thread, and its state."""
 
 import asyncio
 import ssl
@@ -10,36 +10,36 @@ from typing import Self
 
 from aiohttp import web
 
-from infra.local.outlook.addresses import IDENTITY_PATH, ItemKind
-from infra.local.outlook.faults import FaultSchedule, FaultSource
-from infra.local.outlook.ids import canonical
-from infra.local.outlook.mailboxes import Attachment, Committer
+from infra.local.outlook.faults.schedule import FaultSchedule, FaultSource
+from infra.local.outlook.protocol.addresses import IDENTITY_PATH, ItemKind
+from infra.local.outlook.protocol.ids import canonical
 from infra.local.outlook.recorder import RecordedRequest
 from infra.local.outlook.rules import Rules
 from infra.local.outlook.server import Server
 from infra.local.outlook.service import Service
-from infra.local.outlook.sessions import FileDescription, UploadSession
+from infra.local.outlook.state.mailboxes import Attachment, Committer
+from infra.local.outlook.state.upload_session import FileDescription, UploadSession
 from infra.local.outlook.tenant import Tenant
 
 HOST = "127.0.0.1"
 _READ_BUFFER_BYTES = 2**20
-# Seconds; what hangs has been woken by then, what still writes is cut off.
+# By then hanging connections have been released; those still writing are aborted.
 _SHUTDOWN_SECONDS = 1.0
 
 
 def utc_now() -> datetime:
-    """The wall clock."""
+    """The time of the wall clock."""
     return datetime.now(UTC)
 
 
 class OutlookEmulator:
     """Microsoft Graph, Outlook and the managed-identity endpoint on a loopback port.
 
-    It serves between `start` and `stop` (or inside `with`), in a thread of its own; started again
-    it has the same port and state. `port` 0 takes a free one. `clock` tells the time to tokens,
-    sessions, throttling, late commits and `Date`; hanging connections and slow ranges alone are
-    timed by the wall clock. Its own ids are always of the immutable form. `random_faults` is asked
-    when `faults` has nothing for a request.
+    It serves from `start` to `stop` (or inside `with`), in a thread of its own; after another
+    `start` it has the same port and state. `port` 0 is any free port. `clock` is the time for
+    tokens, sessions, throttling, late commits and `Date`; only hanging connections and slow ranges
+    use the wall clock. Ids that it returns are in their immutable form. `random_faults` chooses
+    when `faults` has no fault for a request.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class OutlookEmulator:
         self._stop: Callable[[], object] = lambda: None
 
     def start(self) -> Self:
-        """Serve. Returns once requests are answered; raises `OSError` when the port is taken."""
+        """Start to serve, and wait until it does. Raises `OSError` when the port is in use."""
         ready, failure = threading.Event(), list[OSError]()
 
         def run() -> None:
@@ -77,7 +77,7 @@ class OutlookEmulator:
         return self
 
     def stop(self) -> None:
-        """End every connection and free the port; the state stays."""
+        """Close every connection and the port; the state is kept."""
         if self._thread is not None:
             self._stop()
             self._thread.join()
@@ -96,7 +96,7 @@ class OutlookEmulator:
 
     async def _run(self, ready: threading.Event) -> None:
         server = Server(self._service)
-        # A client that goes away ends its handler: it then no longer counts as in progress.
+        # When a client disconnects, its request is no longer in progress.
         http = web.Server(
             server.handle,
             handler_cancellation=True,
@@ -117,7 +117,7 @@ class OutlookEmulator:
             self._stop = lambda: None
             transports = [each.transport for each in http.connections if each.transport]
             await runner.cleanup()
-            # A TLS connection would take its time to say goodbye, longer than the loop lives.
+            # The closing handshake of TLS would take longer than the loop runs.
             for transport in transports:
                 transport.abort()
             await asyncio.sleep(0)
@@ -129,17 +129,17 @@ class OutlookEmulator:
 
     @property
     def identity_endpoint(self) -> str:
-        """What `IDENTITY_ENDPOINT` is to be."""
+        """The value for `IDENTITY_ENDPOINT`."""
         return self.url + IDENTITY_PATH
 
     @property
     def identity_header(self) -> str:
-        """What `IDENTITY_HEADER` is to be: a secret."""
+        """The value for `IDENTITY_HEADER`, a secret."""
         return self._tenant.identity.header
 
     @property
     def rules(self) -> Rules:
-        """How the service behaves; may be replaced at any time."""
+        """The behaviour of the service; can be replaced at any time."""
         return self._tenant.rules
 
     @rules.setter
@@ -154,7 +154,7 @@ class OutlookEmulator:
 
     @property
     def random_faults(self) -> FaultSource | None:
-        """Faults beside the scheduled ones."""
+        """A source of faults in addition to the scheduled ones."""
         return self._service.random_faults
 
     @random_faults.setter
@@ -163,12 +163,12 @@ class OutlookEmulator:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """Every request so far, in order of arrival."""
+        """The record of every request, in order of arrival."""
         with self._service.lock:
             return list(self._service.recorder.requests)
 
     def add_mailbox(self, address: str) -> None:
-        """A new empty mailbox."""
+        """Create an empty mailbox."""
         with self._service.lock:
             self._tenant.mailboxes.add(address)
 
@@ -180,34 +180,34 @@ class OutlookEmulator:
         old_form: bool = False,
         item_id: str | None = None,
     ) -> str:
-        """A new draft or event; the answer is its id, of the old form with `+` and `/` in it.
+        """Create a draft or an event, and return its id.
 
-        `item_id` gives it an immutable id of the caller's own.
+        With `old_form` the id contains `+` and `/`; `item_id` is an immutable id to use instead.
         """
         with self._service.lock:
             found = self._tenant.mailboxes.find(mailbox)
             return found.create(kind, "", old_form=old_form, item_id=item_id).id
 
     def remove_item(self, mailbox: str, item_id: str) -> None:
-        """Delete an item with all it holds, as its owner does."""
+        """Delete an item with its attachments, as the owner of the mailbox can."""
         with self._service.lock:
             del self._tenant.mailboxes.find(mailbox).items[canonical(item_id)]
 
     def attach(self, mailbox: str, item_id: str, name: str, content: bytes) -> Attachment:
-        """Attach a file past every request, as another writer does; it shows at once."""
+        """Attach a file without a request, as another writer would; it is visible at once."""
         with self._service.lock:
             item = self._tenant.mailboxes.find(mailbox).items[canonical(item_id)]
             committer = Committer(self._tenant.clock, visible_after=0)
             return committer.commit_bytes(item, FileDescription(name=name), content)
 
     def attachments(self, mailbox: str, item_id: str) -> list[Attachment]:
-        """What the item really holds, late commits included, oldest first."""
+        """The attachments of an item, oldest first, including those not visible yet."""
         with self._service.lock:
             item = self._tenant.mailboxes.find(mailbox).items[canonical(item_id)]
             return list(item.attachments)
 
     def sessions(self) -> list[UploadSession]:
-        """Every upload session there ever was; those of one item oldest first."""
+        """Every upload session, ended ones included; those of an item oldest first."""
         with self._service.lock:
             return list(self._tenant.mailboxes.sessions())
 
@@ -218,7 +218,7 @@ class OutlookEmulator:
             return [each for each in self._tenant.mailboxes.sessions() if each.is_open(now)]
 
     def secrets(self) -> list[str]:
-        """Every secret it ever gave away: the identity header, tokens, upload URLs' tokens."""
+        """Every secret it has issued: identity header, access tokens, tokens in upload URLs."""
         with self._service.lock:
             return [
                 self.identity_header,
@@ -227,13 +227,13 @@ class OutlookEmulator:
             ]
 
     def renew(self, rules: Rules | None = None) -> None:
-        """Forget everything, mailboxes and tokens too, and go on as new on the same port."""
+        """Discard the whole state, mailboxes and tokens included; the port is kept."""
         with self._service.lock:
-            self._tenant.renew(rules or Rules())
+            self._tenant.reset(rules or Rules())
             self.clear()
 
     def clear(self) -> None:
-        """Forget requests and faults, and count from nothing again; mailboxes and tokens stay."""
+        """Discard the records and the faults, and restart the counts; keep mailboxes and tokens."""
         with self._service.lock:
             self._service.recorder.clear()
             self._service.faults.clear()

@@ -1,18 +1,19 @@
 """The managed-identity endpoint of App Service and Functions, and the tokens it issues.
 
-`GET $IDENTITY_ENDPOINT?api-version=2019-08-01&resource=…` with `X-IDENTITY-HEADER`
-(`protocol.md` §9). A token is good for the resource it was asked for and lives a day.
+`GET $IDENTITY_ENDPOINT?api-version=2019-08-01&resource=…` with the header `X-IDENTITY-HEADER`
+(`docs/protocol.md`, "Managed identity"). A token is valid for the requested resource, for a day.
 """
 
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from infra.local.outlook.errors import GraphError
-from infra.local.outlook.wire import Answer, Call, json_answer
+from infra.local.outlook.protocol.errors import GraphError
+from infra.local.outlook.protocol.messages import Request, Response, json_response
 
 API_VERSION = "2019-08-01"
 TOKEN_LIFETIME = timedelta(hours=24)
+# `docs/protocol.md`, "National clouds".
 GRAPH_RESOURCES = frozenset(
     f"https://{host}"
     for host in (
@@ -25,7 +26,7 @@ GRAPH_RESOURCES = frozenset(
 
 
 class IdentityEndpoint:
-    """Issues tokens to whoever knows `header`, and knows its own tokens again."""
+    """Issues tokens to clients that send `header`, and verifies them."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self.header = secrets.token_hex(16)
@@ -37,24 +38,24 @@ class IdentityEndpoint:
         """Every token ever issued."""
         return list(self._tokens)
 
-    def answer(self, call: Call) -> Answer:
-        """The answer to a token request: the token, or 400, 401, 405 in the endpoint's shape."""
-        if call.method != "GET":
-            return _refusal(405, "Ask for a token with GET.")
-        given = call.headers.get("X-IDENTITY-HEADER", "")
+    def answer(self, request: Request) -> Response:
+        """The response to a token request: the token, or 400, 401, 405."""
+        if request.method != "GET":
+            return _refusal(405, "Request a token with GET.")
+        given = request.headers.get("X-IDENTITY-HEADER", "")
         if not secrets.compare_digest(given.encode(), self.header.encode()):
             return _refusal(401, "X-IDENTITY-HEADER is missing or wrong.")
-        if call.query.get("api-version") != API_VERSION:
+        if request.query.get("api-version") != API_VERSION:
             return _refusal(400, f"api-version must be {API_VERSION}.")
-        resource = call.query.get("resource")
+        resource = request.query.get("resource")
         if not resource:
             return _refusal(400, "resource is missing.")
-        return json_answer(200, self._issue(resource))
+        return json_response(200, self._issue(resource))
 
     def check(self, authorization: str | None) -> None:
-        """Let a bearer of a living token for Graph pass.
+        """Accept a bearer token for Graph that has not expired.
 
-        Raises 401 `InvalidAuthenticationToken` otherwise.
+        Raises 401 `InvalidAuthenticationToken` for anything else.
         """
         scheme, _, token = (authorization or "").partition(" ")
         resource, expires = self._tokens.get(token, ("", self._clock()))
@@ -79,8 +80,8 @@ class IdentityEndpoint:
         }
 
 
-def _refusal(status: int, message: str) -> Answer:
-    return json_answer(status, {"statusCode": status, "message": message})
+def _refusal(status: int, message: str) -> Response:
+    return json_response(status, {"statusCode": status, "message": message})
 
 
 def _unauthorized(message: str) -> GraphError:

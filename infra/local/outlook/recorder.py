@@ -1,4 +1,4 @@
-"""Every request in order of arrival, as the referee keeps it."""
+"""A record of every request, in order of arrival."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,23 +6,24 @@ from datetime import datetime
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from infra.local.outlook.addresses import Address, Kind
-from infra.local.outlook.byte_range import ByteRange
-from infra.local.outlook.wire import Call
+from infra.local.outlook.protocol.addresses import Address, Kind
+from infra.local.outlook.protocol.byte_range import ByteRange
+from infra.local.outlook.protocol.messages import Request
 
 
 @dataclass(kw_only=True)
 class RecordedRequest:
-    """One request and how it was answered; filled in as the request goes on.
+    """One request and its response; filled in while the request is processed.
 
-    `index` counts every request from 0, `occurrence` those of this kind from 1. `target` is the raw
-    path and query, upload token and all; `path` is without the query. `mailbox` is the address (or
-    what the client wrote, when it names no mailbox), `item` the immutable id. `concurrency` is how
-    many requests were in progress for the mailbox, this one included. `body_length` counts the
-    bytes read; `body` keeps them, except a range's, which the session keeps. `status` is None
-    while unanswered and when no answer was sent whole; then `served_status` still says what the
-    service made of it, None when nothing. `fault` names the misbehaviour that was asked for.
-    `client` is the other end of its connection: requests of one client came over one connection.
+    `index` counts all requests from 0, `occurrence` those of this kind from 1. `target` is the raw
+    path and query, including the upload token; `path` is without the query. `mailbox` is the
+    address (or the client's text, when there is no such mailbox), `item` the immutable id.
+    `concurrency` is the number of requests in progress for the mailbox, this one included.
+    `body_length` is the number of bytes read; `body` has them, except for a range, whose bytes are
+    in the session. `status` is None before the response, and when it was not sent completely;
+    `served_status` is the status of the processed request, None when it was not processed. `fault`
+    is the name of the injected misbehaviour. `client` is the peer of the connection: requests with
+    the same `client` used the same connection.
     """
 
     index: int
@@ -48,16 +49,16 @@ class RecordedRequest:
 
 
 class Recorder:
-    """Keeps the requests and counts them by kind."""
+    """Records the requests and counts them by kind."""
 
     def __init__(self) -> None:
         self.requests: list[RecordedRequest] = []
         self._of_kind: Counter[Kind] = Counter()
 
     def arrived(
-        self, at: datetime, head: Call, address: Address, concurrency: int
+        self, at: datetime, head: Request, address: Address, concurrency: int
     ) -> RecordedRequest:
-        """Keep a request that has come, before its body."""
+        """Record a request when its headers have arrived."""
         self._of_kind[address.kind] += 1
         record = RecordedRequest(
             index=len(self.requests),
@@ -78,6 +79,6 @@ class Recorder:
         return record
 
     def clear(self) -> None:
-        """Forget every request; counting begins anew."""
+        """Discard the records; the counts start again."""
         self.requests.clear()
         self._of_kind.clear()

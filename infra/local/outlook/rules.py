@@ -1,4 +1,4 @@
-"""What the real service leaves unknown, or lets an administrator set."""
+"""Behaviour of the real service that is not published, or that an administrator sets."""
 
 import math
 from dataclasses import dataclass
@@ -9,24 +9,28 @@ ALL_PERMISSIONS = frozenset({"Mail.ReadWrite", "Calendars.ReadWrite"})
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """One way the service may behave; sizes in bytes, figures from `protocol.md` §1, §3 and §6.
+    """One possible behaviour of the service; sizes are in bytes.
+
+    The defaults are those of `docs/protocol.md`; see there "Limits of the service" and "Unknown
+    points".
 
     `minimum_session_bytes`: a smaller file is refused a session (3,145,728 or 3,000,000).
     `maximum_attachment_bytes`: a larger declared size is refused.
-    `mailbox_limit_bytes`: the administrator's limit on a whole message; in a session it shows only
+    `mailbox_limit_bytes`: the administrator's limit on a whole message; a session is refused only
     once the received bytes exceed it.
     `maximum_put_bytes`, `maximum_post_bytes`: the largest body of a range and of a Graph request.
     `session_state`: whether a GET of the upload URL is answered.
-    `repeated_range`: the answer to a range that is received already, wholly or in part; with 200
-    the bytes are ignored and the true next range is told.
-    `next_ranges_key`, `next_range_form`: how progress is spelled; the form is said by example.
-    `location_ids`: whether `Location` spells the id as the session's creator asked (`Prefer`) or
-    always the mutable way.
-    `commit_visible_after`: seconds until a committed attachment shows in answers.
+    `repeated_range`: the status for a range of which some bytes were received before; with 200 the
+    bytes are ignored, and the response has the true next range.
+    `next_ranges_key`, `next_range_form`: the key and the form of the next expected ranges; the form
+    is given by an example.
+    `location_ids`: whether `Location` has the id in the form that the session's creator preferred
+    (`Prefer`), or always in the mutable form.
+    `commit_visible_after`: seconds until a committed attachment appears in responses.
     `page_size`: attachments in one page of a listing.
     `upload_sessions`: false in a national cloud without `createUploadSession`.
-    `range_seconds`, `bytes_per_second`: how long a range takes once its bytes are there, and how
-    fast they come in at most; by the wall clock, whatever clock the service has.
+    `range_seconds`, `bytes_per_second`: the time that a range takes after its last byte, and the
+    rate limit for its bytes; always by the wall clock.
     """
 
     minimum_session_bytes: int = 3_145_728
@@ -50,6 +54,6 @@ class Rules:
     range_seconds: float = 0
     bytes_per_second: float = math.inf
 
-    def answer_due(self, size: int, *, arrived: float, whole: float) -> float:
-        """When a range of so many bytes is answered that was there, as a whole, at ``whole``."""
+    def response_due(self, size: int, *, arrived: float, whole: float) -> float:
+        """When to respond to a range of `size` bytes, received from `arrived` until `whole`."""
         return max(whole, arrived + size / self.bytes_per_second) + self.range_seconds

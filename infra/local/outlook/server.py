@@ -1,4 +1,4 @@
-"""HTTP around the service: reads requests, sends answers, breaks connections when told to."""
+"""Serves HTTP: reads requests, sends responses, and breaks connections on demand."""
 
 import asyncio
 import contextlib
@@ -9,58 +9,60 @@ from http.client import responses
 
 from aiohttp import web
 
-from infra.local.outlook.faults import Break
-from infra.local.outlook.service import Service, Visit
-from infra.local.outlook.wire import Answer, Call
+from infra.local.outlook.faults.schedule import Break
+from infra.local.outlook.protocol.messages import Request, Response
+from infra.local.outlook.service import Exchange, Service
 
-# Linger on, for no time: closing then sends RST in place of FIN.
+# SO_LINGER with a time of 0: closing sends RST in place of FIN.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-# Seconds a closed connection is still read from, lest unread bytes turn the FIN into a RST.
+# A closed connection is read for so long, because unread bytes would turn the FIN into a RST.
 _DRAIN_SECONDS = 5.0
 
 
 class Server:
-    """The handler of every request; `stopping` ends what hangs."""
+    """Handles every request; `stopping` releases the connections that hang."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self.stopping = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request, or break its connection."""
-        visit = self._service.arrive(_head(request))
+        """Respond to a request, or break its connection."""
+        exchange = self._service.arrive(_without_body(request))
         try:
-            return await self._serve(request, visit)
+            return await self._serve(request, exchange)
         finally:
-            # Before the answer is on the wire: its reader may send the next request at once.
-            self._service.leave(visit)
+            # Before the response is sent: the client may send its next request at once.
+            self._service.leave(exchange)
 
-    async def _serve(self, request: web.BaseRequest, visit: Visit) -> web.StreamResponse:
-        breakage = visit.misbehaviour.breakage
+    async def _serve(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+        breakage = exchange.misbehaviour.breakage
         arrived = asyncio.get_running_loop().time()
         body = await _read(request, breakage)
-        await self._take_time(visit, len(body), arrived)
-        answer = self._service.answer(visit, body)
+        await self._delay(exchange, len(body), arrived)
+        response = self._service.answer(exchange, body)
         if breakage is None:
-            return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+            return web.Response(
+                status=response.status, headers=response.headers, body=response.body
+            )
         transport = request.transport
         if transport is not None:
             if breakage.sent == "part":
-                transport.write(_first_half(answer))
-            await self._end(request, transport, breakage)
-        # The connection is over: aiohttp notices when it tries to send this.
+                transport.write(_first_half(response))
+            await self._break(request, transport, breakage)
+        # The connection is broken: aiohttp notices when it tries to send this response.
         return web.Response()
 
-    async def _take_time(self, visit: Visit, size: int, arrived: float) -> None:
-        """Let a range take the time that the rules say; everybody else is served meanwhile."""
-        if visit.record.kind in {"range", "last_range"}:
+    async def _delay(self, exchange: Exchange, size: int, arrived: float) -> None:
+        """Delay a range as the rules say; other requests are processed meanwhile."""
+        if exchange.record.kind in {"range", "last_range"}:
             now = asyncio.get_running_loop().time()
             rules = self._service.tenant.rules
-            due = rules.answer_due(size, arrived=arrived, whole=now)
-            if (left := due - now) > 0:
-                await _at_most(left, self.stopping.wait())
+            due = rules.response_due(size, arrived=arrived, whole=now)
+            if (remaining := due - now) > 0:
+                await _at_most(remaining, self.stopping.wait())
 
-    async def _end(
+    async def _break(
         self, request: web.BaseRequest, transport: asyncio.Transport, breakage: Break
     ) -> None:
         if breakage.end == "close":
@@ -78,13 +80,13 @@ class Server:
             transport.abort()
 
 
-def _head(request: web.BaseRequest) -> Call:
+def _without_body(request: web.BaseRequest) -> Request:
     host, port = request.transport.get_extra_info("peername") if request.transport else ("", 0)
-    return Call(request.method, request.raw_path, request.headers, client=f"{host}:{port}")
+    return Request(request.method, request.raw_path, request.headers, client=f"{host}:{port}")
 
 
 async def _read(request: web.BaseRequest, breakage: Break | None) -> bytes:
-    """The body, or as much of it as the breakage lets be read."""
+    """The body, or the part of it that is read before the connection breaks."""
     if breakage is not None and breakage.read == "nothing":
         return b""
     wanted = request.content_length or 0
@@ -109,12 +111,12 @@ async def _at_most(seconds: float, awaitable: Awaitable[object]) -> None:
         await asyncio.wait_for(awaitable, seconds)
 
 
-def _first_half(answer: Answer) -> bytes:
-    """The head and half the body; of an answer without a body, half the head."""
-    lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}"]
-    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-    lines += [f"Content-Length: {len(answer.body)}", "", ""]
+def _first_half(response: Response) -> bytes:
+    """The headers and half the body; half the headers when there is no body."""
+    lines = [f"HTTP/1.1 {response.status} {responses.get(response.status, '')}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    lines += [f"Content-Length: {len(response.body)}", "", ""]
     head = "\r\n".join(lines).encode()
-    if answer.body:
-        return head + answer.body[: len(answer.body) // 2]
+    if response.body:
+        return head + response.body[: len(response.body) // 2]
     return head[: len(head) // 2]

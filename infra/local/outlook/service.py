@@ -1,7 +1,7 @@
-"""The service without its sockets: a request arrives, is answered, and has gone.
+"""The service without its sockets: a request arrives, gets its response, and ends.
 
-Synchronous and under one lock, so that requests are processed one after the other however they
-overlap on the wire.
+Synchronous and under one lock: requests are processed one after the other, even when they overlap
+on the network.
 """
 
 import threading
@@ -11,25 +11,31 @@ from email.utils import format_datetime
 
 from multidict import CIMultiDict
 
-from infra.local.outlook import graph_routes, upload_routes
-from infra.local.outlook.addresses import Address, locate
-from infra.local.outlook.errors import GraphError, throttled
-from infra.local.outlook.faults import Arrival, Fault, FaultSchedule, FaultSource, Misbehaviour
+from infra.local.outlook.faults.schedule import (
+    Arrival,
+    Fault,
+    FaultSchedule,
+    FaultSource,
+    Misbehaviour,
+)
+from infra.local.outlook.handlers import graph, upload_session
+from infra.local.outlook.protocol.addresses import Address, parse_address
+from infra.local.outlook.protocol.errors import GraphError, throttling_error
+from infra.local.outlook.protocol.messages import Request, Response
 from infra.local.outlook.recorder import RecordedRequest, Recorder
+from infra.local.outlook.state.throttle import Throttle
 from infra.local.outlook.tenant import Tenant
-from infra.local.outlook.throttle import Throttle
-from infra.local.outlook.wire import Answer, Call
 
-# Seconds; a slot is free as soon as another request ends, so the shortest whole figure.
+# In seconds: the shortest, since any request in progress can end at once.
 _CONCURRENCY_RETRY_AFTER = 1
-_AS_IT_SHOULD = Misbehaviour(name="none")
+_NO_FAULT = Misbehaviour(name="none")
 
 
 @dataclass(frozen=True)
-class Visit:
-    """A request in progress: `mailbox` is the one that bears its load, None when there is none."""
+class Exchange:
+    """A request and its response; `mailbox` is the one whose limits it counts towards, if any."""
 
-    head: Call
+    request: Request
     record: RecordedRequest
     address: Address
     mailbox: str | None
@@ -39,14 +45,14 @@ class Visit:
 
     @property
     def misbehaviour(self) -> Misbehaviour:
-        """What is to go wrong with it."""
-        return self.fault.misbehaviour if self.fault else _AS_IT_SHOULD
+        """The injected misbehaviour; one that changes nothing when there is no fault."""
+        return self.fault.misbehaviour if self.fault else _NO_FAULT
 
 
 class Service:
-    """The tenant, its recorder and its faults behind one lock.
+    """The tenant, its recorder and its faults, under one lock.
 
-    `random_faults` is asked when the schedule has nothing for a request.
+    `random_faults` chooses when the schedule has no fault for a request.
     """
 
     def __init__(self, tenant: Tenant) -> None:
@@ -56,50 +62,55 @@ class Service:
         self.random_faults: FaultSource | None = None
         self.lock = threading.RLock()
 
-    def arrive(self, head: Call) -> Visit:
-        """Take a request without its body: where it goes, beside how many, whether it fails."""
+    def arrive(self, request: Request) -> Exchange:
+        """Record a request when its headers have arrived, and choose its fault."""
         with self.lock:
-            address = locate(head.method, head.target, head.headers.get("Content-Range"))
+            address = parse_address(
+                request.method, request.target, request.headers.get("Content-Range")
+            )
             known = self.tenant.mailboxes.get(address.mailbox)
             throttle = self.tenant.throttle
             mailbox = known.address if known else None
             record = self.recorder.arrived(
                 self.tenant.clock(),
-                head,
+                request,
                 replace(address, mailbox=mailbox or address.mailbox),
-                throttle.enter(mailbox) if mailbox else 1,
+                throttle.begin(mailbox) if mailbox else 1,
             )
             fault, source = self._choose(record)
             record.fault = fault.misbehaviour.name if fault else None
-            return Visit(head, record, address, mailbox, fault, source, throttle)
+            return Exchange(request, record, address, mailbox, fault, source, throttle)
 
-    def answer(self, visit: Visit, body: bytes) -> Answer:
-        """Process the request, or refuse it; the answer as the client is to see it."""
+    def answer(self, exchange: Exchange, body: bytes) -> Response:
+        """Process the request, or refuse it; the response that the client is to get."""
         with self.lock:
-            record, misbehaviour = visit.record, visit.misbehaviour
+            record, misbehaviour = exchange.record, exchange.misbehaviour
             record.body_length = len(body)
             if record.range is None:
                 record.body = body
-            # Whatever becomes of the request, its bytes have come in and count.
-            refused = self._refused_by_throttle(visit, len(body))
-            true = misbehaviour.refusal or refused
-            if true is None and misbehaviour.processes:
-                true = self._process(visit, body)
-                record.served_status = true.status
-            # A request that is left unread has no answer of its own to send a part of.
-            stamped = self._stamp(visit, true or GraphError(503, "ServiceUnavailable", "").answer())
-            altered = misbehaviour.alteration(stamped) if misbehaviour.alteration else stamped
-            self._confirm(visit, changed=altered != stamped)
+            # The bytes have been received, so they count even if the request fails.
+            throttled = self._throttled(exchange, len(body))
+            response = misbehaviour.refusal or throttled
+            if response is None and misbehaviour.processes:
+                response = self._process(exchange, body)
+                record.served_status = response.status
+            if response is None:
+                # Not processed: the connection breaks, perhaps in the middle of this response.
+                response = GraphError(503, "ServiceUnavailable", "").answer()
+            unaltered = self._with_common_headers(exchange, response)
+            alter = misbehaviour.alteration
+            altered = alter(unaltered) if alter else unaltered
+            self._confirm(exchange, changed=altered != unaltered)
             record.answer_headers = altered.headers
             record.status = None if misbehaviour.breakage else altered.status
             return altered
 
-    def leave(self, visit: Visit) -> None:
-        """Count the request out of what its mailbox has in progress."""
+    def leave(self, exchange: Exchange) -> None:
+        """End the request: it is no longer in progress for its mailbox."""
         with self.lock:
-            visit.record.ended_at = self.tenant.clock()
-            if visit.mailbox:
-                visit.throttle.leave(visit.mailbox)
+            exchange.record.ended_at = self.tenant.clock()
+            if exchange.mailbox:
+                exchange.throttle.end(exchange.mailbox)
 
     def _choose(self, record: RecordedRequest) -> tuple[Fault | None, FaultSource]:
         arrival = Arrival(record.index, record.kind, record.occurrence)
@@ -108,45 +119,47 @@ class Service:
             return self.random_faults.choose(arrival), self.random_faults
         return scheduled, self.faults
 
-    def _refused_by_throttle(self, visit: Visit, size: int) -> Answer | None:
-        if visit.mailbox is None:
+    def _throttled(self, exchange: Exchange, size: int) -> Response | None:
+        if exchange.mailbox is None:
             return None
-        wait = self.tenant.throttle.charge(visit.mailbox, size)
-        if self.tenant.throttle.over_concurrency(visit.record.concurrency):
-            return throttled("MailboxConcurrency", _CONCURRENCY_RETRY_AFTER).answer()
-        return None if wait is None else throttled("IncomingBytes", wait).answer()
+        retry_after = self.tenant.throttle.charge(exchange.mailbox, size)
+        if self.tenant.throttle.over_concurrency(exchange.record.concurrency):
+            return throttling_error("MailboxConcurrency", _CONCURRENCY_RETRY_AFTER).answer()
+        return (
+            None if retry_after is None else throttling_error("IncomingBytes", retry_after).answer()
+        )
 
-    def _process(self, visit: Visit, body: bytes) -> Answer:
-        call, address = replace(visit.head, body=body), visit.address
-        delay = visit.misbehaviour.commit_delay
+    def _process(self, exchange: Exchange, body: bytes) -> Response:
+        request, address = replace(exchange.request, body=body), exchange.address
+        delay = exchange.misbehaviour.commit_delay
         try:
-            match address.shape:
+            match address.resource:
                 case "token":
-                    return self.tenant.identity.answer(call)
+                    return self.tenant.identity.answer(request)
                 case "session":
-                    share = visit.misbehaviour.kept_share
-                    return upload_routes.answer(
-                        self.tenant, call, address, kept_share=share, commit_delay=delay
+                    share = exchange.misbehaviour.kept_share
+                    return upload_session.handle(
+                        self.tenant, request, address, kept_share=share, commit_delay=delay
                     )
                 case _:
-                    return graph_routes.answer(self.tenant, call, address, delay)
+                    return graph.handle(self.tenant, request, address, delay)
         except GraphError as error:
             return error.answer()
 
-    def _stamp(self, visit: Visit, answer: Answer) -> Answer:
-        """The answer with what every answer carries."""
-        headers = CIMultiDict(answer.headers)
+    def _with_common_headers(self, exchange: Exchange, response: Response) -> Response:
+        """The response with the headers that every response has."""
+        headers = CIMultiDict(response.headers)
         headers["Date"] = format_datetime(self.tenant.clock(), usegmt=True)
         headers["request-id"] = str(uuid.uuid4())
-        if "client-request-id" in visit.head.headers:
-            headers["client-request-id"] = visit.head.headers["client-request-id"]
-        return replace(answer, headers=headers)
+        if "client-request-id" in exchange.request.headers:
+            headers["client-request-id"] = exchange.request.headers["client-request-id"]
+        return replace(response, headers=headers)
 
-    def _confirm(self, visit: Visit, *, changed: bool) -> None:
-        """Tell the fault's source that it fired, unless it made no difference."""
-        misbehaviour = visit.misbehaviour
-        accepted = visit.record.served_status in {200, 201}
-        kept_otherwise = misbehaviour.kept_share < 1 or misbehaviour.commit_delay > 0
+    def _confirm(self, exchange: Exchange, *, changed: bool) -> None:
+        """Confirm the fault to its source, unless it made no difference."""
+        misbehaviour = exchange.misbehaviour
+        accepted = exchange.record.served_status in {200, 201}
+        stored_otherwise = misbehaviour.kept_share < 1 or misbehaviour.commit_delay > 0
         refused_or_broken = misbehaviour.refusal or misbehaviour.breakage
-        if visit.fault and (changed or refused_or_broken or (kept_otherwise and accepted)):
-            visit.source.confirm(visit.fault)
+        if exchange.fault and (changed or refused_or_broken or (stored_otherwise and accepted)):
+            exchange.source.confirm(exchange.fault)

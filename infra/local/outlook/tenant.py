@@ -1,22 +1,22 @@
-"""Everything the emulated service knows: its mailboxes, its tokens, its rules and the time."""
+"""The whole state of the emulated service: mailboxes, tokens, rules and clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from infra.local.outlook.identity import IdentityEndpoint
-from infra.local.outlook.mailboxes import Committer, Mailboxes
 from infra.local.outlook.rules import Rules
-from infra.local.outlook.throttle import Figures, Throttle
+from infra.local.outlook.state.mailboxes import Committer, Mailboxes
+from infra.local.outlook.state.throttle import Limits, Throttle
 
 
-def _figures(rules: Rules) -> Figures:
-    return Figures(rules.requests_at_once, rules.window_bytes, rules.window_seconds)
+def _limits(rules: Rules) -> Limits:
+    return Limits(rules.requests_at_once, rules.window_bytes, rules.window_seconds)
 
 
 @dataclass
 class Tenant:
-    """The state behind every route; `url` is where it is served, without a final slash."""
+    """The state that every handler works on; `url` is the service's own, without a final slash."""
 
     clock: Callable[[], datetime]
     current_rules: Rules
@@ -25,25 +25,25 @@ class Tenant:
 
     def __post_init__(self) -> None:
         self.identity = IdentityEndpoint(self.clock)
-        self.throttle = Throttle(_figures(self.current_rules), self.clock)
+        self.throttle = Throttle(_limits(self.current_rules), self.clock)
 
-    def renew(self, rules: Rules) -> None:
-        """Begin anew: no mailbox and no token, nothing counted."""
+    def reset(self, rules: Rules) -> None:
+        """Discard the whole state: mailboxes, tokens and counts."""
         self.current_rules = rules
         self.mailboxes = Mailboxes()
         self.identity = IdentityEndpoint(self.clock)
-        self.throttle = Throttle(_figures(rules), self.clock)
+        self.throttle = Throttle(_limits(rules), self.clock)
 
     @property
     def rules(self) -> Rules:
-        """How the service behaves now."""
+        """The current behaviour of the service."""
         return self.current_rules
 
     @rules.setter
     def rules(self, rules: Rules) -> None:
         self.current_rules = rules
-        self.throttle.figures = _figures(rules)
+        self.throttle.limits = _limits(rules)
 
     def committer(self, delay: float) -> Committer:
-        """Commits that are visible `delay` seconds later than the rules say."""
+        """Makes attachments visible `delay` seconds later than the rules say."""
         return Committer(self.clock, self.rules.commit_visible_after + delay)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from shared.errors import OutcomeUnknown, StorageUnavailable, UploadHostNotAllowed
 from shared.outlook.byte_ranges import ByteRange, next_expected_range
 from shared.outlook.graph_client import GraphClient
+from shared.secret import Secret
 from shared.settings import Settings
 from shared.storage.documents import DocumentConflict
 from shared.storage.ledger import LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader
-from shared.transfer.activities.claims import Claims, StaleDelivery
+from shared.transfer.activities.claims import Claims
 from shared.transfer.activities.find_attachment import AttachmentFinder
 from shared.transfer.activities.locking import post_bytes, range_bytes, with_lock
 from shared.transfer.activities.mailbox_locks import MailboxLocks
@@ -85,8 +86,8 @@ class Attacher:
         A second delivery finds the session of the first one, and goes on with it.
         """
         entry = self.claims.entry(job)
-        if entry and entry.run == job.run and entry.attempt >= job.attempt:
-            return self._resume(job, entry)
+        if entry and entry.run == job.run and entry.attempt >= job.attempt and entry.upload_url:
+            return self._resume(job, entry.upload_url)
         claimed = self._before_attempt(job, entry)
         if isinstance(claimed, ActivityResult):
             return claimed
@@ -214,11 +215,9 @@ class Attacher:
             return None
         return ActivityResult(outcome="retry", retry_after=effective_retry_after(row, response))
 
-    def _resume(self, job: Job, entry: LedgerEntry) -> ActivityResult:
+    def _resume(self, job: Job, url: Secret) -> ActivityResult:
         """Where the session of this very attempt stands, for a second delivery of its creation."""
-        if not entry.upload_url:
-            raise StaleDelivery(job.transfer_id)
-        state = self.graph.session_state(self.graph.upload_url(entry.upload_url.reveal()))
+        state = self.graph.session_state(self.graph.upload_url(url.reveal()))
         expected = next_expected_range(state.body, job.size) if state.succeeded else None
         return ActivityResult(outcome="progress", offset=expected.start if expected else 0)
 

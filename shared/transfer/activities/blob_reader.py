@@ -7,9 +7,10 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from shared.errors import ContentUncertain, StorageUnavailable, Superseded
+from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.outlook.byte_ranges import ByteRange
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import BlobVersion
@@ -21,6 +22,10 @@ MD5_CHANGED = (
 )
 # Two, so that a slow read can be made up for by the fast ones before it.
 MAX_READ_AHEAD = 2
+
+
+class ContentUncertain(Permanent, code="UnsupportedBlob"):
+    """Raised when nothing proves that the blob still has the content the transfer is about."""
 
 
 class RestartRequired(Exception):

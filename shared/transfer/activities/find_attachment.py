@@ -9,11 +9,15 @@ docs/protocol.md.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import BlobDeleted, ContentUncertain, OutcomeUnknown, Superseded
+from shared.errors import BlobDeleted, OutcomeUnknown, Superseded
 from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.activities.blob_reader import RestartRequired, check_same_content
+from shared.transfer.activities.blob_reader import (
+    ContentUncertain,
+    RestartRequired,
+    check_same_content,
+)
 from shared.transfer.activity_payloads import Job
 from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Action, Call

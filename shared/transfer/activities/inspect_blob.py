@@ -3,24 +3,17 @@
 import logging
 from dataclasses import dataclass
 
-from shared.errors import (
-    AttachmentTooLarge,
-    ContentUncertain,
-    MailboxNotAllowed,
-    Permanent,
-    Removed,
-    StorageUnavailable,
-    Superseded,
-    UnsupportedBlob,
-)
+from shared.errors import Permanent, Removed, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, read_record
 from shared.storage.ledger import Ledger
-from shared.storage.source_container import SourceBlob, SourceContainer
-from shared.transfer.activities.blob_reader import MD5_CHANGED
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
+from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
 from shared.transfer.activity_payloads import Inspect, Inspection, Job
+from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
-from shared.transfer.transfer_id import is_of, may_be_of
+from shared.transfer.transfer_id import matches, may_match
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,15 +37,16 @@ class Inspector:
         item = str(request.item or "")
         try:
             blob = self.source.look(request.blob)
-            if not may_be_of(work.transfer_id, self.source, blob, item, request.content):
+            if not may_match(work.transfer_id, blob, item, request.content):
                 return _superseded(work)
-            if not is_of(work.transfer_id, self.source, blob, item):
+            if not matches(work.transfer_id, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
             if ended := self._known_end(work, blob):
                 return Inspection(ended=ended)
             if request.refused:
                 return _refused(work, request.refused, unaddressed=request.unaddressed)
-            self._check(request, blob)
+            check_mailbox(self.settings, request.mailbox or "")
+            check_blob(self.settings, blob)
         except StorageUnavailable as error:
             _LOG.warning("transfer %s cannot inspect its blob: %s", work.transfer_id, error)
             return Inspection(unavailable=Failure.of(error))
@@ -72,7 +66,7 @@ class Inspector:
                 return status.model_copy(
                     update={"state": "attached", "attachment_id": entry.attachment_id}
                 )
-            if entry.state == "removed" and not work.request.ordered:
+            if entry.state == "removed" and not work.request.explicit:
                 removed = Failure.of(Removed())
                 return status.model_copy(update={"state": "cancelled", "error": removed})
         record = read_record(blob.metadata)
@@ -82,26 +76,10 @@ class Inspector:
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
     ) -> bool:
         """Whether the record ends the transfer; a requested one is ended by a success only."""
-        item, container = str(request.item or ""), self.source.container
-        if request.ordered:
-            return record.proves_attached(container, blob, item)
-        return record.is_about(container, blob, item)
-
-    def _check(self, request: TransferRequest, blob: SourceBlob) -> None:
-        """The checks without Graph; the mailbox first, so that a refusal reveals nothing else."""
-        if not self.settings.allows(request.mailbox or ""):
-            raise MailboxNotAllowed(request.mailbox or "")
-        if blob.kind != "BlockBlob":
-            raise UnsupportedBlob(
-                f"The blob is of kind {blob.kind}; only block blobs can be attached. "
-                "Upload it as a block blob."
-            )
-        if blob.archived:
-            raise UnsupportedBlob(
-                "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
-            )
-        if blob.size > self.settings.max_attachment_bytes:
-            raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
+        item = str(request.item or "")
+        if request.explicit:
+            return record.proves_attached(blob, item)
+        return record.is_about(blob, item)
 
     def _job(self, work: Inspect, blob: SourceBlob) -> Job:
         request = work.request
@@ -113,9 +91,6 @@ class Inspector:
             created=blob.created,
             md5=blob.md5,
             size=blob.size,
-            mailbox=request.mailbox or "",
-            item_type=request.item_type or "message",
-            item_id=request.item_id or "",
             file_name=request.file_name,
             content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
@@ -124,6 +99,7 @@ class Inspector:
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,
             reconcile_seconds=self.settings.reconcile_seconds,
+            **request.fields_of(request.item),
         )
 
 

@@ -13,11 +13,12 @@ from shared.storage.attachment_record import (
     write_record,
 )
 from shared.storage.ledger import Ledger, LedgerEntry
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import RECORD_WRITES
-from shared.transfer.transfer_id import may_be_of
+from shared.transfer.transfer_id import may_match
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Recorder:
         return None
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
-        if not may_be_of(work.transfer_id, self.source, blob, work.item, work.content):
+        if not may_match(work.transfer_id, blob, work.item, work.content):
             _LOG.warning(
                 "transfer %s: blob %r has other content now; the record is not written",
                 work.transfer_id,
@@ -100,9 +101,8 @@ class Recorder:
         if work.record == "attached":
             return True
         # A failed duplicate does not replace the record of a success.
-        container = self.source.container
-        claimed = work.record == "unaddressed" and earlier.is_about(container, blob, work.item)
-        return not (claimed or earlier.proves_attached(container, blob, work.item))
+        claimed = work.record == "unaddressed" and earlier.is_about(blob, work.item)
+        return not (claimed or earlier.proves_attached(blob, work.item))
 
     def _merged(
         self, work: RecordAttachment, own: tuple[str, ...], earlier: AttachmentRecord
@@ -127,7 +127,7 @@ class Recorder:
         Raises what :meth:`SourceContainer.md5_of` does.
         """
         then = work.transfer_id[:FINGERPRINT_DIGITS]
-        now = fingerprint(self.source.container, blob, work.item)
+        now = fingerprint(blob, work.item)
         md5 = work.content.md5 if work.content else ""
         if now == then or (md5 and self.source.md5_of(blob) != md5):
             # Unchanged, or overwritten within the same second: that has its own transfer.

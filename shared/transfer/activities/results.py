@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 
-from shared.errors import ContentUncertain, StorageUnavailable, Superseded, TransferError
+from shared.errors import StorageUnavailable, Superseded, TransferError
 from shared.outlook.graph_response import GraphResponse
-from shared.transfer.activities.blob_reader import RestartRequired
+from shared.transfer.activities.blob_reader import ContentUncertain, RestartRequired
 from shared.transfer.activities.claims import AlreadyAttached, StaleDelivery
 from shared.transfer.activities.find_attachment import Throttled
 from shared.transfer.activity_payloads import ActivityResult, Job, Outcome, TransferWork

@@ -34,6 +34,8 @@ from shared.transfer.activity_payloads import (
 )
 from shared.transfer.payloads import Payload, TransferStatus
 
+_LOG = logging.getLogger(__name__)
+
 type Work = Inspect | Job | UploadRanges | FindAttachment | CancelUploadSession | RecordAttachment
 
 _TRANSFERS = METER.create_counter(
@@ -126,6 +128,8 @@ def _count_begin(work: Work) -> None:
         _BUDGET_WAIT.record(job.waited_seconds)
         if job.near_deadline:
             _NEAR_DEADLINE.add(1)
+            # An alert rests on it: a worker that is scaled in does not send its last figures.
+            _LOG.warning("transfer %s goes on near its deadline", job.transfer_id)
 
 
 def _count_end(work: Work, done: Payload) -> None:

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from shared.errors import (
     BlobDeleted,
-    ContentUncertain,
     GraphRefused,
-    InvalidBlobName,
     StorageUnavailable,
     Superseded,
 )
@@ -15,7 +13,11 @@ from shared.outlook.graph_response import GraphResponse
 from shared.outlook.upload_session import Position, UploadSession
 from shared.outlook.upload_url import UploadUrl
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
+from shared.transfer.activities.blob_reader import (
+    BlobReader,
+    ContentUncertain,
+    RestartRequired,
+)
 from shared.transfer.activities.reader_cache import ReaderCache
 from shared.transfer.activities.results import result_of_error
 from shared.transfer.activity_payloads import ActivityResult, Job
@@ -45,28 +47,25 @@ class RangeUploader:
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:
             run = _Run(self.graph, job, url, session, reader)
+            result: ActivityResult | None = None
             try:
                 for _ in range(-(-job.activity_bytes // self.range_bytes)):
                     result = run.put_next()
                     if result is not None or session.is_done:
-                        return result or run.result("progress")
+                        break
             except StorageUnavailable as error:
-                failure = Failure.of(error)
-                return run.result("retry", failure=failure, storage_failed=True)
-            except (
-                BlobDeleted,
-                ContentUncertain,
-                InvalidBlobName,
-                RestartRequired,
-                Superseded,
-            ) as error:
+                result = result_of_error(error)
+            except (BlobDeleted, ContentUncertain, RestartRequired, Superseded) as error:
                 return run.without_content(result_of_error(error))
-            return run.result("progress")
+            return run.at_position(result or ActivityResult(outcome="progress"))
 
 
 @dataclass(slots=True)
 class _Run:
-    """One run: its methods return the activity's result, or None to go on with the next range."""
+    """One run: its methods return the activity's result, or None to go on with the next range.
+
+    Results are without the position, which :meth:`at_position` adds.
+    """
 
     graph: GraphClient
     job: Job
@@ -84,18 +83,11 @@ class _Run:
         """
         return self.session.may_be_complete
 
-    def result(self, outcome: str, **fields: object) -> ActivityResult:
-        """A result with the session's position and the blob's new ETag."""
+    def at_position(self, result: ActivityResult) -> ActivityResult:
+        """The result with the session's position and the blob's new ETag."""
         etag = self.reader.etag if self.reader.etag != self.job.etag else None
-        return ActivityResult.model_validate(
-            {
-                "outcome": outcome,
-                "offset": self.session.offset,
-                "sent": self.sent,
-                "etag": etag,
-                **fields,
-            }
-        )
+        update = {"offset": self.session.offset, "sent": self.sent, "etag": etag}
+        return result.model_copy(update=update)
 
     def without_content(self, end: ActivityResult) -> ActivityResult:
         """The result if the content cannot be read any more: ``end``, if nothing is attached.
@@ -106,7 +98,7 @@ class _Run:
         if self.may_be_attached:
             state = self.graph.session_state(self.url)
             if self._position(state) is not Position.KNOWN:
-                return self._reconcile(end.failure, state.retry_after, end)
+                return self.at_position(self._reconcile(end.failure, state.retry_after, end))
         return end.model_copy(update={"offset": self.session.offset, "sent": self.sent})
 
     def put_next(self) -> ActivityResult | None:
@@ -118,7 +110,7 @@ class _Run:
         response = self.graph.put_range(self.url, part, self.job.size, content)
         row = decide(Call.LAST_RANGE if self.session.is_last(part) else Call.RANGE, response)
         if row.action is Action.ATTACHED:
-            return self.result("attached", attachment_id=response.attachment_id)
+            return ActivityResult(outcome="attached", attachment_id=response.attachment_id)
         failure = failure_of_response(row, response, self.job)
         if row.action is Action.PROCEED:
             return self._accepted(response, failure)
@@ -145,7 +137,7 @@ class _Run:
                 return self._refused(row, response, failure)
 
     def _refused(self, row: Row, response: GraphResponse, failure: Failure) -> ActivityResult:
-        end = self.result("failed", failure=failure)
+        end = ActivityResult(outcome="failed", failure=failure)
         if row.error is not GraphRefused or not self.may_be_attached:
             return end
         # It may be refused because it is attached. A second refusal is final.
@@ -158,8 +150,8 @@ class _Run:
         retry_after: float | None = None,
         otherwise: ActivityResult | None = None,
     ) -> ActivityResult:
-        return self.result(
-            "reconcile", retry_after=retry_after, failure=failure, otherwise=otherwise
+        return ActivityResult(
+            outcome="reconcile", retry_after=retry_after, failure=failure, otherwise=otherwise
         )
 
     def _at(self, position: Position, failure: Failure) -> ActivityResult | None:
@@ -183,7 +175,7 @@ class _Run:
                 break
         if position is Position.KNOWN and self.session.offset <= before:
             # Nothing was gained, so not again at once.
-            return self.result("retry", failure=failure, tries=row.tries)
+            return ActivityResult(outcome="retry", failure=failure, tries=row.tries)
         if position is not None:
             return self._at(position, failure)
         state_row = decide(Call.STATE, state)
@@ -201,11 +193,11 @@ class _Run:
         """The session is of no more use; the file may be attached if all bytes may be sent."""
         if self.may_be_attached:
             return self._reconcile(failure, retry_after)
-        return self.result("new_session", retry_after=retry_after, failure=failure)
+        return ActivityResult(outcome="new_session", retry_after=retry_after, failure=failure)
 
     def _wait(self, row: Row, response: GraphResponse) -> ActivityResult:
-        return self.result(
-            "retry",
+        return ActivityResult(
+            outcome="retry",
             retry_after=effective_retry_after(row, response),
             tries=row.tries,
             failure=failure_of_response(row, response, self.job),

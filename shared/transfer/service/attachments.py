@@ -1,6 +1,6 @@
-"""The attachment after its transfer: described, read and removed for somebody who waits.
+"""The attachment after its transfer: describe, download and remove it, for a caller who waits.
 
-One try each and no long waits; what could not be done for now says when to ask again.
+One try each and no long waits: when Graph is not available, the error says when to try again.
 """
 
 import logging
@@ -12,7 +12,6 @@ from shared.errors import (
     AttachmentNotFound,
     BlobDeleted,
     DownloadTooLarge,
-    MailboxNotAllowed,
     Permanent,
     Removed,
     TransferError,
@@ -28,20 +27,22 @@ from shared.storage.attachment_record import (
     fingerprint,
     write_record,
 )
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
 from shared.transfer.activities.find_attachment import max_reported_size
+from shared.transfer.admission import check_mailbox
 from shared.transfer.messages import error_of_response, unusable_response
 from shared.transfer.payloads import Payload, TransferStatus
 from shared.transfer.retry_policy import RECORD_WRITES, decide
 from shared.transfer.retry_table import Action, Call
-from shared.transfer.transfer_id import is_of
+from shared.transfer.transfer_id import matches
 
 _LOG = logging.getLogger(__name__)
 
 
 class AttachmentInfo(Payload):
-    """What Graph says of an attachment; ``size`` is Graph's own, larger than the file's."""
+    """Graph's description of an attachment. Its ``size`` is larger than the file's."""
 
     id: str
     name: str = ""
@@ -54,7 +55,7 @@ class AttachmentInfo(Payload):
 
 @dataclass(frozen=True, slots=True)
 class AttachmentContent:
-    """An attachment's bytes, with the type and the name that Graph tells: nobody checked those."""
+    """An attachment's bytes, with Graph's type and name for it, which are not verified."""
 
     data: bytes
     content_type: str
@@ -65,7 +66,7 @@ class AttachmentContent:
 class Attachments:
     """The attachments that transfers made.
 
-    Beside what each call names, all of them raise :class:`AttachmentNotFound`,
+    Besides the errors that a method names, each of them raises :class:`AttachmentNotFound`,
     :class:`MailboxNotAllowed`, :class:`ItemNotFound`, :class:`PermissionMissing`,
     :class:`GraphRefused` and :class:`GraphUnavailable`.
     """
@@ -75,7 +76,7 @@ class Attachments:
     graph: GraphClient
 
     def describe(self, status: TransferStatus) -> AttachmentInfo:
-        """What Graph says of the transfer's attachment."""
+        """Graph's description of the transfer's attachment."""
         item, attachment_id = self._target(status)
         answer = self.graph.describe_attachment(item, attachment_id)
         self._check(Call.DESCRIBE, answer, item)
@@ -85,14 +86,14 @@ class Attachments:
             raise unusable_response() from None
 
     def content(self, status: TransferStatus) -> AttachmentContent:
-        """The attachment's bytes, never more than MAX_DOWNLOAD_BYTES of them.
+        """The attachment's bytes, at most MAX_DOWNLOAD_BYTES of them.
 
         Raises :class:`DownloadTooLarge`.
         """
         item, attachment_id = self._target(status)
         limit = self.settings.max_download_bytes
         info = self.describe(status)
-        # Refused before Graph is asked for bytes that it may take very long over.
+        # Before the download, which can take Graph very long.
         if (status.size or 0) > limit or (info.size or 0) > max_reported_size(limit):
             raise DownloadTooLarge(limit)
         try:
@@ -105,11 +106,11 @@ class Attachments:
         return AttachmentContent(data, info.content_type or "", info.name or status.file_name or "")
 
     def remove(self, transfer_id: str, status: TransferStatus) -> None:
-        """Remove the attachment from its item, and say so in the blob's record.
+        """Remove the attachment from its item, and note that in the blob's record.
 
-        One that somebody else has removed before counts as removed, as long as the record still
-        names it. Raises :class:`StorageUnavailable` when the record could not be written: the
-        same call again does the rest.
+        An attachment that is gone already counts as removed while the record still names it.
+        Raises :class:`StorageUnavailable` when the record could not be written: the same call
+        again completes the removal.
         """
         item, attachment_id = self._target(status)
         gone: TransferError | None = None
@@ -124,23 +125,20 @@ class Attachments:
         _LOG.info("transfer %s: its attachment was removed from %s", transfer_id, item, extra=named)
 
     def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
-        mailbox, type_, id_ = status.mailbox, status.item_type, status.item_id
-        attachment_id = status.attachment_id or ""
+        item, attachment_id = status.item, status.attachment_id or ""
         # The id may come from a blob's metadata, which others can write.
-        if not (mailbox and type_ and id_ and attachment_id.strip(".")):
+        if not (item and attachment_id.strip(".")):
             raise AttachmentNotFound(
                 f"The transfer has no attachment: it is {status.state}. "
                 "GET the transfer to see how it ended."
             )
-        if not self.settings.allows(mailbox):
-            raise MailboxNotAllowed(mailbox)
-        item = OutlookItem(mailbox, type_, id_)
+        check_mailbox(self.settings, item.mailbox)
         if status.recorded:
             self._prove(status, item, attachment_id)
         return item, attachment_id
 
     def _prove(self, status: TransferStatus, item: OutlookItem, attachment_id: str) -> None:
-        """That the attachment is the blob's: whoever writes metadata may name any other."""
+        """Check that the attachment has the blob's content: metadata can name any other one."""
         answer, md5 = self.graph.attachment_md5(item, attachment_id)
         self._check(Call.CONTENT, answer, item)
         try:
@@ -163,29 +161,29 @@ class Attachments:
         raise error
 
     def _check_item(self, item: OutlookItem) -> None:
-        """Graph gives one answer for a missing attachment and a missing item: tell them apart."""
+        """Distinguish a missing item from a missing attachment: Graph's responses are the same."""
         answer, _ = self.graph.list_attachments(item, brief=True)
         row = decide(Call.FIND_ITEM, answer)
         if row.action is not Action.PROCEED:
             raise error_of_response(row, answer, item)
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
-        """Whether the blob's record named this attachment, and says now that it was removed."""
+        """Note the removal; whether the blob's record named this attachment."""
 
         def removed(blob: SourceBlob, record: AttachmentRecord) -> AttachmentRecord | None:
             if record.attachment_id != status.attachment_id:
                 return None
-            now, reason = fingerprint(self.source.container, blob, item), Removed()
-            if not (is_of(transfer_id, self.source, blob, item) or now in record.sources):
+            now, reason = fingerprint(blob, item), Removed()
+            if not (matches(transfer_id, blob, item) or now in record.sources):
                 return None
-            # Recorded by both, if its MD5 was set or cleared before that.
+            # Both are in the record if the blob's MD5 was set or cleared in between.
             own = {now, transfer_id[:FINGERPRINT_DIGITS]}
             return replace(
                 record,
                 status="cancelled",
                 attachment_id="",
                 sources=tuple(source for source in record.sources if source not in own),
-                # There may have been no room for it. It tells triggers which content is meant.
+                # It identifies the content. A record without room for it has none.
                 transfer_id=record.transfer_id or transfer_id,
                 attached_at="",
                 error_code=reason.code,
@@ -196,7 +194,7 @@ class Attachments:
             return write_record(self.source, status.blob, removed, RECORD_WRITES) is not None
         except Permanent as error:
             _LOG.warning(
-                "transfer %s: no record of its removal: %s",
+                "transfer %s: its removal is not recorded: %s",
                 transfer_id,
                 error.sentence,
                 extra={"transfer_id": transfer_id},

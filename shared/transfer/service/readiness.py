@@ -1,4 +1,4 @@
-"""Can the app do its work now? Each thing it needs, asked at once and answered within seconds."""
+"""Readiness: whether identity, container and Graph can be used now, within seconds."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _LIMIT = 8.0
 
 
 class Check(Payload):
-    """What one check found; ``message`` says what to change when it is not ok."""
+    """The result of one check. ``message`` says what to change when it is not ok."""
 
     name: str
     ok: bool
@@ -25,9 +25,9 @@ class Check(Payload):
 
 
 class Readiness:
-    """Checks identity, container and Graph; each has ``seconds``, and all run at the same time.
+    """Checks identity, container and Graph at the same time, within ``seconds`` each.
 
-    A check that hangs is not started a second time: there is never more than one of each.
+    A check that hangs is not started again: at most one of each kind runs.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Readiness:
         self._lock = Lock()
 
     def check(self) -> tuple[Check, ...]:
-        """Every check's finding, in this order; never raises."""
+        """The result of every check, always in the same order. Never raises."""
         until = time.monotonic() + self._seconds
         running = [(name, self._run(name, probe)) for name, probe in self._probes.items()]
         return tuple(self._found(name, future, until) for name, future in running)
@@ -66,7 +66,7 @@ class Readiness:
             return Check(name=name, ok=False, message=f"No answer within {seconds}. Try again.")
         if error is None:
             return future.result()
-        # Its text may hold anything.
+        # Not its text, which may contain a secret.
         return Check(name=name, ok=False, message=f"The check failed ({type(error).__name__}).")
 
     def _identity(self) -> Check:
@@ -84,9 +84,9 @@ class Readiness:
         try:
             exists = self._source.can_be_read(self._seconds)
         except StorageUnavailable as error:
-            said = f"{error.status} {error.storage_code}" if error.status else "no answer"
+            reason = f"{error.status} {error.storage_code}" if error.status else "no answer"
             message = (
-                f"The container {name} cannot be read ({said}). Check the app's role on the "
+                f"The container {name} cannot be read ({reason}). Check the app's role on the "
                 "storage account, and its network."
             )
             return Check(name="container", ok=False, message=message)
@@ -99,9 +99,10 @@ class Readiness:
         return Check(name="container", ok=exists, message=message)
 
     def _reach(self) -> Check:
-        """Ask for Graph's service document: small, and the token needs no permission for it.
+        """GET Graph's service document, which is small and needs no permission.
 
-        Any answer but a refused token or a failure of Graph's own proves that it can be reached.
+        Every response shows that Graph can be reached, except a refused token or an error of
+        Graph's own.
         """
         response = self._graph.reach()
         action = decide(Call.REACH, response).action

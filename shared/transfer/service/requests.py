@@ -1,33 +1,41 @@
-"""What somebody asks for by hand or by event: these files, to this item (design §6)."""
+"""Requests for an item, as the HTTP API and events receive them."""
 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.alias_generators import to_camel
 
 from shared.errors import FieldFault, InvalidRequest
-from shared.outlook.item import OutlookItem
-from shared.transfer.addressing import fault_of_item_id, fault_of_mailbox, safe_content_id
+from shared.outlook.item import ITEM_KINDS, OutlookItem
+from shared.path_segments import has_dot_segments
+from shared.transfer.addressing import item_id_fault, item_of, mailbox_fault, safe_content_id
+from shared.validation import field_faults
 
 MAX_BLOBS = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# Told to clients that believe the description; what is really taken is a little more.
+# Narrower than what is accepted: clients that generate values from the description get good ones.
 _A_MAILBOX = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
 _AN_ID = r"^[A-Za-z0-9_+/=-]+$"
-_ONE_ITEM: Any = {"oneOf": [{"required": ["messageId"]}, {"required": ["eventId"]}]}
-_ONE_OF_EACH: Any = {
-    "allOf": [{"oneOf": [{"required": ["blob"]}, {"required": ["blobs"]}]}, _ONE_ITEM]
-}
 _CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
+_ID_FIELDS = tuple(kind.request_field for kind in ITEM_KINDS.values())
+
+
+def _one_required(*fields: str) -> dict[str, Any]:
+    """In JSON schema: exactly one of these fields."""
+    return {"oneOf": [{"required": [field]} for field in fields]}
+
+
+_ONE_ITEM = _one_required(*_ID_FIELDS)
+_ONE_OF_EACH: dict[str, Any] = {"allOf": [_one_required("blob", "blobs"), _ONE_ITEM]}
 
 
 def _blob_name(name: str) -> str:
     if _SCHEME.match(name):
         raise ValueError("should be the name of a blob in the source container, not a URL")
-    if name.startswith(("/", "\\")) or not {".", ".."}.isdisjoint(re.split(r"[/\\]", name)):
+    if name.startswith(("/", "\\")) or has_dot_segments(name):
         raise ValueError("should be a blob's name: no leading slash, no . or .. in its path")
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         raise ValueError("should hold no control characters")
@@ -35,13 +43,13 @@ def _blob_name(name: str) -> str:
 
 
 def _mailbox(mailbox: str) -> str:
-    if fault := fault_of_mailbox(mailbox):
+    if fault := mailbox_fault(mailbox):
         raise ValueError(fault)
     return mailbox
 
 
 def _item_id(item_id: str) -> str:
-    if fault := fault_of_item_id(item_id):
+    if fault := item_id_fault(item_id):
         raise ValueError(fault)
     return item_id
 
@@ -67,53 +75,61 @@ Short = Annotated[str, Field(min_length=1, max_length=1_024)]
 ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
 
 
-class ItemRequest(BaseModel):
-    """An order for one item: either ``message_id`` or ``event_id`` of the mailbox."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        strict=True,
-        extra="forbid",
-        alias_generator=to_camel,
-        json_schema_extra=_ONE_ITEM,
-    )
+class _MailboxRequest(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", alias_generator=to_camel)
 
     mailbox: Mailbox
-    message_id: ItemId | None = None
-    event_id: ItemId | None = None
+
+
+if TYPE_CHECKING:
+    _WithItemIds = _MailboxRequest
+else:
+    # One optional id for each kind of item.
+    _WithItemIds = create_model(
+        "_WithItemIds",
+        __base__=_MailboxRequest,
+        **dict.fromkeys(_ID_FIELDS, (ItemId | None, None)),
+    )
+
+
+class ItemRequest(_WithItemIds):
+    """A request for one item: a mailbox, and the id of one kind (``messageId`` or ``eventId``)."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_ITEM)
 
     @classmethod
     def read(cls, value: object) -> Self:
-        """The order out of parsed JSON.
+        """The request that this parsed JSON holds.
 
         Raises :class:`InvalidRequest`, with every fault at once.
         """
         faults = list(cls._contradictions(value)) if isinstance(value, Mapping) else []
         try:
-            order = cls.model_validate(value)
+            request = cls.model_validate(value)
         except ValidationError as error:
-            faults = [*map(_fault, error.errors(include_url=False, include_input=False)), *faults]
+            faults = [*field_faults(error), *faults]
         if faults:
             raise InvalidRequest(faults)
-        return order
+        return request
 
     @property
     def item(self) -> OutlookItem:
-        """The item that is to receive the files."""
-        type_: Any = "message" if self.message_id else "event"
-        return OutlookItem(self.mailbox.lower(), type_, self.message_id or self.event_id or "")
+        """The item that receives the files."""
+        ids = {kind: getattr(self, kind.request_field) for kind in ITEM_KINDS.values()}
+        ((kind, item_id),) = [(kind, id_) for kind, id_ in ids.items() if id_]
+        return item_of(self.mailbox, kind, item_id)
 
     @classmethod
     def _contradictions(cls, body: Mapping[str, object]) -> Iterator[FieldFault]:
-        """What no field can see for itself."""
-        yield from _one_of(body, "messageId", "eventId")
+        """Faults that lie in more than one field."""
+        yield from _exactly_one(body, *_ID_FIELDS)
 
 
 class AttachRequest(ItemRequest):
-    """The body of ``POST /api/transfers`` and the data of an event that asks for the same.
+    """The body of ``POST /api/transfers``, and the data of an event that requests the same.
 
     Either ``blob`` or ``blobs``, which are attached one after the other in this order.
-    ``force`` attaches again what is attached already.
+    ``force`` attaches a blob again that is attached already.
     """
 
     model_config = ConfigDict(json_schema_extra=_ONE_OF_EACH)
@@ -133,22 +149,22 @@ class AttachRequest(ItemRequest):
 
     @classmethod
     def _contradictions(cls, body: Mapping[str, object]) -> Iterator[FieldFault]:
-        yield from _one_of(body, "blob", "blobs")
+        yield from _exactly_one(body, "blob", "blobs")
         yield from super()._contradictions(body)
         given = _given(body)
         if "blobs" in given:
             for name in sorted(given & {"fileName", "contentId", "contentType", "isInline"}):
-                yield FieldFault(name, "is for one blob; with blobs each file keeps its own")
+                yield FieldFault(name, "cannot be combined with blobs: each file keeps its own")
         if body.get("isInline") is True and "contentId" not in given:
             text = "is missing; an inline picture is shown by its content id"
             yield FieldFault("contentId", text)
         if body.get("isInline") is False and "contentId" in given:
-            text = "should not be false beside contentId, which makes it inline"
+            text = "cannot be false together with contentId, which makes the file inline"
             yield FieldFault("isInline", text)
 
 
 class UploadLinkRequest(ItemRequest):
-    """The body of ``POST /api/uploads``: a file of ``size`` bytes that is yet to be put in."""
+    """The body of ``POST /api/uploads``: a file of ``size`` bytes that is about to be uploaded."""
 
     file_name: Short
     size: Annotated[int, Field(ge=0)]
@@ -159,17 +175,9 @@ def _given(body: Mapping[str, object]) -> set[str]:
     return {name for name, value in body.items() if value is not None}
 
 
-def _one_of(body: Mapping[str, object], one: str, other: str) -> Iterator[FieldFault]:
-    given = {one, other} & _given(body)
-    if len(given) == 2:
-        yield FieldFault(other, f"should not be there beside {one}; keep one of them")
-    elif not given:
-        yield FieldFault(one, f"is missing; give {one} or {other}")
-
-
-def _fault(error: Any) -> FieldFault:
-    field = ".".join(str(part) for part in error["loc"])
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "is no field of this call"
-    return FieldFault(field, message)
+def _exactly_one(body: Mapping[str, object], *fields: str) -> Iterator[FieldFault]:
+    given = [field for field in fields if field in _given(body)]
+    if not given:
+        yield FieldFault(fields[0], f"is missing; give {' or '.join(fields)}")
+    for extra in given[1:]:
+        yield FieldFault(extra, f"cannot be combined with {given[0]}; keep one of them")

@@ -1,4 +1,4 @@
-"""How every door starts a transfer: settle the address, derive the instance id, start once."""
+"""How every trigger starts a transfer: read the address, derive the instance id, start it once."""
 
 import asyncio
 import logging
@@ -8,35 +8,21 @@ from dataclasses import dataclass
 import azure.durable_functions as df
 import grpc
 
-from shared.errors import (
-    AttachmentTooLarge,
-    BlobDeleted,
-    BlobNotFound,
-    MailboxNotAllowed,
-    Permanent,
-    StorageUnavailable,
-    TransferError,
-    Unaddressed,
-)
+from shared.errors import BlobDeleted, BlobNotFound, Permanent, StorageUnavailable, TransferError
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
-from shared.storage.source_container import SourceBlob, SourceContainer
+from shared.storage.source_blob import SourceBlob
+from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
-from shared.transfer.addressing import (
-    Address,
-    described_file,
-    read_address,
-    safe_content_id,
-    safe_file_name,
-)
-from shared.transfer.payloads import BlobVersion, Failure, TransferRequest
+from shared.transfer.admission import check_mailbox, check_size
+from shared.transfer.payloads import TransferRequest
 from shared.transfer.service.requests import AttachRequest
-from shared.transfer.service.transfers import Transfer, of_content
+from shared.transfer.service.transfer_requests import explicit_request, request_of_blob
+from shared.transfer.service.transfers import Transfer, find_by_fingerprint
 from shared.transfer.transfer_id import instance_id
-from shared.transfer.workflow.orchestrator import predecessor_done
+from shared.transfer.workflow.orchestrator import attach_blob, predecessor_done
 
-ORCHESTRATOR = "attach_blob"
-# States that an order starts anew; whatever else there is, it joins.
+# A request starts transfers in these states again, and joins those in any other.
 _RESTARTED = frozenset({"failed", "cancelled", "superseded"})
 
 _LOG = logging.getLogger(__name__)
@@ -44,15 +30,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The transfer's id, and whether this start began it or met it already there."""
+    """The transfer's id. ``joined``: it had been started before."""
 
     id: str
     joined: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """What became of one blob of an order: a transfer, or the reason why there is none."""
+class StartResult:
+    """The result for one blob of a request: its transfer, or the reason why there is none."""
 
     blob: str
     outcome: Transfer | TransferError
@@ -65,7 +51,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A transfer that is to be started: its id and input; ``known`` is one of that id."""
+    """A transfer to start: its id and input. ``known``: a finished one with the same id."""
 
     id: str
     request: TransferRequest
@@ -74,7 +60,7 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Starts transfers of the blobs of one source container."""
+    """Starts transfers of the source container's blobs, each of them once."""
 
     settings: Settings
     source: SourceContainer
@@ -85,173 +71,132 @@ class Starter:
         Raises :class:`BlobDeleted` when there is no such blob, and :class:`StorageUnavailable`.
         """
         blob = await asyncio.to_thread(self.source.look, name)
-        request = _request(blob)
-        id_ = instance_id(self.source, blob, str(request.item or ""))
+        request = request_of_blob(blob)
+        id_ = instance_id(blob, str(request.item or ""))
         return Started(id_, joined=not await self._schedule(client, id_, request))
 
-    async def ordered(
-        self, client: df.DurableFunctionsClient, order: AttachRequest, attempt_key: str = ""
-    ) -> tuple[Placed, ...]:
-        """Start a transfer for each blob of the order, or join the one there is, in its order.
+    async def from_request(
+        self, client: df.DurableFunctionsClient, attach: AttachRequest, attempt_key: str = ""
+    ) -> tuple[StartResult, ...]:
+        """Start a transfer for each blob of the request, or join an existing one, in its order.
 
-        What runs or is attached is joined unless forced; what failed, was cancelled or waits for
-        an address is started anew. ``attempt_key`` makes it the same attempt again when forced;
-        otherwise content and item do, for whichever door: two keys must not attach twice.
-        Raises :class:`MailboxNotAllowed` before anything else is looked at.
+        A transfer that runs or has attached the blob is joined unless ``force`` is set; one that
+        failed, was cancelled or found no address is started again. With ``force``,
+        ``attempt_key`` identifies the attempt. Without it, content and item do, for every
+        trigger: two keys must not attach twice.
+        Raises :class:`MailboxNotAllowed` before anything else is checked.
         """
-        if not self.settings.allows(order.mailbox):
-            raise MailboxNotAllowed(order.mailbox)
-        attempt_key = (attempt_key or uuid.uuid4().hex) if order.force else ""
-        drafts: list[Placed | _Plan] = []
-        for name in dict.fromkeys(order.names):
+        check_mailbox(self.settings, attach.mailbox)
+        attempt_key = (attempt_key or uuid.uuid4().hex) if attach.force else ""
+        drafts: list[StartResult | _Plan] = []
+        for name in dict.fromkeys(attach.names):
             try:
-                drafts.append(await self._draft(client, order, name, attempt_key))
+                drafts.append(await self._draft(client, attach, name, attempt_key))
             except (Permanent, StorageUnavailable) as error:
-                drafts.append(Placed(name, error))
-        placed = await self._start_in_order(client, drafts)
-        return tuple(placed[name] for name in order.names)
+                drafts.append(StartResult(name, error))
+        results = await self._start_in_order(client, drafts)
+        return tuple(results[name] for name in attach.names)
 
     async def _draft(
-        self, client: df.DurableFunctionsClient, order: AttachRequest, name: str, attempt_key: str
-    ) -> Placed | _Plan:
+        self, client: df.DurableFunctionsClient, attach: AttachRequest, name: str, attempt_key: str
+    ) -> StartResult | _Plan:
         try:
             blob = await asyncio.to_thread(self.source.look, name)
         except BlobDeleted:
             raise BlobNotFound(name) from None
-        if blob.size > self.settings.max_attachment_bytes:
-            raise AttachmentTooLarge(blob.size, self.settings.max_attachment_bytes)
-        request = _ordered_request(order, blob)
-        item = str(order.item)
-        id_ = instance_id(self.source, blob, item, attempt_key)
-        own = fingerprint(self.source.container, blob, item)
-        known = {each.id: each for each in await of_content(client, own)}
-        if attempt_key and id_ in known:
-            return Placed(name, known[id_])
-        if not order.force and (joined := self._joined(id_, blob, order, list(known.values()))):
-            return Placed(name, joined)
-        return _Plan(id_, request, known.get(id_))
-
-    def _joined(
-        self, id_: str, blob: SourceBlob, order: AttachRequest, known: list[Transfer]
-    ) -> Transfer | None:
-        """The transfer that makes another one needless."""
-        item = str(order.item)
-        for each in known:
-            if each.completed_at is None:
-                return each
-        record = read_record(blob.metadata)
-        if record.proves_attached(self.source.container, blob, item):
-            named = [each for each in known if each.id == record.transfer_id]
-            return next(iter(named), None) or _recorded(id_, blob, order, record)
-        if record.is_about(self.source.container, blob, item):
-            # Removed from the item since, or failed: whatever Durable remembers of before.
-            return None
-        attached = [each for each in known if each.state not in _RESTARTED]
-        return attached[0] if attached else None
+        check_size(self.settings, blob.size)
+        item = str(attach.item)
+        id_ = instance_id(blob, item, attempt_key)
+        known = await find_by_fingerprint(client, fingerprint(blob, item))
+        same_id = next((each for each in known if each.id == id_), None)
+        if attempt_key and same_id:
+            return StartResult(name, same_id)
+        if not attach.force and (joined := _transfer_to_join(id_, blob, attach, known)):
+            return StartResult(name, joined)
+        return _Plan(id_, explicit_request(attach, blob), same_id)
 
     async def _start_in_order(
-        self, client: df.DurableFunctionsClient, drafts: list[Placed | _Plan]
-    ) -> dict[str, Placed]:
+        self, client: df.DurableFunctionsClient, drafts: list[StartResult | _Plan]
+    ) -> dict[str, StartResult]:
         """Start the plans so that each but the first waits for the one before it.
 
-        The last is started first: whoever is told to go on must be there to hear it.
+        The last is started first: a transfer must exist when its predecessor sends it an event.
         """
         plans = [each for each in drafts if isinstance(each, _Plan)]
         before = dict(zip([each.id for each in plans[1:]], plans, strict=False))
-        started: dict[str, Placed] = {}
+        results: dict[str, StartResult] = {}
         following: list[str] = []
         for each in reversed(drafts):
-            if isinstance(each, Placed):
-                started[each.blob] = each
+            if isinstance(each, StartResult):
+                results[each.blob] = each
                 if isinstance(each.outcome, Transfer) and each.outcome.state == "queued":
-                    # It may be waiting, since a call that was cut off. Others do not listen.
+                    # It may wait for a predecessor that an interrupted call did not start.
+                    # Transfers in other states ignore the event.
                     following.append(each.outcome.id)
                 continue
             follows = before[each.id].id if each.id in before else None
             update = {"next": tuple(following), "follows": follows}
             request = each.request.model_copy(update=update)
             await self._start(client, each, request)
-            status = request.status.model_dump()
-            started[request.blob] = Placed(request.blob, Transfer(id=each.id, **status))
+            transfer = Transfer(id=each.id, **request.status.model_dump())
+            results[request.blob] = StartResult(request.blob, transfer)
             following = [each.id]
-        return started
+        return results
 
     async def _start(
         self, client: df.DurableFunctionsClient, plan: _Plan, request: TransferRequest
     ) -> None:
         if plan.known is not None:
-            # Some task hubs replace a finished instance, others refuse its id.
+            # Some storage providers replace a finished instance, others refuse its id.
             await client.purge_orchestration(plan.id)
         if await self._schedule(client, plan.id, request):
             return
-        # Another call was faster, and its transfer knows nothing of those that follow here.
+        # Another call started it first, without these followers.
         for following in request.next:
             await client.raise_orchestration_event(following, predecessor_done(plan.id))
 
     async def _schedule(
         self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
     ) -> bool:
-        """Start the transfer; False when there is one of that id already."""
+        """Start the transfer; False when there is one with that id already."""
         announced = self.settings.event_grid_topic_endpoint is not None
         request = request.model_copy(update={"announced": announced})
         try:
             await client.schedule_new_orchestration(
-                ORCHESTRATOR, input=request.to_json(), instance_id=id_
+                attach_blob.__name__, input=request.to_json(), instance_id=id_
             )
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise
             return False
         item = request.item or "no item"
-        named = {"transfer_id": id_}
-        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=named)
+        extra = {"transfer_id": id_}
+        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
         return True
 
 
-def _request(blob: SourceBlob) -> TransferRequest:
-    try:
-        address = read_address(blob.name, blob.metadata)
-    except Permanent as error:
-        # The orchestration says so in the blob's metadata: nothing that failed is silent.
-        return TransferRequest(
-            blob=blob.name,
-            content=BlobVersion.of(blob),
-            refused=Failure.of(error),
-            unaddressed=isinstance(error, Unaddressed),
-        )
-    return _addressed(blob, address)
+def _transfer_to_join(
+    id_: str, blob: SourceBlob, attach: AttachRequest, known: list[Transfer]
+) -> Transfer | None:
+    """The transfer that makes another one unnecessary."""
+    item = str(attach.item)
+    for each in known:
+        if each.completed_at is None:
+            return each
+    record = read_record(blob.metadata)
+    if record.proves_attached(blob, item):
+        recorded = [each for each in known if each.id == record.transfer_id]
+        return next(iter(recorded), None) or _from_record(id_, blob, attach, record)
+    if record.is_about(blob, item):
+        # It failed, or was removed from the item: newer than what Durable's history holds.
+        return None
+    attached = [each for each in known if each.state not in _RESTARTED]
+    return attached[0] if attached else None
 
 
-def _ordered_request(order: AttachRequest, blob: SourceBlob) -> TransferRequest:
-    """The order's address; what it leaves open is the blob's own word."""
-    try:
-        file_name, content_id = described_file(blob.name, blob.metadata)
-    except Permanent:
-        file_name, content_id = described_file(blob.name, {})
-    if order.file_name:
-        file_name = safe_file_name(order.file_name)
-    if order.content_id or order.is_inline is False:
-        content_id = safe_content_id(order.content_id)
-    update = {"content_type": order.content_type, "ordered": True, "force": order.force}
-    address = Address(order.item, file_name, content_id)
-    return _addressed(blob, address).model_copy(update=update)
-
-
-def _recorded(
-    id_: str, blob: SourceBlob, order: AttachRequest, record: AttachmentRecord
+def _from_record(
+    id_: str, blob: SourceBlob, attach: AttachRequest, record: AttachmentRecord
 ) -> Transfer:
-    """A transfer that Durable has forgotten, as the blob's record tells it."""
-    status = as_recorded(record, _ordered_request(order, blob).status)
+    """A transfer that is no longer in Durable's history, as the blob's record describes it."""
+    status = as_recorded(record, explicit_request(attach, blob).status)
     return Transfer(id=id_, **(status.model_dump() | {"size": blob.size}))
-
-
-def _addressed(blob: SourceBlob, address: Address) -> TransferRequest:
-    return TransferRequest(
-        blob=blob.name,
-        content=BlobVersion.of(blob),
-        mailbox=address.item.mailbox,
-        item_type=address.item.type,
-        item_id=address.item.id,
-        file_name=address.file_name,
-        content_id=address.content_id,
-    )

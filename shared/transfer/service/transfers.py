@@ -1,4 +1,4 @@
-"""Transfers as whoever watches them sees them: read from Durable's own instances."""
+"""Transfers as the API shows them, read from Durable's instances."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,6 @@ from durabletask.client import OrchestrationQuery, OrchestrationState, Orchestra
 from pydantic import Field
 
 from shared.errors import InternalError, TransferNotFound, TransferOver
-from shared.outlook.item import ItemType
 from shared.transfer.payloads import Failure, Payload, State, TransferRequest, TransferStatus
 from shared.transfer.workflow.orchestrator import CANCEL, attach_blob
 
@@ -30,56 +29,42 @@ _ENDED = [
 ]
 
 
-class Transfer(Payload):
-    """A transfer as the HTTP API and the events tell it; times are UTC."""
+class Transfer(TransferStatus):
+    """A transfer as the HTTP API shows it. Times are UTC."""
 
     id: str
     state: State
-    blob: str
-    size: int | None = None
-    bytes_sent: int = 0
-    mailbox: str | None = None
-    item_type: ItemType | None = None
-    item_id: str | None = None
-    file_name: str | None = None
-    attachment_id: str | None = None
-    error: Failure | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     completed_at: datetime | None = None
     recorded: Literal[True] | None = Field(default=None, exclude=True)
 
-    @property
-    def status(self) -> TransferStatus:
-        """The transfer without its id and times."""
-        return TransferStatus.model_validate(self.model_dump() | {"recorded": self.recorded})
-
     def to_json(self) -> dict[str, object]:
-        """All fields, those that are not known yet as null."""
+        """All fields. Those that are not known yet are null."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 class Transfers(Payload):
-    """A listing; ``truncated`` when there were more than it may hold."""
+    """A list of transfers. ``truncated``: there are more than it may hold."""
 
     items: tuple[Transfer, ...]
     truncated: bool
 
     def to_json(self) -> dict[str, object]:
-        """All fields, those that are not known yet as null."""
+        """All fields. Those that are not known yet are null."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 def is_running(state: OrchestrationState) -> bool:
-    """Whether the instance has not come to its end."""
+    """Whether the instance has not ended."""
     return state.runtime_status in _RUNNING
 
 
 def transfer_of(state: OrchestrationState) -> Transfer:
-    """The transfer that an instance of ``attach_blob`` is."""
+    """The transfer that an instance of ``attach_blob`` stands for."""
     request = TransferRequest.from_json(state.get_input(dict) or {"blob": ""})
-    told = state.get_output(dict) if _has_output(state) else state.get_custom_status(dict)
-    status = TransferStatus.from_json(told or request.status.to_json())
+    last = state.get_output(dict) if _has_output(state) else state.get_custom_status(dict)
+    status = TransferStatus.from_json(last or request.status.to_json())
     if state.runtime_status is OrchestrationStatus.FAILED:
         bug = Failure.of(InternalError(state.instance_id))
         error = status.error or bug
@@ -119,13 +104,15 @@ async def _state(client: df.DurableFunctionsClient, transfer_id: str) -> Orchest
     return state
 
 
-async def of_content(client: df.DurableFunctionsClient, fingerprint: str) -> list[Transfer]:
-    """Every transfer of the same content to the same item that is still known, newest first."""
+async def find_by_fingerprint(
+    client: df.DurableFunctionsClient, fingerprint: str
+) -> list[Transfer]:
+    """The transfers of one content to one item that are in Durable's history, newest first."""
     query = OrchestrationQuery(instance_id_prefix=fingerprint, fetch_inputs_and_outputs=True)
     return _newest_first(await client.get_all_orchestration_states(query))
 
 
-async def listing(
+async def list_transfers(
     client: df.DurableFunctionsClient,
     *,
     since: datetime | None = None,
@@ -133,9 +120,10 @@ async def listing(
     mailbox: str | None = None,
     top: int = MAX_LISTED,
 ) -> Transfers:
-    """The transfers created since then (a day ago, unless told), newest first.
+    """The transfers created since that time, newest first. The default is the last 24 hours.
 
-    Durable filters by time alone, and each engine sorts its own way: the rest is done here.
+    Durable filters by time alone, and each storage provider sorts its own way: the rest is done
+    here.
     """
     since = since or datetime.now(UTC) - timedelta(days=1)
     query = OrchestrationQuery(created_time_from=since, fetch_inputs_and_outputs=True)
@@ -154,8 +142,8 @@ def _newest_first(states: Iterable[OrchestrationState]) -> list[Transfer]:
     return sorted(ours, key=lambda each: (str(each.created_at), each.id), reverse=True)
 
 
-async def cancel(client: df.DurableFunctionsClient, transfer_id: str) -> Transfer:
-    """Ask the transfer to end; harmless when it is cancelled already.
+async def cancel_transfer(client: df.DurableFunctionsClient, transfer_id: str) -> Transfer:
+    """Request the end of a transfer. Does nothing when it is cancelled already.
 
     Raises :class:`TransferNotFound`, and :class:`TransferOver` when it ended otherwise.
     """
@@ -171,9 +159,9 @@ async def cancel(client: df.DurableFunctionsClient, transfer_id: str) -> Transfe
 
 
 async def purge_completed(client: df.DurableFunctionsClient, before: datetime) -> int:
-    """Purge the transfers that began before then and are over; how many there were.
+    """Purge the transfers that have ended and were created before that time; their number.
 
-    Durable filters by the beginning alone. What the blobs' records say stays.
+    Durable filters by the time of creation alone. The blobs' records stay.
     """
     purged = await client.purge_orchestrations_by(created_time_to=before, runtime_status=_ENDED)
     return purged.deleted_instance_count

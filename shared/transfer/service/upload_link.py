@@ -1,6 +1,6 @@
-"""A file sent by hand: its sender puts it into the watched container, the blob door does the rest.
+"""Upload links: a client uploads a file to the watched container, and the blob trigger goes on.
 
-The app hands out the leave and the blob's metadata; the content never passes through it.
+The app returns a pre-signed URL and the blob's metadata. The content never passes through it.
 """
 
 import uuid
@@ -10,19 +10,19 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from shared.errors import AttachmentTooLarge, MailboxNotAllowed
 from shared.settings import Settings
 from shared.storage.presigned_urls import PresignedUrls
 from shared.transfer.addressing import safe_file_name
+from shared.transfer.admission import check_mailbox, check_size
 from shared.transfer.payloads import Payload
 from shared.transfer.service.requests import UploadLinkRequest
 
-# Files sent by hand have a folder of their own, and each one a folder of its own in it.
+# Files from upload links have a folder of their own, and each file its own folder in it.
 _FOLDER = "by-hand"
 
 
 class UploadLink(Payload):
-    """How to put the file in: one ``PUT`` of its bytes to ``url``, with all of ``headers``.
+    """How to upload the file: one ``PUT`` of its bytes to ``url``, with all of ``headers``.
 
     ``url`` is a credential for ``blob`` alone, until ``expires_at``.
     """
@@ -35,36 +35,36 @@ class UploadLink(Payload):
 
 @dataclass(frozen=True, slots=True)
 class UploadLinks:
-    """Gives leave to put files in, once nothing that is known by then speaks against them."""
+    """Creates upload links, after the checks that are possible before the upload."""
 
     settings: Settings
-    grants: PresignedUrls
+    presigned_urls: PresignedUrls
 
-    def offer(self, order: UploadLinkRequest) -> UploadLink:
-        """Leave for this file; what is really put in is checked again as any other blob.
+    def create(self, request: UploadLinkRequest) -> UploadLink:
+        """An upload link for this file. The uploaded blob is checked again, like any other.
 
-        Raises :class:`MailboxNotAllowed` before anything else is looked at,
+        Raises :class:`MailboxNotAllowed` before anything else is checked,
         :class:`AttachmentTooLarge`, :class:`PermissionMissing` and :class:`StorageUnavailable`.
         """
-        if not self.settings.allows(order.mailbox):
-            raise MailboxNotAllowed(order.mailbox)
-        if order.size > self.settings.max_attachment_bytes:
-            raise AttachmentTooLarge(order.size, self.settings.max_attachment_bytes)
-        file_name = safe_file_name(order.file_name)
+        check_mailbox(self.settings, request.mailbox)
+        check_size(self.settings, request.size)
+        file_name = safe_file_name(request.file_name)
         name = f"{_FOLDER}/{uuid.uuid4().hex}/{file_name}"
-        granted = self.grants.grant(name)
-        headers = _headers(order, file_name)
+        presigned = self.presigned_urls.create(name)
         return UploadLink(
-            url=granted.url, blob=name, headers=headers, expires_at=granted.expires_at
+            url=presigned.url,
+            blob=name,
+            headers=_headers(request, file_name),
+            expires_at=presigned.expires_at,
         )
 
 
-def _headers(order: UploadLinkRequest, file_name: str) -> dict[str, str]:
-    """What makes the blob, and its address as metadata, which takes ASCII alone."""
-    item = order.item
-    address = {"mailbox": item.mailbox, f"{item.type}id": item.id, "filename": file_name}
+def _headers(request: UploadLinkRequest, file_name: str) -> dict[str, str]:
+    """The blob's type and its address as metadata, which allows ASCII only."""
+    item = request.item
+    address = {"mailbox": item.mailbox, item.kind.metadata_key: item.id, "filename": file_name}
     return {
         "x-ms-blob-type": "BlockBlob",
-        "x-ms-blob-content-type": order.content_type,
+        "x-ms-blob-content-type": request.content_type,
         **{f"x-ms-meta-{key}": quote(value, safe="@") for key, value in address.items()},
     }

@@ -1,19 +1,41 @@
-"""The waits of one transfer: durable timers, and the rest that the far side asked for."""
+"""How long a transfer waits and how often it repeats: its timers, its counts and its deadlines."""
 
 import hashlib
-from datetime import timedelta
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
 from shared.transfer.activity_payloads import ActivityResult
-from shared.transfer.retry_policy import MAX_BACKOFF_SECONDS
+from shared.transfer.retry_policy import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MAX_UNREAD_LOOKS
 from shared.transfer.workflow.locks import WAKE, Orchestration
-from shared.transfer.workflow.stages import Pause
+
+# A transfer is near its deadline in this last part of its time.
+_LAST_PART = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait before the next activity, in seconds: a backoff that grows with the tries.
+
+    Never less than ``retry_after``, which Outlook or Graph gave, and otherwise never more than
+    ``at_most``.
+    """
+
+    tries: int
+    retry_after: float = 0.0
+    at_most: float = float("inf")
+
+
+def exactly(seconds: float) -> Pause:
+    """A wait of so many seconds, without backoff."""
+    return Pause(0, retry_after=seconds, at_most=0.0)
 
 
 class Waits:
-    """Waits within one orchestration, which ``cancelled`` may cut short."""
+    """The durable timers of one orchestration; ``cancelled`` ends most waits early."""
 
     def __init__(self, ctx: OrchestrationContext, cancelled: Task[Any]) -> None:
         self._ctx = ctx
@@ -23,18 +45,18 @@ class Waits:
 
     @property
     def retry_after(self) -> float:
-        """Seconds for which the far side still wants no request of this transfer."""
+        """Seconds until the last Retry-After of this transfer is over."""
         left = self._retry_after_until - self._ctx.current_utc_datetime
         return max(0.0, left.total_seconds())
 
     def note_retry_after(self, result: ActivityResult) -> None:
-        """Keep what a step was told to wait."""
+        """Keep the Retry-After of a result, if it has one."""
         if result.retry_after:
-            rest = self._ctx.current_utc_datetime + timedelta(seconds=result.retry_after)
-            self._retry_after_until = max(self._retry_after_until, rest)
+            until = self._ctx.current_utc_datetime + timedelta(seconds=result.retry_after)
+            self._retry_after_until = max(self._retry_after_until, until)
 
     def pause(self, pause: Pause) -> Orchestration[None]:
-        """Wait; a cancellation cuts it short, unless the truth about one is waited for."""
+        """Wait; a cancellation ends it, but not the pauses that come after the cancellation."""
         timer = self.timer(pause)
         if self._cancelled.is_complete:
             yield timer
@@ -45,7 +67,7 @@ class Waits:
     def wait_for_event(
         self, event: Task[Any], patience: timedelta, *, ignore_cancel: bool = False
     ) -> Orchestration[None]:
-        """Wait for an external event, so long at most; a cancellation cuts it short or not."""
+        """Wait for an external event, for so long at most."""
         if event.is_complete:
             return
         timer = self.timer(exactly(patience.total_seconds()))
@@ -53,9 +75,9 @@ class Waits:
         timer.cancel()
 
     def wait_for_lock(self, seconds: float) -> Orchestration[None]:
-        """Wait for a turn: until it is free, or worth asking for again, or not wanted any more."""
+        """Wait until a lock is released, or is to be requested again, or is needed no more."""
         if self._woken.is_complete:
-            # An earlier turn's, or this one's.
+            # By the release of an earlier lock, or of this one.
             self._woken = self._ctx.wait_for_external_event(WAKE)
         timer = self.timer(exactly(seconds))
         ends = [timer, self._woken]
@@ -63,7 +85,7 @@ class Waits:
         timer.cancel()
 
     def timer(self, pause: Pause) -> TimerTask:
-        """Twice as long each time, with jitter, within the pause's own bounds."""
+        """A timer of twice the time for each try, with jitter, within the pause's own bounds."""
         # Jitter must be the same at every replay, and differ between transfers.
         digest = hashlib.sha256(f"{self._ctx.instance_id}/{pause.tries}".encode()).digest()
         backoff = min(MAX_BACKOFF_SECONDS, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
@@ -71,6 +93,98 @@ class Waits:
         return self._ctx.create_timer(timedelta(seconds=seconds))
 
 
-def exactly(seconds: float) -> Pause:
-    """A wait of so many seconds, without backoff."""
-    return Pause(0, retry_after=seconds, at_most=0.0)
+class Patience:
+    """Counts what one transfer repeats without progress.
+
+    Progress is a byte that Outlook never had before: every count starts anew.
+    """
+
+    def __init__(self) -> None:
+        # Waits of this stage; its refusals by code, for those that are bounded.
+        self._tries = 0
+        self._refusals: Counter[str] = Counter()
+        self._attempts = 1
+        self._most_sent = 0
+
+    def note(self, offset: int) -> None:
+        """Outlook has the bytes before this offset."""
+        if offset > self._most_sent:
+            self._most_sent = offset
+            self._attempts = 1
+            self.renew()
+
+    def renew(self) -> None:
+        """Another stage, or progress: the waits and refusals so far do not count."""
+        self._tries = 0
+        self._refusals.clear()
+
+    def reset_backoff(self) -> None:
+        """The session got further, even if the transfer did not."""
+        self._tries = 0
+
+    def allows(self, result: ActivityResult) -> bool:
+        """Whether to repeat an activity after this result: refusals are counted by their code."""
+        if result.tries is None:
+            return True
+        code = result.failure.code if result.failure else ""
+        self._refusals[code] += 1
+        return self._refusals[code] < result.tries
+
+    def pause(self, retry_after: float = 0.0, at_most: float = float("inf")) -> Pause:
+        """The next wait of this stage: longer each time."""
+        self._tries += 1
+        return Pause(self._tries - 1, retry_after, at_most)
+
+    @property
+    def has_attempts(self) -> bool:
+        """Whether another attempt to attach the file makes sense."""
+        return self._attempts < MAX_ATTEMPTS
+
+    def new_attempt(self, retry_after: float) -> Pause:
+        """The wait before another attempt: longer, since the service itself may be in trouble."""
+        self._attempts += 1
+        return Pause(self._attempts + 1, retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a transfer ends at the latest; ``near_from`` is when that is announced, once."""
+
+    at: datetime
+    near_from: datetime | None = None
+
+    @classmethod
+    def after(cls, seconds: float, now: datetime) -> Self:
+        """So many seconds from now."""
+        at = now + timedelta(seconds=seconds)
+        return cls(at, at - timedelta(seconds=_LAST_PART * seconds))
+
+    def left(self, now: datetime) -> float:
+        """Seconds until then; negative after it."""
+        return (self.at - now).total_seconds()
+
+    def is_near(self, now: datetime) -> bool:
+        """Whether it is to be announced as near."""
+        return self.near_from is not None and now >= self.near_from
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search for an attachment whose outcome is unknown.
+
+    It takes until ``until``, since Outlook may commit late. ``otherwise`` is what the result that
+    led to it would have been if nothing is attached; ``unread`` counts the searches that found
+    attachments whose bytes could not be read.
+    """
+
+    until: datetime
+    otherwise: ActivityResult | None = None
+    unread: int = 0
+
+    def left(self, now: datetime) -> float:
+        """Seconds until its time is over; negative after it."""
+        return (self.until - now).total_seconds()
+
+    def goes_on(self, now: datetime, *, unread: bool) -> bool:
+        """Whether a search that found nothing, or something ``unread``, is to be repeated."""
+        return self.left(now) > 0 or (unread and self.unread < MAX_UNREAD_LOOKS)

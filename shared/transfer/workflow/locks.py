@@ -1,4 +1,7 @@
-"""One transfer's turns at its item and its mailbox, as its orchestrator asks for them."""
+"""The locks of one transfer, as its orchestrator sees them.
+
+Transfers of version 1.0 hold locks that are entities; later ones acquire them in activities.
+"""
 
 import hashlib
 from collections.abc import Generator
@@ -9,66 +12,86 @@ from durabletask.entities import EntityInstanceId
 from durabletask.task import OrchestrationContext, when_all
 
 from shared.outlook.item import OutlookItem
+from shared.transfer.activity_payloads import ActivityResult
 from shared.transfer.payloads import Payload
 from shared.transfer.workflow.mailbox_budget import (
+    ACQUIRE,
     ITEM,
     MAILBOX,
+    RELEASE,
     AcquireLock,
     LockResult,
     ReleaseLock,
 )
 
-# The external event that tells a waiting transfer to ask again.
+# The external event after which a waiting transfer requests its locks again. Running transfers
+# and their histories know it by this name.
 WAKE = "turn"
 _KEY_DIGITS = 32
 
 type Orchestration[T] = Generator[Any, Any, T]
 
 
-class Locks:
-    """The turns of the transfer that this orchestration is, in the order in which it came.
+def is_1_0(ctx: OrchestrationContext) -> bool:
+    """Whether the transfer began under version 1.0 of the app, or an earlier one."""
+    parts = [int(part) for part in (ctx.version or "").split(".") if part]
+    return parts < [1, 1]
 
-    ``waited`` is how many seconds the turns that it got last were waited for.
+
+def began_at(ctx: OrchestrationContext) -> str:
+    """When the orchestration began, in UTC, as text that sorts by time."""
+    return ctx.current_utc_datetime.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+
+
+class EntityLocks:
+    """Both locks of one transfer of version 1.0, which its orchestrator holds.
+
+    The transfer that began first is first in either queue.
+
+    ``waited``: seconds between the first request for the locks and their grant.
     """
 
     def __init__(self, ctx: OrchestrationContext, item: OutlookItem) -> None:
         self._ctx = ctx
-        # Durable's times are UTC, and do not say so.
+        # Durable's times are UTC without saying so.
         self._since = ctx.current_utc_datetime.replace(tzinfo=UTC)
         # By the item's id alone: one mailbox can have several addresses.
         self._item = _entity(ITEM, item.id)
         self._mailbox = _entity(MAILBOX, item.mailbox.lower())
-        # Whether the entities may know this transfer, and what it did with its last turn.
+        # Whether the entities may hold or queue this transfer, and whether others wait for it.
         self._known = False
         self._awaited = False
-        self._used = {"sent": 0, "rest_seconds": 0.0}
+        self._sent, self._retry_after = 0, 0.0
         self._waiting_since: datetime | None = None
         self.waited = 0.0
 
     def used(self, sent: int, retry_after: float) -> None:
-        """Note what went out in this turn, and how long a rest the far side asked for."""
-        self._used = {"sent": sent, "rest_seconds": retry_after}
+        """Note what was sent under the locks, and the Retry-After that came of it."""
+        self._sent, self._retry_after = sent, retry_after
 
     def acquire(self, size: int) -> Orchestration[float]:
-        """Ask for both turns, to send ``size`` bytes: 0.0, or the seconds until asking again.
+        """Request both locks, to send ``size`` bytes: 0.0, or the seconds until the next request.
 
-        The turns before are given back by it. A turn at the item is kept while the mailbox is
-        waited for, but never the other way round: others could use the mailbox meanwhile.
+        The locks held so far are released by it. The item's lock is kept while the mailbox's is
+        waited for, but never the other way round: others can use the mailbox meanwhile.
         """
         self._known = True
-        id_ = self._ctx.instance_id
-        acquires = (
-            (self._item, AcquireLock(transfer_id=id_, since=self._since)),
-            (
-                self._mailbox,
-                AcquireLock(transfer_id=id_, since=self._since, size=size, **self._used),
-            ),
+        id_, since = self._ctx.instance_id, self._since
+        item_lock = AcquireLock(transfer_id=id_, since=since)
+        mailbox_lock = AcquireLock(
+            transfer_id=id_,
+            since=since,
+            size=size,
+            sent=self._sent,
+            retry_after=self._retry_after,
         )
         self.used(0, 0.0)
-        item, mailbox = yield from self._call("ask", *acquires)
+        item, mailbox = yield from self._call(
+            ACQUIRE, (self._item, item_lock), (self._mailbox, mailbox_lock)
+        )
         self._awaited = item.awaited or mailbox.awaited
         if mailbox.granted and not item.granted:
-            yield from self._call("give_back", (self._mailbox, ReleaseLock(transfer_id=id_)))
+            yield from self._call(RELEASE, (self._mailbox, ReleaseLock(transfer_id=id_)))
         wait = max(item.retry_after, mailbox.retry_after)
         self._note_wait(over=not wait)
         return wait
@@ -80,20 +103,21 @@ class Locks:
         self._waiting_since = None if over else since
 
     def release(self) -> Orchestration[None]:
-        """End the turns, or the wait for them; the mailbox learns what they were used for."""
+        """Release the locks, or end the wait for them; the mailbox learns what was sent."""
         if not self._known:
             return
         id_ = self._ctx.instance_id
+        mailbox_lock = ReleaseLock(transfer_id=id_, sent=self._sent, retry_after=self._retry_after)
         releases = (
             (self._item, ReleaseLock(transfer_id=id_)),
-            (self._mailbox, ReleaseLock(transfer_id=id_, **self._used)),
+            (self._mailbox, mailbox_lock),
         )
         if self._awaited:
-            yield from self._call("give_back", *releases)
+            yield from self._call(RELEASE, *releases)
         else:
-            # Nobody is to be woken: no answer is waited for.
+            # Nobody is to be woken, so the answer does not matter.
             for entity, release in releases:
-                self._ctx.signal_entity(entity, "give_back", release.to_json())
+                self._ctx.signal_entity(entity, RELEASE, release.to_json())
         self._known = False
         self.used(0, 0.0)
 
@@ -107,9 +131,35 @@ class Locks:
             ]
         )
         results = [LockResult.from_json(answer) for answer in answers]
-        for transfer_id in dict.fromkeys(each for turn in results for each in turn.wake):
+        for transfer_id in dict.fromkeys(each for result in results for each in result.wake):
             self._ctx.send_event(transfer_id, WAKE)
         return results
+
+
+class ActivityLocks:
+    """The lock of one transfer from version 1.1 on: its activities acquire and release it.
+
+    ``waited``: seconds since the first activity that got no lock, while none has.
+    """
+
+    def __init__(self, ctx: OrchestrationContext) -> None:
+        self._ctx = ctx
+        self._waiting_since: datetime | None = None
+
+    @property
+    def waited(self) -> float:
+        """Seconds of the present wait."""
+        now = self._ctx.current_utc_datetime
+        return (now - (self._waiting_since or now)).total_seconds()
+
+    def note(self, result: ActivityResult) -> None:
+        """Wake those that wait for what the activity released, and measure an own wait."""
+        for transfer_id in dict.fromkeys(result.wake):
+            self._ctx.send_event(transfer_id, WAKE)
+        if result.outcome != "locked":
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = self._ctx.current_utc_datetime
 
 
 def _entity(name: str, key: str) -> EntityInstanceId:

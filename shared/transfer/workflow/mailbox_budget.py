@@ -1,14 +1,14 @@
-"""Whose turn it is: what a mailbox may still receive now, and one writer at a time per item.
+"""The locks of a mailbox and of an item: who may send, how much, and in which order.
 
-Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox (protocol §5), and an item
-takes one writer. Entities keep both, so that any number of workers and transfers see the same: a
-turn is for one activity. The oldest transfer comes first, so that files come to their end one
-after the other instead of all at the last moment, and none is passed by for ever.
+Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox, and an item takes one
+writer (docs/protocol.md, "Limits of the service"). Entities hold the locks, so that all workers
+and transfers see the same. A lock is for one activity. The transfer that began first gets it
+first: files are attached one after the other instead of all at the last moment, and none starves.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from durabletask.entities import EntityContext
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,12 +22,14 @@ from shared.transfer.retry_policy import (
     WAITER_PATIENCE,
 )
 
+# Names of entities and operations, as histories have them.
 MAILBOX = "mailbox_budget"
 ITEM = "item_turn"
+ACQUIRE, RELEASE = "ask", "give_back"
 
 
 class ReleaseLock(Payload):
-    """The input of ``release``: so many bytes went out; Outlook asked for so long a rest."""
+    """The input of ``release``: the bytes that were sent, and the Retry-After that came of it."""
 
     transfer_id: str
     sent: int = 0
@@ -35,9 +37,9 @@ class ReleaseLock(Payload):
 
 
 class AcquireLock(ReleaseLock):
-    """The input of ``ask``: a transfer under way ``since`` then wants to send ``size`` bytes.
+    """The input of ``acquire``, to send ``size`` bytes; ``since``: when the transfer began.
 
-    A turn that it still holds is given back by it.
+    A lock that the transfer still holds is released by it.
     """
 
     since: datetime
@@ -45,10 +47,10 @@ class AcquireLock(ReleaseLock):
 
 
 class LockResult(Payload):
-    """The answer to both: granted, or to be asked for again in so many seconds.
+    """The result of both: granted, or to be requested again after ``retry_after`` seconds.
 
-    ``awaited``: others wait for this turn to end. ``wake``: the transfers that had better ask
-    again now than when they were told to.
+    ``awaited``: others wait for this lock. ``wake``: the transfers that should request again now
+    instead of at the time they were given.
     """
 
     granted: bool = False
@@ -62,7 +64,7 @@ type Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Turns at once, and bytes within a window; ``window_bytes`` None is without limit."""
+    """Locks at once, and bytes within a window; ``window_bytes`` None is without limit."""
 
     at_once: int
     window_bytes: int | None = None
@@ -78,138 +80,142 @@ def mailbox_limits(settings: Settings) -> Limits:
     return Limits(settings.mailbox_concurrency, settings.mailbox_window_bytes, window)
 
 
-class _Held(BaseModel):
+class _State(BaseModel):
+    """A part of an entity's state; an alias is its key in states that were kept before."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class _Held(_State):
     until: datetime
     size: int
-    # Whether its holder was told that others wait for it.
+    # Whether its holder knows that others wait for it.
     is_awaited: bool = False
 
 
-class _Waiting(BaseModel):
+class _Waiting(_State):
     since: datetime
     transfer_id: str
     size: int
-    asks_at: datetime
+    retry_at: datetime = Field(alias="asks_at")
 
     @property
     def place(self) -> tuple[datetime, str]:
         return self.since, self.transfer_id
 
 
-class _Spent(BaseModel):
+class _Sent(_State):
     at: datetime
     size: int
 
 
-class Budget(BaseModel):
-    """The state of one entity: turns that are held, those who wait, bytes that still count."""
-
-    model_config = ConfigDict(populate_by_name=True)
+class Budget(_State):
+    """The state of one entity: the locks held, the queue for them, the bytes that still count."""
 
     held: dict[str, _Held] = {}
-    line: list[_Waiting] = []
-    spent: list[_Spent] = []
+    queue: list[_Waiting] = Field(default=[], alias="line")
+    sent: list[_Sent] = Field(default=[], alias="spent")
     retry_after_until: datetime | None = Field(default=None, alias="closed_until")
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to remember."""
-        return not (self.held or self.line or self.spent or self.retry_after_until)
+        """Whether there is nothing to keep."""
+        return not (self.held or self.queue or self.sent or self.retry_after_until)
 
     def acquire(self, acquire: AcquireLock, limits: Limits, now: datetime) -> LockResult:
-        """Grant a turn if one is free for the asker and for all who come before it."""
+        """Grant a lock if one is free for the transfer and for all that are ahead of it."""
         self._end_lock(acquire, now)
         self.expire(limits, now)
         own = _Waiting(
-            since=acquire.since, transfer_id=acquire.transfer_id, size=acquire.size, asks_at=now
+            since=acquire.since, transfer_id=acquire.transfer_id, size=acquire.size, retry_at=now
         )
-        ahead = [each for each in self.line if each.place < own.place]
+        ahead = [each for each in self.queue if each.place < own.place]
         wait = self._wait(own, ahead, limits, now)
         if wait <= 0:
-            awaited = bool(self.line)
+            awaited = bool(self.queue)
             held = _Held(until=now + LOCK_LEASE, size=acquire.size, is_awaited=awaited)
             self.held[acquire.transfer_id] = held
             return LockResult(granted=True, awaited=awaited, wake=self._wake(limits, now))
-        own.asks_at = now + timedelta(seconds=wait)
-        self.line = sorted([*self.line, own], key=lambda each: each.place)
+        own.retry_at = now + timedelta(seconds=wait)
+        self.queue = sorted([*self.queue, own], key=lambda each: each.place)
         return LockResult(retry_after=wait, wake=self._wake(limits, now))
 
     def release(self, release: ReleaseLock, limits: Limits, now: datetime) -> LockResult:
-        """End a turn, or the wait for one; the bytes that were sent count from now on."""
+        """End a lock, or the wait for one; the bytes that were sent count from now on."""
         self._end_lock(release, now)
         self.expire(limits, now)
         return LockResult(wake=self._wake(limits, now))
 
     def _end_lock(self, release: ReleaseLock, now: datetime) -> None:
-        self.line = [each for each in self.line if each.transfer_id != release.transfer_id]
+        self.queue = [each for each in self.queue if each.transfer_id != release.transfer_id]
         if self.held.pop(release.transfer_id, None) and release.sent:
-            self.spent.append(_Spent(at=now, size=release.sent))
+            self.sent.append(_Sent(at=now, size=release.sent))
         if release.retry_after:
             retry_at = now + timedelta(seconds=release.retry_after)
             self.retry_after_until = max(self.retry_after_until or retry_at, retry_at)
 
     def expire(self, limits: Limits, now: datetime) -> None:
-        """Forget what counts no more; a turn that ran out counts with all its bytes."""
+        """Drop what does not count any more; an expired lock counts with all its bytes."""
         for transfer_id, held in list(self.held.items()):
             if held.until <= now:
                 del self.held[transfer_id]
-                self.spent.append(_Spent(at=held.until, size=held.size))
-        self.line = [each for each in self.line if each.asks_at + WAITER_PATIENCE > now]
-        self.spent = [each for each in self.spent if each.size and each.at + limits.window > now]
+                self.sent.append(_Sent(at=held.until, size=held.size))
+        self.queue = [each for each in self.queue if each.retry_at + WAITER_PATIENCE > now]
+        self.sent = [each for each in self.sent if each.size and each.at + limits.window > now]
         if self.retry_after_until and self.retry_after_until <= now:
             self.retry_after_until = None
 
     def _wake(self, limits: Limits, now: datetime) -> tuple[str, ...]:
-        """Those who can have their turn now, and the first who cannot, if it can sooner."""
+        """Those that can have a lock now, and the first that cannot if it can have it sooner."""
         woken = []
-        for place, each in enumerate(self.line):
-            wait = self._wait(each, self.line[:place], limits, now)
-            asks_at = now + timedelta(seconds=wait)
-            # Who would only ask by itself sooner than it was to is not worth the steps.
+        for place, each in enumerate(self.queue):
+            wait = self._wait(each, self.queue[:place], limits, now)
+            retry_at = now + timedelta(seconds=wait)
+            # An earlier time for a mere poll is not worth an event.
             only_polls = wait >= LOCK_POLL_SECONDS and self._is_full(place, limits)
-            if asks_at < each.asks_at and not only_polls:
-                each.asks_at = asks_at
+            if retry_at < each.retry_at and not only_polls:
+                each.retry_at = retry_at
                 woken.append(each.transfer_id)
             if wait:
                 break
         return tuple(woken)
 
     def _wait(self, own: _Waiting, ahead: list[_Waiting], limits: Limits, now: datetime) -> float:
-        """Seconds until it is worth asking again; 0 when the turn is free."""
+        """Seconds until another request makes sense; 0 when the lock is free."""
         if self.retry_after_until:
             return (self.retry_after_until - now).total_seconds()
         if self._is_full(len(ahead), limits):
             return self._poll(len(ahead), limits)
         if limits.window_bytes is None or not own.size:
             return 0.0
-        return self._wait_for_room(own.size, limits.window_bytes, ahead, limits, now)
+        return self._wait_for_window(own.size, limits.window_bytes, ahead, limits, now)
 
     def _is_full(self, ahead: int, limits: Limits) -> bool:
-        """Whether no turn is left for who has so many others ahead."""
+        """Whether no lock is left behind so many others."""
         return len(self.held) + ahead >= limits.at_once
 
     def _poll(self, ahead: int, limits: Limits) -> float:
-        """Seconds until who has so many ahead asks by itself."""
+        """Seconds until the next request, behind so many others, if no event comes before."""
         if not ahead and not all(each.is_awaited for each in self.held.values()):
             return FIRST_LOCK_POLL_SECONDS
         rounds = 1 + ahead // limits.at_once
         return min(LOCK_POLL_SECONDS * rounds, LOCK_LEASE.total_seconds())
 
-    def _wait_for_room(
+    def _wait_for_window(
         self, size: int, most: int, ahead: list[_Waiting], limits: Limits, now: datetime
     ) -> float:
-        """Seconds until so many bytes fit into the window; 0 when they do now."""
+        """Seconds until so many bytes fit into the window; 0 when they fit now."""
         before = sum(each.size for each in ahead)
         before += sum(each.size for each in self.held.values())
-        over = before + sum(each.size for each in self.spent) + size - most
-        # More than the window ever holds goes when it is empty.
-        if over <= 0 or not (before or self.spent):
+        over = before + sum(each.size for each in self.sent) + size - most
+        # More than a whole window is sent when the window is empty.
+        if over <= 0 or not (before or self.sent):
             return 0.0
-        for each in sorted(self.spent, key=lambda spent: spent.at):
+        for each in sorted(self.sent, key=lambda sent: sent.at):
             over -= each.size
             if over <= 0:
                 return (each.at + limits.window - now).total_seconds()
-        return limits.window.total_seconds() if self.spent else LOCK_POLL_SECONDS
+        return limits.window.total_seconds() if self.sent else LOCK_POLL_SECONDS
 
 
 type Entity = Callable[[EntityContext, object], object]
@@ -223,20 +229,15 @@ def lock_entities(settings: Settings, clock: Clock) -> tuple[Entity, ...]:
 def _entity(name: str, limits: Limits, clock: Clock) -> Entity:
     def entity(context: EntityContext, payload: object) -> object:
         budget = Budget.model_validate(context.get_state(dict, {}))
-        if context.operation == "ask":
-            turn = budget.acquire(AcquireLock.from_json(payload), limits, clock())
+        if context.operation == ACQUIRE:
+            result = budget.acquire(AcquireLock.from_json(payload), limits, clock())
         else:
-            turn = budget.release(ReleaseLock.from_json(payload), limits, clock())
+            result = budget.release(ReleaseLock.from_json(payload), limits, clock())
         # An entity without a state is deleted.
         context.set_state(
             None if budget.is_empty else budget.model_dump(mode="json", by_alias=True)
         )
-        return turn.to_json()
+        return result.to_json()
 
     entity.__name__ = name
     return entity
-
-
-def utc_now() -> datetime:
-    """The time, as entities see it."""
-    return datetime.now(UTC)

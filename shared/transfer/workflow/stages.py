@@ -1,14 +1,26 @@
-"""The stages of attaching a file, what follows what, and the two things between and after them."""
+"""The states of a transfer while a file is attached, and the table of what follows what."""
 
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.transfer.activity_payloads import Job, Outcome
-from shared.transfer.payloads import Failure, State
+from shared.transfer.activity_payloads import (
+    CancelUploadSession,
+    FindAttachment,
+    Job,
+    UploadRanges,
+)
+from shared.transfer.messages import (
+    deadline_exceeded,
+    outcome_unknown,
+    queue_deadline_exceeded,
+    refused_without_reason,
+)
+from shared.transfer.payloads import Failure, Payload
+from shared.transfer.payloads import State as StatusState
 
 
 class Stage(Enum):
-    """What is to be done next; the value is the activity that does it."""
+    """The kinds of work; the value is the activity that does it."""
 
     POST = "attach_small_file"
     CREATE = "create_upload_session"
@@ -17,32 +29,133 @@ class Stage(Enum):
     LOOK = "find_attachment"
 
 
-# The stages whose activity gives Outlook something.
-SENDING = frozenset({Stage.POST, Stage.CREATE, Stage.UPLOAD})
+class State(Enum):
+    """What is done next, and why.
 
-# The stage after an outcome; a retry stays. After CLOSE comes what the upload asked for: LOOK or
-# CREATE.
-NEXT: dict[tuple[Stage, Outcome], Stage] = {
-    (Stage.POST, "start_over"): Stage.POST,
-    (Stage.POST, "session_instead"): Stage.CREATE,
-    (Stage.POST, "reconcile"): Stage.LOOK,
-    (Stage.CREATE, "progress"): Stage.UPLOAD,
-    (Stage.CREATE, "post_instead"): Stage.POST,
-    (Stage.CREATE, "reconcile"): Stage.LOOK,
-    (Stage.UPLOAD, "progress"): Stage.UPLOAD,
-    (Stage.UPLOAD, "new_session"): Stage.CLOSE,
-    (Stage.UPLOAD, "start_over"): Stage.CLOSE,
-    (Stage.UPLOAD, "reconcile"): Stage.CLOSE,
-    (Stage.LOOK, "not_attached"): Stage.LOOK,
-}
+    In doubt: an earlier delivery may have attached the file. Late: the deadline is over, and one
+    search remains. Cut short: late, and Outlook may still commit what was sent.
+    """
 
+    QUEUED_TO_POST = Stage.POST, "waits for its first locks, to send the file in one request"
+    QUEUED_TO_CREATE = Stage.CREATE, "waits for its first locks, to create an upload session"
+    POSTING = Stage.POST, "sends the file in one request"
+    POSTING_IN_DOUBT = Stage.POST, "the same, in doubt"
+    CREATING = Stage.CREATE, "creates an upload session"
+    CREATING_IN_DOUBT = Stage.CREATE, "the same, in doubt about the request before"
+    UPLOADING = Stage.UPLOAD, "puts the next ranges"
+    UPLOADING_IN_DOUBT = Stage.UPLOAD, "the same, in doubt"
+    CLOSING_TO_RESTART = Stage.CLOSE, "deletes the session before the next attempt"
+    CLOSING_TO_END = Stage.CLOSE, "deletes the session, then ends as cancelled"
+    CLOSING_TO_LOOK = Stage.CLOSE, "deletes the session before a search, so that it cannot commit"
+    CLOSING_CANCELLED = Stage.CLOSE, "the same, after a cancellation"
+    CLOSING_LATE = Stage.CLOSE, "the same, late"
+    CLOSING_CUT_SHORT = Stage.CLOSE, "the same, late and cut short"
+    LOOKING_FOR_POST = Stage.LOOK, "searches for the attachment of a request"
+    LAST_LOOK_FOR_POST = Stage.LOOK, "searches once more before the file is sent again"
+    LOOKING_FOR_UPLOAD = Stage.LOOK, "searches for the attachment of a session"
+    LAST_LOOK_FOR_UPLOAD = Stage.LOOK, "searches once more before the next session"
+    LOOKING_CANCELLED = Stage.LOOK, "searches after a cancellation"
+    LAST_LOOK_CANCELLED = Stage.LOOK, "searches once more before it ends as cancelled"
+    LOOKING_LATE = Stage.LOOK, "searches, late"
+    LOOKING_CUT_SHORT = Stage.LOOK, "searches, late and cut short"
+
+    def __init__(self, stage: Stage, meaning: str) -> None:
+        self.stage = stage
+        self.meaning = meaning
+
+
+class Ending(Enum):
+    """How a transfer ends: the state in its status, and what is known."""
+
+    ATTACHED = "attached", "the file is attached"
+    FAILED = "failed", "Outlook, Graph or the blob does not allow it"
+    SUPERSEDED = "superseded", "the blob has other content"
+    CANCELLED = "cancelled", "nothing is attached"
+    UNKNOWN = "failed", "nobody can find out if the file is attached"
+    TOO_LATE = "failed", "nothing is attached before the deadline"
+    NEVER_STARTED = "failed", "the mailbox was busy until the deadline of the queue"
+
+    def __init__(self, status: StatusState, meaning: str) -> None:
+        self.status = status
+        self.meaning = meaning
+
+    def error(self, last: Failure | None, mailbox: str) -> Failure | None:
+        """The error in the status; ``last`` is the last failure that the transfer met."""
+        match self:
+            case Ending.ATTACHED | Ending.CANCELLED:
+                return None
+            case Ending.UNKNOWN:
+                return outcome_unknown(last)
+            case Ending.TOO_LATE:
+                return deadline_exceeded(last)
+            case Ending.NEVER_STARTED:
+                return queue_deadline_exceeded(mailbox)
+            case Ending.FAILED | Ending.SUPERSEDED:
+                return last or refused_without_reason()
+
+
+class Event(Enum):
+    """An outcome of the state's activity, a special case of one, or what else happens."""
+
+    ATTACHED = "attached"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    PROGRESS = "progress"
+    RETRY = "retry"
+    RETRY_IN_DOUBT = "retry, and a delivery of this work may have attached the file"
+    RETRIES_SPENT = "retry, but it was repeated often enough"
+    SESSION_INSTEAD = "session_instead"
+    POST_INSTEAD = "post_instead"
+    NEITHER_WAY = "the other way instead, which was refused before"
+    NEW_SESSION = "new_session"
+    START_OVER = "start_over"
+    RECONCILE = "reconcile"
+    NOT_ATTACHED = "not_attached"
+    NOT_YET = "not attached, but the search goes on"
+    FAILED_ANYWAY = "not attached, and what led to the search was a failure"
+    SUPERSEDED_ANYWAY = "not attached, and what led to the search was other content"
+    ATTEMPTS_SPENT = "another attempt is needed, but there were enough"
+    BEGIN = "the first locks are acquired"
+    CANCEL = "a cancellation is requested"
+    DEADLINE = "the deadline is over"
+    DEADLINE_IN_DOUBT = "the deadline is over, and the session may have every byte"
+    DEADLINE_CUTS_SHORT = "the deadline is over, and the search's own time is not"
+    NO_CALL_LEFT = "no call is allowed until the deadline, or was possible shortly after it"
+
+
+# It is open whether the file is attached, and being found out.
+SEARCHES = frozenset(
+    {
+        State.CLOSING_TO_LOOK,
+        State.CLOSING_CANCELLED,
+        State.CLOSING_LATE,
+        State.CLOSING_CUT_SHORT,
+        *(state for state in State if state.stage is Stage.LOOK),
+    }
+)
+LATE = frozenset(
+    {
+        State.CLOSING_LATE,
+        State.CLOSING_CUT_SHORT,
+        State.LOOKING_LATE,
+        State.LOOKING_CUT_SHORT,
+    }
+)
+# The transfer acts on what these find out: the activity may decide by the size alone.
+LAST_LOOKS = frozenset(
+    {
+        State.LAST_LOOK_FOR_POST,
+        State.LAST_LOOK_FOR_UPLOAD,
+        State.LAST_LOOK_CANCELLED,
+    }
+)
 
 # Bytes of a request beside the file's own, rounded up generously.
 _ENVELOPE = 4_096
 
 
 def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:
-    """The most bytes that the stage's activity gives the mailbox, from ``offset`` on."""
+    """The most bytes that the stage's activity sends to the mailbox, from ``offset`` on."""
     match stage:
         case Stage.UPLOAD:
             return min(job.activity_bytes, job.size - offset)
@@ -55,23 +168,24 @@ def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:
             return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A wait before the next step, in seconds: a backoff that grows with the tries.
-
-    Never less than ``retry_after``, which the far side asked for, nor more than ``at_most``.
-    """
-
-    tries: int
-    retry_after: float = 0.0
-    at_most: float = float("inf")
+def work_of(state: State, job: Job, offset: int, *, noted: bool) -> Payload:
+    """The input of the state's activity."""
+    match state.stage:
+        case Stage.UPLOAD:
+            return UploadRanges(job=job, offset=offset)
+        case Stage.CLOSE:
+            return CancelUploadSession(transfer_id=job.transfer_id, job=job)
+        case Stage.LOOK:
+            return FindAttachment(job=job, is_last_attempt=state in LAST_LOOKS, noted=noted)
+        case _:
+            return job
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How it ended; the fields of the transfer's status that say so."""
+    """How a transfer ended: the fields of its status that say so."""
 
-    state: State
+    state: StatusState
     bytes_sent: int
     attachment_id: str | None = None
     error: Failure | None = None

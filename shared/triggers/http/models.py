@@ -1,4 +1,4 @@
-"""The bodies and queries that are the HTTP API's own."""
+"""Bodies and queries of the HTTP API that no other part of the app uses."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,17 +6,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from shared.errors import FieldFault, InvalidRequest
+from shared.errors import InvalidRequest
 from shared.transfer.payloads import Failure, State
 from shared.transfer.service.readiness import Check
 from shared.transfer.service.transfers import MAX_LISTED
+from shared.validation import field_faults
 
-# What every engine can turn into a time of its own.
+# Every storage provider of Durable can represent times between these years.
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
 class ListQuery(BaseModel):
-    """The query of a listing; other parameters, such as a key, are none of its business."""
+    """The query of a list of transfers. Other parameters, such as a key, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -29,48 +30,43 @@ class ListQuery(BaseModel):
     @classmethod
     def _in_utc(cls, time: datetime | None) -> datetime | None:
         if time and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
-            raise ValueError("should be a time of our days")
+            raise ValueError(f"should be between the years {_FIRST_YEAR} and {_LAST_YEAR}")
         return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
 
     @classmethod
     def read(cls, params: Mapping[str, str]) -> Self:
-        """The query out of a request's parameters.
+        """The query that a request's parameters hold.
 
         Raises :class:`InvalidRequest`, with every fault at once.
         """
         try:
             return cls.model_validate(dict(params))
         except ValidationError as error:
-            errors = error.errors(include_url=False, include_input=False)
-            faults = [
-                FieldFault(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, "))
-                for e in errors
-            ]
-            raise InvalidRequest(faults) from None
+            raise InvalidRequest(field_faults(error)) from None
 
 
-class Placement(BaseModel):
-    """What became of one blob of several: the id of its transfer, or why there is none."""
+class BatchItem(BaseModel):
+    """The result for one blob of several: the id of its transfer, or why there is none."""
 
     blob: str
     id: str | None = None
     error: Failure | None = None
 
 
-class Placements(BaseModel):
-    """What became of each blob, in the order given."""
+class BatchResult(BaseModel):
+    """The result for each blob, in the order of the request."""
 
-    items: list[Placement]
+    items: list[BatchItem]
 
 
 class Health(BaseModel):
-    """The app is alive; nothing else was looked at."""
+    """The app is running. Nothing else was checked."""
 
     status: Literal["alive"] = "alive"
 
 
-class ReadyAnswer(BaseModel):
-    """Whether all that the app needs can be reached, and each of it by name."""
+class ReadinessReport(BaseModel):
+    """Whether the app can reach all that it needs, and the result of each check."""
 
     ready: bool
     checks: list[Check]

@@ -1,6 +1,6 @@
-"""The page that watches transfers: files that hold no data, served by name out of a fixed set.
+"""The monitor page: static files without data, served by name from a fixed set.
 
-Anybody may load them. What they show comes from calls that need the key.
+Anybody may load them. Their data comes from calls that need the key.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
-from shared.triggers.http.responses import problem
+from shared.triggers.http.responses import problem_response
 
 _FOLDER = Path(__file__).parent / "monitor"
 _PAGE = "index.html"
@@ -24,7 +24,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # Kept, and asked for each time whether it is still the same: a new version shows at once.
+    # Cached, and validated by ETag each time: a new version shows at once.
     "Cache-Control": "no-cache",
 }
 
@@ -49,7 +49,7 @@ ASSETS = tuple(name for name in _FILES if name != _PAGE)
 
 
 class MonitorPage:
-    """The page and its assets; ``account_url`` is the storage account that the page may reach."""
+    """The page and its assets. ``account_url`` is the storage account that the page may call."""
 
     def __init__(self, account_url: str) -> None:
         account = urlsplit(account_url)
@@ -60,18 +60,18 @@ class MonitorPage:
 
     def page(self, req: func.HttpRequest) -> func.HttpResponse:
         """The page itself."""
-        return _served(_FILES[_PAGE], req, self._page_headers)
+        return _file_response(_FILES[_PAGE], req, self._page_headers)
 
     def asset(self, req: func.HttpRequest) -> func.HttpResponse:
         """The style, script or picture that the route names; 404 for any other name."""
         name = req.route_params["asset"]
         if name not in ASSETS:
-            return problem(404, "NotFound", "The page has no such part.")
-        return _served(_FILES[name], req, {})
+            return problem_response(404, "NotFound", "The page has no such part.")
+        return _file_response(_FILES[name], req, {})
 
 
 def _policy(account_origin: str) -> str:
-    """All the page may do: run its own scripts, and talk to this app and to that account."""
+    """The page may run its own scripts, and call this app and that account. Nothing else."""
     rules = {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -81,16 +81,18 @@ def _policy(account_origin: str) -> str:
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
-        # Text from the API can never become markup, whatever a script does with it.
+        # Text from the API can never become markup, even if a script has a bug.
         "require-trusted-types-for": "'script'",
         "trusted-types": "'none'",
     }
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
-def _served(file: _File, req: func.HttpRequest, headers: dict[str, str]) -> func.HttpResponse:
+def _file_response(
+    file: _File, req: func.HttpRequest, headers: dict[str, str]
+) -> func.HttpResponse:
     headers = _HEADERS | headers | {"ETag": file.etag, "Content-Type": file.content_type}
-    # Whatever compresses an answer on its way marks the ETag as weak.
+    # A proxy that compresses the response marks the ETag as weak.
     known = str(req.headers.get("If-None-Match", "")).replace("W/", "").split(",")
     same = file.etag in (each.strip() for each in known)
     return func.HttpResponse(

@@ -1,4 +1,4 @@
-"""HTTP answers of this API: JSON in camel case, and typed errors as status, code and sentence."""
+"""HTTP responses of the API: JSON in camel case, and typed errors as status, code and sentence."""
 
 import json
 import logging
@@ -16,7 +16,6 @@ from shared.errors import (
     DownloadTooLarge,
     GraphRefused,
     GraphUnavailable,
-    InvalidBlobName,
     InvalidRequest,
     ItemNotFound,
     MailboxNotAllowed,
@@ -27,6 +26,7 @@ from shared.errors import (
     TransferOver,
     UnsupportedBlob,
 )
+from shared.storage.source_container import InvalidBlobName
 from shared.transfer.retry_policy import is_retryable
 
 _LOG = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ type Handler = Callable[..., Awaitable[func.HttpResponse]]
 
 
 class Detail(BaseModel):
-    """One fault of a request: the field, empty for the whole of it, and what is wrong there."""
+    """One fault of a request: its field, empty for the whole request, and what is wrong with it."""
 
     field: str
     message: str
@@ -71,64 +71,70 @@ class Problem(BaseModel):
     details: list[Detail] = []
 
 
-class ProblemAnswer(BaseModel):
-    """The body of every answer that is an error."""
+class ErrorResponse(BaseModel):
+    """The body of every error response."""
 
     error: Problem
 
 
-def answer(status: int, body: object = None, **headers: str) -> func.HttpResponse:
-    """An answer with this JSON as its body, or with none."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+def json_response(status: int, body: object = None, **headers: str) -> func.HttpResponse:
+    """A response with this JSON as its body, or without a body."""
+    extra = {name.replace("_", "-"): value for name, value in headers.items()}
     text = b"" if body is None else json.dumps(body).encode()
     return func.HttpResponse(
         text,
         status_code=status,
-        headers=_SAFE | named,
+        headers=_SAFE | extra,
         mimetype="application/json" if text else None,
     )
 
 
 def problem_of(error: TransferError) -> Problem:
-    """The problem that an error stands for."""
+    """A typed error as the body describes it."""
     details = error.details if isinstance(error, InvalidRequest) else ()
-    listed = [Detail(field=each.field, message=each.message) for each in details]
-    return Problem(code=error.code, message=error.sentence, details=listed)
+    faults = [Detail(field=each.field, message=each.message) for each in details]
+    return Problem(code=error.code, message=error.sentence, details=faults)
 
 
-def refusal(error: TransferError) -> func.HttpResponse:
-    """The answer that an error stands for."""
+def error_response(error: TransferError) -> func.HttpResponse:
+    """The response for a typed error."""
     status = next((s for kind, s in STATUSES.items() if isinstance(error, kind)), 500)
     if isinstance(error, StorageUnavailable) and not is_retryable(error):
         status = 400
-    body = ProblemAnswer(error=problem_of(error)).model_dump()
+    body = ErrorResponse(error=problem_of(error)).model_dump()
     if status != 503:
-        return answer(status, body)
+        return json_response(status, body)
     seconds = error.retry_after if isinstance(error, GraphUnavailable) else None
-    return answer(status, body, Retry_After=str(round(seconds or _RETRY_SECONDS)))
+    return json_response(status, body, Retry_After=str(round(seconds or _RETRY_SECONDS)))
 
 
-def answering(handler: Handler) -> Handler:
-    """Turn what a handler raises into an answer: nothing of a bug but its code gets out."""
+def error_boundary(handler: Handler) -> Handler:
+    """Respond to what a handler raises. A response never contains the details of a bug."""
 
     @wraps(handler)
-    async def answered(*args: object, **kwargs: object) -> func.HttpResponse:
+    async def guarded(*args: object, **kwargs: object) -> func.HttpResponse:
         try:
             return await handler(*args, **kwargs)
         except TransferError as error:
-            return refusal(error)
+            return error_response(error)
         except grpc.RpcError as error:
-            _LOG.warning("%s: Durable's engine does not answer: %s", handler.__name__, error.code())
-            return problem(503, "EngineUnavailable", "Durable's engine does not answer. Retry.")
-        except Exception:  # noqa: BLE001 (whatever it is, the caller gets an answer)
+            _LOG.warning(
+                "%s: Durable's engine does not respond: %s", handler.__name__, error.code()
+            )
+            return problem_response(
+                503, "EngineUnavailable", "Durable's engine does not respond. Retry."
+            )
+        except Exception:  # noqa: BLE001 (a caller must get a response to any error)
             _LOG.exception("%s failed", handler.__name__)
-            sentence = "The app met an error of its own. Its log has the details."
-            return problem(500, "InternalError", sentence)
+            sentence = "Internal error of the app. Its log has the details."
+            return problem_response(500, "InternalError", sentence)
 
-    return answered
+    return guarded
 
 
-def problem(status: int, code: str, sentence: str) -> func.HttpResponse:
-    """The answer for what no typed error stands for."""
-    body = ProblemAnswer(error=Problem(code=code, message=sentence)).model_dump()
-    return answer(status, body, **({"Retry_After": str(_RETRY_SECONDS)} if status == 503 else {}))
+def problem_response(status: int, code: str, sentence: str) -> func.HttpResponse:
+    """The response for an error without a type of its own."""
+    body = ErrorResponse(error=Problem(code=code, message=sentence)).model_dump()
+    return json_response(
+        status, body, **({"Retry_After": str(_RETRY_SECONDS)} if status == 503 else {})
+    )

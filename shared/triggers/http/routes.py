@@ -1,4 +1,4 @@
-"""The HTTP door: transfers are ordered, watched, cancelled, attachments seen (design §6)."""
+"""The HTTP trigger: start, list and cancel transfers, and work with their attachments."""
 
 import asyncio
 import re
@@ -12,15 +12,28 @@ from shared.transfer.payloads import Failure
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.requests import AttachRequest, UploadLinkRequest
-from shared.transfer.service.start import Placed, Starter
-from shared.transfer.service.transfers import Transfer, cancel, get_transfer, listing
+from shared.transfer.service.start import Starter, StartResult
+from shared.transfer.service.transfers import (
+    Transfer,
+    cancel_transfer,
+    get_transfer,
+    list_transfers,
+)
 from shared.transfer.service.upload_link import UploadLinks
+from shared.triggers.callers import Callers
+from shared.triggers.http.calls import CALLS, Call
 from shared.triggers.http.download_headers import download_headers
-from shared.triggers.http.models import Health, ListQuery, Placement, Placements, ReadyAnswer
+from shared.triggers.http.models import (
+    BatchItem,
+    BatchResult,
+    Health,
+    ListQuery,
+    ReadinessReport,
+)
 from shared.triggers.http.monitor_page import MonitorPage
-from shared.triggers.http.openapi import CALLS, Call, openapi_document
+from shared.triggers.http.openapi import openapi_document
 from shared.triggers.http.request_json import read_json
-from shared.triggers.http.responses import Handler, answer, answering
+from shared.triggers.http.responses import Handler, error_boundary, json_response
 
 _KEY = re.compile(r"[!-~]{1,255}")
 _POLL = {"Retry_After": "2"}
@@ -28,11 +41,11 @@ _POLL = {"Retry_After": "2"}
 
 @dataclass(frozen=True, slots=True)
 class TransferApi:
-    """The calls, each from a request to its answer."""
+    """The calls of the API, each from a request to its response."""
 
     starter: Starter
     attachments: Attachments
-    uploads: UploadLinks
+    upload_links: UploadLinks
     readiness: Readiness
     monitor: MonitorPage
 
@@ -40,53 +53,55 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """Attach a blob, or several one after the other, to an item."""
-        order = AttachRequest.read(read_json(req.get_body()))
-        placed = await self.starter.ordered(client, order, _attempt_key(req))
-        if order.blobs is not None:
-            placements = Placements(items=[_placement(each) for each in placed])
-            return answer(202, placements.model_dump(exclude_none=True), **_POLL)
-        return _one(placed[0])
+        attach = AttachRequest.read(read_json(req.get_body()))
+        results = await self.starter.from_request(client, attach, _attempt_key(req))
+        if attach.blobs is not None:
+            batch = BatchResult(items=[_batch_item(each) for each in results])
+            return json_response(202, batch.model_dump(exclude_none=True), **_POLL)
+        return _single_response(results[0])
 
     async def list_transfers(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
-        """The transfers of the last day, or since then, newest first."""
+        """The transfers since a time, newest first. The default is the last 24 hours."""
         query = ListQuery.read(req.params)
-        found = await listing(
+        found = await list_transfers(
             client,
             since=query.since,
             state=query.status,
             mailbox=query.mailbox,
             top=query.top,
         )
-        return answer(200, found.to_json())
+        return json_response(200, found.to_json())
 
     async def get_transfer(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
-        """One transfer, as it stands."""
-        return answer(200, (await self._named(req, client)).to_json())
+        """The present status of one transfer."""
+        transfer = await self._transfer(req, client)
+        return json_response(200, transfer.to_json())
 
     async def cancel_transfer(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
-        """Ask a transfer to end; what is attached by then stays attached."""
-        return answer(202, (await cancel(client, req.route_params["id"])).to_json(), **_POLL)
+        """Request the end of a transfer. A file that is attached by then stays attached."""
+        transfer = await cancel_transfer(client, req.route_params["id"])
+        return json_response(202, transfer.to_json(), **_POLL)
 
     async def get_attachment(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
-        """What Graph says of the attachment."""
-        transfer = await self._named(req, client)
-        found = await asyncio.to_thread(self.attachments.describe, transfer.status)
-        return answer(200, found.to_json())
+        """Graph's description of the attachment."""
+        transfer = await self._transfer(req, client)
+        found = await asyncio.to_thread(self.attachments.describe, transfer)
+        return json_response(200, found.to_json())
 
     async def get_attachment_content(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """The attachment's bytes, as a download."""
-        transfer = await self._named(req, client)
-        content = await asyncio.to_thread(self.attachments.content, transfer.status)
+        transfer = await self._transfer(req, client)
+        content = await asyncio.to_thread(self.attachments.content, transfer)
         headers = download_headers(content.file_name, content.content_type)
         return func.HttpResponse(
             content.data, status_code=200, headers=headers, mimetype=headers["Content-Type"]
@@ -96,39 +111,39 @@ class TransferApi:
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
         """Remove the attachment from its item."""
-        transfer = await self._named(req, client)
-        await asyncio.to_thread(self.attachments.remove, transfer.id, transfer.status)
-        return answer(204)
+        transfer = await self._transfer(req, client)
+        await asyncio.to_thread(self.attachments.remove, transfer.id, transfer)
+        return json_response(204)
 
     async def create_upload(self, req: func.HttpRequest) -> func.HttpResponse:
-        """Leave to put one new file into the watched container."""
-        order = UploadLinkRequest.read(read_json(req.get_body()))
-        upload = await asyncio.to_thread(self.uploads.offer, order)
-        return answer(200, upload.to_json())
+        """A pre-signed upload URL for one new file in the watched container."""
+        request = UploadLinkRequest.read(read_json(req.get_body()))
+        link = await asyncio.to_thread(self.upload_links.create, request)
+        return json_response(200, link.to_json())
 
     async def get_health(self, _: func.HttpRequest) -> func.HttpResponse:
-        """Whether the app is alive."""
-        return answer(200, Health().model_dump())
+        """Whether the app is running."""
+        return json_response(200, Health().model_dump())
 
     async def get_readiness(self, _: func.HttpRequest) -> func.HttpResponse:
-        """Whether identity, container and Graph can be reached, each by name."""
+        """Whether the app can use its identity, the container and Graph."""
         checks = await asyncio.to_thread(self.readiness.check)
-        found = ReadyAnswer(ready=all(each.ok for each in checks), checks=list(checks))
-        return answer(200 if found.ready else 503, found.model_dump())
+        found = ReadinessReport(ready=all(each.ok for each in checks), checks=list(checks))
+        return json_response(200 if found.ready else 503, found.model_dump())
 
     async def get_openapi(self, _: func.HttpRequest) -> func.HttpResponse:
-        """This description."""
-        return answer(200, openapi_document())
+        """The OpenAPI description of the API."""
+        return json_response(200, openapi_document())
 
     async def get_monitor(self, req: func.HttpRequest) -> func.HttpResponse:
-        """The page that watches transfers."""
+        """The monitor page."""
         return self.monitor.page(req)
 
     async def get_monitor_asset(self, req: func.HttpRequest) -> func.HttpResponse:
-        """A style, script or picture of that page."""
+        """A style, script or picture of the monitor page."""
         return self.monitor.asset(req)
 
-    async def _named(self, req: func.HttpRequest, client: df.DurableFunctionsClient) -> Transfer:
+    async def _transfer(self, req: func.HttpRequest, client: df.DurableFunctionsClient) -> Transfer:
         return await get_transfer(client, req.route_params["id"])
 
 
@@ -140,38 +155,40 @@ def _attempt_key(req: func.HttpRequest) -> str:
     return key
 
 
-def _one(placed: Placed) -> func.HttpResponse:
-    transfer = placed.outcome
+def _single_response(result: StartResult) -> func.HttpResponse:
+    transfer = result.outcome
     if isinstance(transfer, TransferError):
         raise transfer
     status = 200 if transfer.state == "attached" else 202
     location = f"/api/transfers/{transfer.id}"
     poll = _POLL if status == 202 else {}
-    return answer(status, transfer.to_json(), Location=location, **poll)
+    return json_response(status, transfer.to_json(), Location=location, **poll)
 
 
-def _placement(placed: Placed) -> Placement:
-    if isinstance(placed.outcome, TransferError):
-        return Placement(blob=placed.blob, error=Failure.of(placed.outcome))
-    return Placement(blob=placed.blob, id=placed.outcome.id)
+def _batch_item(result: StartResult) -> BatchItem:
+    if isinstance(result.outcome, TransferError):
+        return BatchItem(blob=result.blob, error=Failure.of(result.outcome))
+    return BatchItem(blob=result.blob, id=result.outcome.id)
 
 
-def http_functions(api: TransferApi) -> df.Blueprint:
+def http_functions(api: TransferApi, callers: Callers) -> df.Blueprint:
     """A blueprint with every route of the API."""
     blueprint = df.Blueprint()
 
     for call in CALLS:
-        _route(blueprint, call, answering(getattr(api, call.name)))
+        _route(blueprint, call, error_boundary(getattr(api, call.name)), callers)
     return blueprint
 
 
-def _route(blueprint: df.Blueprint, call: Call, handler: Handler) -> None:
+def _route(blueprint: df.Blueprint, call: Call, handler: Handler, callers: Callers) -> None:
     async def with_client(
         req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
+        callers.log(call.name, req)
         return await handler(req, client)
 
     async def without_client(req: func.HttpRequest) -> func.HttpResponse:
+        callers.log(call.name, req)
         return await handler(req)
 
     level = func.AuthLevel.FUNCTION if call.keyed else func.AuthLevel.ANONYMOUS

@@ -23,14 +23,14 @@ from msgraph_core.models import LargeFileUploadSession
 from msgraph_core.tasks import LargeFileUploadTask
 
 
-async def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> None:
+async def main(url: str, token: str, mailbox: str, item: str, file: str, mode: str) -> None:
     """Attach the file."""
     size = Path(file).stat().st_size
     ParseNodeFactoryRegistry().CONTENT_TYPE_ASSOCIATED_FACTORIES["application/json"] = (
         JsonParseNodeFactory()
     )
     adapter = BaseGraphRequestAdapter(AnonymousAuthenticationProvider())
-    tuned = {"max_chunk_size": 3_932_160} if way == "tuned" else {}
+    tuned = {"max_chunk_size": 3_932_160} if mode == "tuned" else {}
     began = perf_counter()
     created = requests.post(
         f"{url}/v1.0/users/{mailbox}/messages/{item}/attachments/createUploadSession",

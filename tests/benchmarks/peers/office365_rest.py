@@ -15,7 +15,7 @@ from office365.runtime.http.http_method import HttpMethod
 from office365.runtime.http.request_options import RequestOptions
 
 
-def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> None:
+def main(url: str, token: str, mailbox: str, item: str, file: str, mode: str) -> None:
     """Attach the file."""
     graph_request.get_graph_authority = lambda _environment: url
     set_header = RequestOptions.set_header
@@ -30,7 +30,7 @@ def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> 
     client = GraphClient(lambda: {"access_token": token, "token_type": "Bearer"})
     message = client.users[mailbox].messages[item]
     began = perf_counter()
-    if way == "tuned":
+    if mode == "tuned":
         message.attachments.resumable_upload(file, 3_932_160)
     else:
         message.upload_attachment(file)

@@ -18,9 +18,9 @@ from O365.message import Message
 from O365.utils.attachment import UploadSessionRequest
 
 
-def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> None:
+def main(url: str, token: str, mailbox: str, item: str, file: str, mode: str) -> None:
     """Attach the file."""
-    tuned = {"requests_delay": 0} if way == "tuned" else {}
+    tuned = {"requests_delay": 0} if mode == "tuned" else {}
     described = UploadSessionRequest.to_api_data
     UploadSessionRequest.to_api_data = lambda request: {
         "AttachmentItem": described(request)["attachmentItem"]
@@ -34,7 +34,7 @@ def main(url: str, token: str, mailbox: str, item: str, file: str, way: str) -> 
     message.object_id = item
     began = perf_counter()
     message.attachments.add(file)
-    size = 3_932_160 if way == "tuned" else None
+    size = 3_932_160 if mode == "tuned" else None
     sent = message.attachments._update_attachments_to_cloud(chunk_size=size)
     print(perf_counter() - began)
     if not sent:

@@ -23,7 +23,7 @@ type Steps = Generator[Any, Any, Any]
 
 
 def note(name: str, text: str) -> None:
-    """Leave a line where the test can read it: the folder that an app setting names."""
+    """Append a line to a file that the test can read, in the folder of an app setting."""
     with (Path(os.environ["NOTES"]) / name).open("a", encoding="utf-8") as notes:
         notes.write(f"{text}\n")
 
@@ -44,28 +44,28 @@ def double_number(number: int) -> int:
 
 @app.orchestration_trigger(context_name="context")
 def survive(context: df.DurableOrchestrationContext) -> Steps:
-    """What the failure of an activity looks like from here."""
+    """The message of an activity's failure."""
     try:
         yield context.call_activity("fail", context.get_input())
-    except Exception as error:  # noqa: BLE001 (the test asks which one)
+    except Exception as error:  # noqa: BLE001 (the test checks which one)
         return str(error)
 
 
 @app.activity_trigger(input_name="text")
 def fail(text: str) -> None:
-    """Raise, with this text or without any."""
+    """Raise an exception, with this message or without one."""
     raise ValueError(*([text] if text else []))
 
 
 @app.orchestration_trigger(context_name="context")
 def nap(context: df.DurableOrchestrationContext) -> Steps:
-    """Rest on a timer for a moment."""
+    """Wait for a short timer."""
     yield context.create_timer(context.current_utc_datetime + timedelta(milliseconds=300))
     return "rested"
 
 
 @app.orchestration_trigger(context_name="context")
-def count_in_turn(context: OrchestrationContext, _input: object) -> Steps:
+def count_with_lock(context: OrchestrationContext, _input: object) -> Steps:
     """Read and write a counter as one step, by its lock."""
     counter = EntityInstanceId("Counter", "shared")
     with (yield context.lock_entities([counter])):
@@ -86,26 +86,26 @@ def counter_entity(context: df.DurableEntityContext) -> None:
 
 @app.orchestration_trigger(context_name="context")
 def wait_for_word(context: df.DurableOrchestrationContext) -> Steps:
-    """The word that comes from outside."""
+    """The payload of an external event."""
     return (yield context.wait_for_external_event("word"))
 
 
 @app.orchestration_trigger(context_name="context")
 def stumble(context: df.DurableOrchestrationContext) -> Steps:
-    """An exception of the orchestrator's own."""
+    """Raise an exception in the orchestrator."""
     yield context.call_activity("double", 1)
     raise KeyError("no such step")
 
 
 @app.orchestration_trigger(context_name="context")
 def slow_work(context: df.DurableOrchestrationContext) -> Steps:
-    """One activity that waits until it is let go."""
-    return (yield context.call_activity("wait_until_let_go", "now"))
+    """One activity that waits for a file."""
+    return (yield context.call_activity("wait_for_file", "now"))
 
 
 @app.activity_trigger(input_name="unused")
-def wait_until_let_go(unused: str) -> int:
-    """Announce this process, then wait for the file ``go``."""
+def wait_for_file(unused: str) -> int:
+    """Note this process, then wait for the file ``go``."""
     note("announced", str(os.getpid()))
     go = Path(os.environ["NOTES"]) / "go"
     while not go.exists():
@@ -116,7 +116,7 @@ def wait_until_let_go(unused: str) -> int:
 @app.blob_trigger(arg_name="arrived", path="%WATCHED%/in/{name}", connection="Storage")
 @app.durable_client_input(client_name="client")
 async def blob_came(arrived: blob.BlobClient, client: df.DurableOrchestrationClient) -> None:
-    """Note each blob and its content; those named ``bad`` are refused."""
+    """Note each blob and its content; fail for those named ``bad``."""
     content = arrived.download_blob().readall().decode()
     note("blobs", f"{arrived.blob_name}={content}")
     if arrived.blob_name.endswith("bad"):
@@ -152,28 +152,27 @@ def name_file(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route(auth_level=func.AuthLevel.ANONYMOUS)
 def echo(req: func.HttpRequest) -> func.HttpResponse:
-    """The body as it came, with a status and headers of its own."""
+    """The body of the request, with another status and headers."""
     headers = {"X-Method": req.method, "Content-Type": "application/x-odd"}
-    headers["Set-Cookie"] = "taste=sweet; Max-Age=0; Path=/; HttpOnly"
     return func.HttpResponse(req.get_body(), status_code=201, headers=headers)
 
 
 @app.route(route="broken")
 def broken(req: func.HttpRequest) -> func.HttpResponse:
-    """Nothing good."""
+    """Raise an exception."""
     raise RuntimeError("broken on purpose")
 
 
 @app.route(route="die", auth_level=func.AuthLevel.ANONYMOUS)
 def die(req: func.HttpRequest) -> func.HttpResponse:
-    """The end of the worker."""
+    """End the worker process."""
     note("died", str(os.getpid()))
     os._exit(1)
 
 
 @app.event_grid_trigger(arg_name="event")
 def event_came(event: func.EventGridEvent) -> None:
-    """Note the event; those of type ``Bad`` are refused."""
+    """Note the event; fail for those of type ``Bad``."""
     note("events", event.id)
     if getattr(event, "event_type", "") == "Bad":
         raise ValueError("not this one")
@@ -187,7 +186,7 @@ def hourly(timer: func.TimerRequest) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="0 0 * * * *")
 def late(timer: func.TimerRequest) -> None:
-    """Nothing good."""
+    """Raise an exception."""
     raise RuntimeError("too late")
 
 

@@ -17,7 +17,11 @@ EXPECTED = {
     ("identity.outputs.principalId", "Monitoring Metrics Publisher", "component"),
     ("identity.outputs.principalId", "EventGrid Data Sender", "topic"),
     ("identity.outputs.principalId", "Durable Task Data Contributor", "taskHub"),
-    ("topic.identity.principalId", "Storage Blob Data Contributor", "deadLetters"),
+    (
+        "present.identity.principalId, topic.identity.principalId",
+        "Storage Blob Data Contributor",
+        "deadLetters",
+    ),
     ("dropperPrincipalId", "Storage Blob Data Contributor", "source"),
 }
 # Application permissions of Microsoft Graph, with the same ids in every tenant.

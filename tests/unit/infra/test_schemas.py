@@ -21,6 +21,7 @@ NOT_KNOWN = {
     "Microsoft.Graph/appRoleAssignedTo",
     "Microsoft.Graph/servicePrincipals",
     "Microsoft.Insights/actionGroups",
+    "Microsoft.Insights/diagnosticSettings",
     "Microsoft.Insights/metricAlerts",
     "Microsoft.Insights/scheduledQueryRules",
     "Microsoft.Network/privateDnsZones",

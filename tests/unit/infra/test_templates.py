@@ -52,12 +52,22 @@ def test_every_name_leads_somewhere(templates: dict[str, Template]) -> None:
 
 def test_a_name_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     """In code and inside a text; a key of an object and a function are no names."""
+    account = "'Microsoft.Storage/storageAccounts@2025-01-01' existing = { name: a }"
     found = references.faults(
-        infra_of(tmp_path, wrong="param a string\nvar b = { c: '${concat(d, a)}' }\nvar e = f\n")
+        infra_of(
+            tmp_path,
+            wrong=f"""
+            param a string
+            var b = {{ c: '${{concat(d, a)}}' }}
+            var e = f
+            resource account {account}
+            """,
+        )
     )
     assert list(found) == [
         "wrong.bicep: d is not declared",
         "wrong.bicep: f is not declared",
+        "wrong.bicep: account is not used",
         "wrong.bicep: b is not used",
         "wrong.bicep: e is not used",
     ]
@@ -139,6 +149,29 @@ def test_events_that_fail_are_kept_by_the_topics_own_identity(
     for type_ in ("Microsoft.EventGrid/systemTopics", "Microsoft.EventGrid/topics"):
         (topic,) = resources_of(templates, type_)
         assert topic.body["identity"] == {"type": "SystemAssigned"}
+
+
+def test_a_system_topic_that_is_there_already_is_used(templates: dict[str, Template]) -> None:
+    """An account has one at most: none is made then, and its identity writes the dead letters."""
+    (blob_events,) = [
+        module
+        for module in templates["main.bicep"].modules
+        if module.target == "app/blob-events.bicep"
+    ]
+    assert blob_events.arguments["existingName"] == "existingSystemTopic"
+    assert templates["main.bicep"].parameters["existingSystemTopic"]["default"] == ""
+    template = templates["app/blob-events.bicep"]
+    (made,) = resources_of(templates, "Microsoft.EventGrid/systemTopics")
+    assert made.conditional
+    assert {name: shown(value) for name, value in template.outputs.items()} == {
+        "id": "present.id",
+        "name": "present.name",
+    }
+    (present,) = [each for each in template.resources if each.symbol == "present"]
+    assert set(template.alternatives(present.body["name"])) == {made.body["name"], "existingName"}
+    (dead_letters,) = template.modules
+    writers = {shown(each) for each in template.alternatives(dead_letters.arguments["principalId"])}
+    assert writers == {"topic.identity.principalId", "present.identity.principalId"}
 
 
 def test_every_parameter_can_be_set_from_the_environment(templates: dict[str, Template]) -> None:

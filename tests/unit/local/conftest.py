@@ -1,4 +1,4 @@
-"""An emulator with one mailbox, on a clock that tests move, and a client of it."""
+"""An emulator with one mailbox and a clock that tests advance, and a client for it."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def emulator(clock: Clock) -> Iterator[OutlookEmulator]:
-    """A running emulator that takes sessions of a single byte."""
+    """A running emulator that allows sessions for a single byte."""
     with OutlookEmulator(Rules(minimum_session_bytes=1), clock=clock) as running:
         running.add_mailbox(MAILBOX)
         yield running

@@ -1,4 +1,4 @@
-"""A plain client of the emulator: it sends what it is told to and decides nothing."""
+"""A plain client for the emulator: it sends requests and decides nothing."""
 
 import base64
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ import requests
 from infra.local.outlook import ItemKind, OutlookEmulator
 
 MAILBOX = "reports@contoso.com"
-NOUNS: dict[ItemKind, str] = {"message": "messages", "event": "events"}
+COLLECTIONS: dict[ItemKind, str] = {"message": "messages", "event": "events"}
 IMMUTABLE = {"Prefer": 'IdType="ImmutableId"'}
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is advanced."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -25,26 +25,26 @@ class Clock:
         return self.now
 
     def advance(self, seconds: float) -> None:
-        """Move it on."""
+        """Advance the clock."""
         self.now += timedelta(seconds=seconds)
 
 
 class Client:
-    """One mailbox's client, with a token and connections of its own."""
+    """A client of one mailbox, with its own token and connections."""
 
     def __init__(self, emulator: OutlookEmulator) -> None:
         self.emulator = emulator
         self.http = requests.Session()
-        self.token = self.ask_token().json()["access_token"]
+        self.token = self.request_token().json()["access_token"]
 
     def close(self) -> None:
         """Close its connections."""
         self.http.close()
 
-    def ask_token(
+    def request_token(
         self, resource: str = "https://graph.microsoft.com", **headers: str
     ) -> requests.Response:
-        """A token request; headers replace the right one."""
+        """Request a token; headers replace the right one."""
         return self.http.get(
             self.emulator.identity_endpoint,
             params={"api-version": "2019-08-01", "resource": resource},
@@ -55,7 +55,7 @@ class Client:
         """The URL of an item."""
         return (
             f"{self.emulator.url}/{version}/users/{quote(MAILBOX, safe='')}"
-            f"/{NOUNS[kind]}/{quote(item, safe='')}"
+            f"/{COLLECTIONS[kind]}/{quote(item, safe='')}"
         )
 
     def graph(
@@ -68,7 +68,7 @@ class Client:
     def create(
         self, item: str, size: int, kind: ItemKind = "message", **properties: Any
     ) -> requests.Response:
-        """Ask for an upload session."""
+        """Request an upload session."""
         description = {"attachmentType": "file", "name": "flower", "size": size} | properties
         return self.graph(
             "POST",
@@ -85,7 +85,7 @@ class Client:
     def put(
         self, url: str, content: bytes, start: int, total: int, **headers: str
     ) -> requests.Response:
-        """One range; headers replace the right ones, underscores standing for hyphens."""
+        """PUT one range; headers replace the right ones, with underscores for hyphens."""
         right = {
             "Content-Type": "application/octet-stream",
             "Content-Range": f"bytes {start}-{start + len(content) - 1}/{total}",
@@ -96,16 +96,16 @@ class Client:
     def upload(
         self, item: str, content: bytes, range_bytes: int, **properties: Any
     ) -> requests.Response:
-        """A whole file through a session; the answer to its last range."""
+        """Upload a whole file through a session; the response to its last range."""
         url = self.session(item, len(content), **properties)
         for start in range(0, len(content), range_bytes):
-            answer = self.put(url, content[start : start + range_bytes], start, len(content))
-        return answer
+            response = self.put(url, content[start : start + range_bytes], start, len(content))
+        return response
 
     def small(
         self, item: str, content: bytes = b"hello", kind: ItemKind = "message", **properties: Any
     ) -> requests.Response:
-        """A file in one POST."""
+        """Upload a file in one POST."""
         body = {
             "@odata.type": "#microsoft.graph.fileAttachment",
             "name": "note.txt",
@@ -116,7 +116,7 @@ class Client:
         )
 
     def names(self, item: str) -> Iterator[str]:
-        """The names of the item's attachments, through every page."""
+        """The names of the item's attachments, from every page."""
         url = f"{self.item_url(item)}/attachments?$select=name"
         while url:
             page = self.graph("GET", url).json()
@@ -124,6 +124,6 @@ class Client:
             url = page.get("@odata.nextLink", "")
 
 
-def refusal(answer: requests.Response) -> tuple[int, str]:
-    """The status and the Graph error code of an answer."""
-    return answer.status_code, str(answer.json()["error"]["code"])
+def refusal(response: requests.Response) -> tuple[int, str]:
+    """The status and the Graph error code of a response."""
+    return response.status_code, str(response.json()["error"]["code"])

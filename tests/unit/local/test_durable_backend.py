@@ -1,4 +1,4 @@
-"""The engine of the local stack: work is announced as it comes up, and not found by polling."""
+"""The engine of the local stack: work is signalled when it is there, not found by polling."""
 
 import threading
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ import pytest
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 
-from infra.local.functions_host.durable_backend import DurableBackend
+from infra.local.functions_host.durable.backend import DurableBackend
 
 _SECONDS = 20.0
 
 
-class _Announcement(threading.Event):
-    """An event that nobody stops waiting for before it is set."""
+class _Signal(threading.Event):
+    """An event whose waiters do not time out soon."""
 
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
@@ -24,7 +24,7 @@ class _Announcement(threading.Event):
 @pytest.fixture
 def engine() -> Iterator[sidecar.TaskHubSidecarServiceStub]:
     backend = DurableBackend()
-    backend._backend._work_available = _Announcement()
+    backend._backend._work_available = _Signal()
     backend.start()
     with grpc.insecure_channel(backend.address) as channel:
         yield sidecar.TaskHubSidecarServiceStub(channel)  # type: ignore[no-untyped-call]
@@ -33,10 +33,10 @@ def engine() -> Iterator[sidecar.TaskHubSidecarServiceStub]:
     backend.stop()
 
 
-def test_one_that_runs_does_not_hold_up_the_others(
+def test_running_orchestration_does_not_delay_the_others(
     engine: sidecar.TaskHubSidecarServiceStub,
 ) -> None:
-    """An event for an orchestration that is being run, and another orchestration after it."""
+    """An event for a running orchestration, and then another orchestration."""
     work = engine.GetWorkItems(pb.GetWorkItemsRequest(), timeout=_SECONDS / 2)
     engine.StartInstance(pb.CreateInstanceRequest(instanceId="a", name="o"))
     running = next(work)

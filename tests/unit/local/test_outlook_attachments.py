@@ -1,4 +1,4 @@
-"""Items and attachments on Graph's side: the small POST, listings, ids, and what is refused."""
+"""Items and attachments in Graph: the small POST, listings, ids, and invalid requests."""
 
 import base64
 from dataclasses import replace
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from infra.local.outlook import OutlookEmulator, Rules
-from infra.local.outlook.ids import mutable
+from infra.local.outlook.protocol.ids import mutable
 from tests.unit.local.outlook_client import MAILBOX, Client, refusal
 
 _NOT_FOUND = (404, "ErrorItemNotFound")
@@ -16,7 +16,7 @@ _NOT_FOUND = (404, "ErrorItemNotFound")
 
 @pytest.mark.parametrize("content", [b"", b"hello", bytes(range(256))])
 def test_small_post_keeps_every_byte(client: Client, message: str, content: bytes) -> None:
-    """The file is attached whole, an empty one too, and its id is answered."""
+    """The file is attached whole, even an empty one, and the response has its id."""
     answer = client.small(message, content, contentType="text/plain")
     assert answer.status_code == 201
     [attachment] = client.emulator.attachments(MAILBOX, message)
@@ -41,7 +41,7 @@ def test_small_post_keeps_every_byte(client: Client, message: str, content: byte
 def test_small_post_must_be_well_formed(
     client: Client, message: str, properties: dict[str, Any]
 ) -> None:
-    """What is missing, unknown or malformed is a bad request, and nothing is attached."""
+    """A missing, unknown or malformed property is a bad request, and nothing is attached."""
     assert client.small(message, **properties).status_code == 400
     assert client.emulator.attachments(MAILBOX, message) == []
 
@@ -63,8 +63,8 @@ def test_listing_comes_in_pages(emulator: OutlookEmulator, client: Client, messa
     assert "$select=name" in pages[2].target
 
 
-def test_listing_honours_top_and_refuses_nonsense(client: Client, message: str) -> None:
-    """`$top` sets the page; what is no number, or no option, is a bad request."""
+def test_listing_supports_top_and_refuses_invalid_options(client: Client, message: str) -> None:
+    """`$top` sets the page size; another value than a number, or an unknown option, is 400."""
     client.small(message)
     client.small(message)
     url = f"{client.item_url(message)}/attachments"
@@ -74,8 +74,8 @@ def test_listing_honours_top_and_refuses_nonsense(client: Client, message: str) 
         assert client.graph("GET", f"{url}?{query}").status_code == 400
 
 
-def test_everything_is_answered_without_select(client: Client, message: str) -> None:
-    """The bytes themselves are among it, as base64."""
+def test_every_property_is_returned_without_select(client: Client, message: str) -> None:
+    """Also the content, as base64."""
     attached = client.small(message, b"hello").json()["id"]
     url = f"{client.item_url(message)}/attachments"
     [listed] = client.graph("GET", url).json()["value"]
@@ -85,7 +85,7 @@ def test_everything_is_answered_without_select(client: Client, message: str) -> 
 
 
 def test_select_needs_a_cast_for_content_id(client: Client, message: str) -> None:
-    """`contentId` is a property of file attachments alone."""
+    """Only file attachments have `contentId`."""
     attached = client.small(message, isInline=True, contentId="cid").json()["id"]
     url = f"{client.item_url(message)}/attachments/{attached}"
     assert client.graph("GET", f"{url}?$select=id,contentId").status_code == 400
@@ -97,7 +97,7 @@ def test_select_needs_a_cast_for_content_id(client: Client, message: str) -> Non
 
 
 def test_raw_content_has_the_files_own_type(client: Client, message: str) -> None:
-    """`$value` is the bytes, their number and their type."""
+    """`$value` has the bytes, their number and their type."""
     attached = client.small(message, b"hello", contentType="image/png").json()["id"]
     raw = client.graph("GET", f"{client.item_url(message)}/attachments/{attached}/$value")
     assert (raw.content, raw.headers["Content-Type"]) == (b"hello", "image/png")
@@ -105,7 +105,7 @@ def test_raw_content_has_the_files_own_type(client: Client, message: str) -> Non
 
 
 def test_deleted_attachment_is_gone(client: Client, message: str) -> None:
-    """DELETE takes it away, once."""
+    """DELETE removes it, once."""
     attached = client.small(message).json()["id"]
     url = f"{client.item_url(message)}/attachments/{attached}"
     assert client.graph("DELETE", url).status_code == 204
@@ -115,8 +115,8 @@ def test_deleted_attachment_is_gone(client: Client, message: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["message", "event"])
-def test_created_item_takes_attachments(client: Client, kind: Any) -> None:
-    """A draft or an event made through Graph is an item like any other."""
+def test_created_item_can_have_attachments(client: Client, kind: Any) -> None:
+    """A draft or an event created through Graph is an item like any other."""
     collection = client.item_url("", kind).rstrip("/")
     created = client.graph("POST", collection, json={"subject": "Plans"})
     assert created.status_code == 201
@@ -126,8 +126,8 @@ def test_created_item_takes_attachments(client: Client, kind: Any) -> None:
     assert client.small(item, kind=kind).status_code == 201
 
 
-def test_message_is_no_event(client: Client, message: str) -> None:
-    """An id under the wrong noun is not found."""
+def test_message_is_not_an_event(client: Client, message: str) -> None:
+    """An id in the wrong collection is not found."""
     assert refusal(client.graph("GET", client.item_url(message, "event"))) == _NOT_FOUND
 
 
@@ -158,11 +158,11 @@ def test_old_ids_need_percent_encoding(client: Client) -> None:
 
 @pytest.mark.parametrize("prefer", ["", 'IdType="ImmutableId"'])
 def test_ids_differ_by_preference(client: Client, message: str, prefer: str) -> None:
-    """Without the header ids are of the mutable form; either is taken."""
+    """Without the header ids have the mutable form; requests can use either."""
     client.small(message)
     headers = {"Prefer": prefer}
-    for spelled in (message, mutable(message)):
-        url = client.item_url(spelled)
+    for item_id in (message, mutable(message)):
+        url = client.item_url(item_id)
         shown = client.graph("GET", url, headers).json()["id"]
         [listed] = client.graph("GET", f"{url}/attachments", headers).json()["value"]
         assert {shown[:4], listed["id"][:4]} == ({"AAkA"} if prefer else {"AAMk"})
@@ -172,15 +172,15 @@ def test_ids_differ_by_preference(client: Client, message: str, prefer: str) -> 
 def test_location_can_have_a_mutable_id(
     emulator: OutlookEmulator, client: Client, message: str
 ) -> None:
-    """Which form `Location` has is a rule, since nobody has published it."""
+    """The form of the id in `Location` is a rule, since it is not published."""
     emulator.rules = replace(emulator.rules, location_ids="mutable")
     location = client.upload(message, b"abc", 3).headers["Location"]
     assert mutable(emulator.attachments(MAILBOX, message)[0].id) in location
 
 
 @pytest.mark.parametrize("path", ["/", "/v1.0/me/messages", "/v1.0/users/a@b/contacts", "/v3/x"])
-def test_path_that_leads_nowhere_is_refused(client: Client, path: str) -> None:
-    """An application has no `/me`, and the emulator nothing but items and attachments."""
+def test_unsupported_path_is_refused(client: Client, path: str) -> None:
+    """An application has no `/me`, and the emulator only items and attachments."""
     answer = client.graph("GET", client.emulator.url + path)
     assert refusal(answer) == (400, "BadRequest")
 
@@ -192,13 +192,13 @@ def test_unknown_version_is_refused(client: Client, message: str) -> None:
 
 
 def test_unknown_method_is_refused(client: Client, message: str) -> None:
-    """A known place with a method it does not have is 405."""
+    """A known path with an unsupported method is 405."""
     answer = client.graph("PATCH", client.item_url(message), json={})
     assert refusal(answer) == (405, "ErrorMethodNotAllowed")
 
 
-def test_every_answer_can_be_traced(client: Client, message: str) -> None:
-    """`Date`, a `request-id` of its own and the client's are on every answer."""
+def test_every_response_can_be_traced(client: Client, message: str) -> None:
+    """Every response has `Date`, its own `request-id`, and the client's."""
     url = client.item_url(message)
     for method, path in (("GET", url), ("GET", f"{url}/nothing"), ("PATCH", url)):
         headers = client.graph(method, path, {"client-request-id": "mine"}).headers

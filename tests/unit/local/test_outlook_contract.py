@@ -1,4 +1,4 @@
-"""Every example of the seed documents, sent to the emulator: it answers in the same shape."""
+"""Every example of Microsoft's documentation: the emulator's response has the same form."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _EXAMPLES = json.loads(
 _BY_NAME = {example["name"]: example for example in _EXAMPLES}
 _CONTENT = bytes(range(256)) * 13606 + bytes(186)
 
-# What differs from one tenant, host and moment to another.
+# What differs between tenants, hosts and times.
 _VARYING = (
     (re.compile(r"https?://[^/]+"), "HOST"),
     (re.compile(r"/(g?v[12]\.0|g?beta)/"), "/VERSION/"),
@@ -30,7 +30,7 @@ _VARYING = (
 
 
 def shape(value: Any) -> Any:
-    """A value with what varies put aside; strings without their case."""
+    """A value without what varies, its strings in lower case."""
     if isinstance(value, dict):
         return {key: shape(each) for key, each in value.items() if key != "size"}
     if isinstance(value, list):
@@ -43,14 +43,14 @@ def shape(value: Any) -> Any:
 
 
 @pytest.fixture
-def seeds(emulator: OutlookEmulator, client: Client) -> Client:
-    """A client of an emulator with the rules that the documents state."""
+def documented(emulator: OutlookEmulator, client: Client) -> Client:
+    """A client for an emulator with the documented rules."""
     emulator.rules = Rules()
     return client
 
 
 def prepare_url(client: Client, example: dict[str, Any]) -> str:
-    """Bring the emulator to where the example begins; the example's URL as the emulator has it."""
+    """Prepare the emulator for the example, and return the example's URL there."""
     name, request = example["name"], example["request"]
     kind: ItemKind = "event" if "events" in request["url"].lower() else "message"
     item = client.emulator.add_item(MAILBOX, kind)
@@ -71,7 +71,7 @@ def prepare_url(client: Client, example: dict[str, Any]) -> str:
 
 
 def send(client: Client, example: dict[str, Any]) -> requests.Response:
-    """The example's request, word for word but for its host and ids."""
+    """Send the example's request, with another host and other ids."""
     request = example["request"]
     url = prepare_url(client, example)
     headers = dict(request.get("headers", {}))
@@ -86,10 +86,10 @@ def send(client: Client, example: dict[str, Any]) -> requests.Response:
 
 
 @pytest.mark.parametrize("name", _BY_NAME)
-def test_seed_example_is_answered_in_its_shape(name: str, seeds: Client) -> None:
-    """The answer has the example's status, its very keys, its URLs' forms and its headers."""
+def test_example_gets_its_response(name: str, documented: Client) -> None:
+    """The response has the example's status, exactly its keys, and its URLs and headers."""
     expected = _BY_NAME[name]["response"]
-    answer = send(seeds, _BY_NAME[name])
+    answer = send(documented, _BY_NAME[name])
     assert answer.status_code == expected["status"], answer.text
     if "json" in expected:
         assert list(answer.json()) == list(expected["json"])
@@ -100,21 +100,23 @@ def test_seed_example_is_answered_in_its_shape(name: str, seeds: Client) -> None
         assert shape(answer.headers[header]) == shape(value)
 
 
-def test_session_upload_keeps_every_byte(seeds: Client, message: str) -> None:
-    """A file of the documents' size arrives whole, and is found under the id in `Location`."""
-    location = seeds.upload(message, _CONTENT, 2097152).headers["Location"]
-    [attachment] = seeds.emulator.attachments(MAILBOX, message)
+def test_session_upload_keeps_every_byte(documented: Client, message: str) -> None:
+    """A file of the documented size arrives whole, and `Location` has its id."""
+    location = documented.upload(message, _CONTENT, 2097152).headers["Location"]
+    [attachment] = documented.emulator.attachments(MAILBOX, message)
     assert attachment.content == _CONTENT
     assert location.endswith(f"/Attachments('{attachment.id}')")
 
 
-def test_told_size_is_never_the_files_own(seeds: Client, message: str) -> None:
-    """`size` in an answer is larger than the file, of a small one too."""
-    seeds.upload(message, _CONTENT, 2097152)
-    told = [seeds.small(message, b"").json()["size"]]
-    told += [
+def test_reported_size_is_never_the_files_own(documented: Client, message: str) -> None:
+    """`size` in a response is larger than the file, even than an empty one."""
+    documented.upload(message, _CONTENT, 2097152)
+    sizes = [documented.small(message, b"").json()["size"]]
+    sizes += [
         each["size"]
-        for each in seeds.graph("GET", f"{seeds.item_url(message)}/attachments").json()["value"]
+        for each in documented.graph("GET", f"{documented.item_url(message)}/attachments").json()[
+            "value"
+        ]
     ]
-    assert told[0] > 0
-    assert told[1] > len(_CONTENT)
+    assert sizes[0] > 0
+    assert sizes[1] > len(_CONTENT)

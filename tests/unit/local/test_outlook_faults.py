@@ -1,4 +1,4 @@
-"""Misbehaviour: each mode as a client sees it, and what is kept nevertheless."""
+"""Misbehaviours: what the client sees, and what the service stores nevertheless."""
 
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -19,12 +19,12 @@ _BIG = bytes(3_000_000)
 
 
 def on(kind: Any, misbehaviour: Misbehaviour, **when: Any) -> Fault:
-    """A fault of the first request of a kind."""
+    """A fault for the first request of a kind."""
     return Fault(misbehaviour=misbehaviour, kind=kind, **when)
 
 
 def causes(error: BaseException | None) -> set[str]:
-    """The names of an error and of everything it was made from."""
+    """The names of an error and of all its causes."""
     names = set()
     while error is not None:
         names.add(type(error).__name__)
@@ -38,7 +38,7 @@ def causes(error: BaseException | None) -> set[str]:
 def test_broken_connection_fails_the_client(
     client: Client, message: str, read: Any, sent: Any, end: Any
 ) -> None:
-    """However it breaks the client has no answer; only a request read whole is done."""
+    """In no case is there a response; only a request that was read whole is processed."""
     breakage = Break(read=read, sent=sent, end=end, hang_seconds=5)
     broken = on("range", Misbehaviour(name="broken", breakage=breakage))
     client.emulator.faults.add(broken)
@@ -72,10 +72,10 @@ def test_broken_connection_fails_the_client(
     ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_each_end_looks_like_itself(
+def test_each_broken_connection_has_its_own_error(
     client: Client, message: str, misbehaviour: Misbehaviour, cause: str
 ) -> None:
-    """A close, a reset and silence are three different things to a client."""
+    """A client can distinguish a close, a reset and silence."""
     client.emulator.faults.add(on("get_item", misbehaviour))
     with pytest.raises(requests.RequestException) as caught:
         client.graph("GET", client.item_url(message), timeout=0.3)
@@ -84,7 +84,7 @@ def test_each_end_looks_like_itself(
 
 
 def test_hanging_ends_with_the_emulator(client: Client, message: str) -> None:
-    """A stop does not wait for what hangs."""
+    """A stop does not wait for hanging connections."""
     client.emulator.faults.add(on("get_item", catalogue.hang(3600)))
     with pytest.raises(requests.Timeout):
         client.graph("GET", client.item_url(message), timeout=0.1)
@@ -92,7 +92,7 @@ def test_hanging_ends_with_the_emulator(client: Client, message: str) -> None:
 
 
 def test_abandoned_request_is_no_longer_in_progress(client: Client, message: str) -> None:
-    """A client that gives up frees its place."""
+    """A client that times out no longer counts towards the limit."""
     client.emulator.faults.add(on("get_item", catalogue.hang(3600), times=8))
     for _ in range(8):
         with pytest.raises(requests.Timeout):
@@ -101,8 +101,8 @@ def test_abandoned_request_is_no_longer_in_progress(client: Client, message: str
     assert client.graph("GET", client.item_url(message)).status_code == 200
 
 
-def test_cut_answer_to_the_last_range_loses_its_location(client: Client, message: str) -> None:
-    """Half of a head without a body is a 201 that proves nothing, and the file is attached."""
+def test_cut_response_to_the_last_range_loses_its_location(client: Client, message: str) -> None:
+    """Half of the headers is a 201 that proves nothing, although the file is attached."""
     client.emulator.faults.add(on("last_range", catalogue.cut_answer()))
     answer = client.upload(message, b"abc", 3)
     assert answer.status_code == 201
@@ -110,8 +110,8 @@ def test_cut_answer_to_the_last_range_loses_its_location(client: Client, message
     assert len(client.emulator.attachments(MAILBOX, message)) == 1
 
 
-def test_refusal_keeps_nothing(client: Client, message: str) -> None:
-    """A request refused before acceptance leaves the session where it was."""
+def test_refusal_stores_nothing(client: Client, message: str) -> None:
+    """A refused request does not change the session."""
     client.emulator.faults.add(on("range", catalogue.throttled("2.128")))
     url = client.session(message, 9)
     answer = client.put(url, b"abc", 0, 9)
@@ -121,7 +121,7 @@ def test_refusal_keeps_nothing(client: Client, message: str) -> None:
 
 
 def test_retry_after_can_be_a_date(client: Client, message: str, clock: Clock) -> None:
-    """The date is told from the service's own clock."""
+    """The date is computed from the clock of the service."""
     client.emulator.faults.add(on("get_item", catalogue.throttled_until(90, status=503)))
     answer = client.graph("GET", client.item_url(message))
     assert answer.status_code == 503
@@ -129,8 +129,8 @@ def test_retry_after_can_be_a_date(client: Client, message: str, clock: Clock) -
     assert (until - clock.now).total_seconds() == 90
 
 
-def test_failure_after_acceptance_is_done_nevertheless(client: Client, message: str) -> None:
-    """A 504 can stand for an attachment."""
+def test_failure_after_acceptance_is_processed_nevertheless(client: Client, message: str) -> None:
+    """The file can be attached despite a 504."""
     client.emulator.faults.add(on("small_post", catalogue.failed_after_acceptance(504)))
     assert client.small(message).status_code == 504
     assert len(client.emulator.attachments(MAILBOX, message)) == 1
@@ -138,14 +138,14 @@ def test_failure_after_acceptance_is_done_nevertheless(client: Client, message: 
 
 
 def test_201_can_lack_its_location(client: Client, message: str) -> None:
-    """The file is attached, and the answer does not say as which."""
+    """The file is attached, and the response does not have its id."""
     client.emulator.faults.add(on("last_range", catalogue.without_location()))
     answer = client.upload(message, b"abc", 3)
     assert (answer.status_code, "Location" in answer.headers) == (201, False)
 
 
 @pytest.mark.parametrize("misbehaviour", [catalogue.truncated_json(), catalogue.not_json()])
-def test_json_can_be_none(client: Client, message: str, misbehaviour: Misbehaviour) -> None:
+def test_body_can_be_invalid_json(client: Client, message: str, misbehaviour: Misbehaviour) -> None:
     """A 201 whose body cannot be read; the session exists."""
     client.emulator.faults.add(on("create", misbehaviour))
     answer = client.create(message, 9)
@@ -156,28 +156,28 @@ def test_json_can_be_none(client: Client, message: str, misbehaviour: Misbehavio
 
 
 @pytest.mark.parametrize(
-    ("misbehaviour", "told"),
+    ("misbehaviour", "expected"),
     [
         (catalogue.next_ranges_missing(), None),
-        (catalogue.next_ranges_told("-5", "abc"), ["-5", "abc"]),
-        (catalogue.next_ranges_told(), []),
+        (catalogue.next_ranges_replaced("-5", "abc"), ["-5", "abc"]),
+        (catalogue.next_ranges_replaced(), []),
         (catalogue.next_ranges_off(-2), ["1-"]),
         (catalogue.next_ranges_off(2), ["5-"]),
         (catalogue.next_ranges_plural(2), ["5-", "3-4"]),
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_progress_can_lie(
-    client: Client, message: str, misbehaviour: Misbehaviour, told: list[str] | None
+def test_next_ranges_can_be_wrong(
+    client: Client, message: str, misbehaviour: Misbehaviour, expected: list[str] | None
 ) -> None:
-    """What the answer tells changes, what was received does not."""
+    """The response changes, the received bytes do not."""
     client.emulator.faults.add(on("range", misbehaviour))
     url = client.session(message, 9)
-    assert client.put(url, b"abc", 0, 9).json().get("NextExpectedRanges") == told
+    assert client.put(url, b"abc", 0, 9).json().get("NextExpectedRanges") == expected
     assert client.http.get(url).json()["NextExpectedRanges"] == ["3"]
 
 
-def test_range_can_be_kept_in_part(client: Client, message: str) -> None:
+def test_range_can_be_stored_in_part(client: Client, message: str) -> None:
     """Half of a last range is progress, and the rest can follow."""
     client.emulator.faults.add(on("last_range", catalogue.kept_in_part(0.5)))
     url = client.session(message, 6)
@@ -186,8 +186,8 @@ def test_range_can_be_kept_in_part(client: Client, message: str) -> None:
     assert client.emulator.attachments(MAILBOX, message)[0].content == b"abcdef"
 
 
-def test_lost_last_answer_can_commit_late(client: Client, message: str, clock: Clock) -> None:
-    """The answer is lost, the session is over, and the file shows up after a while."""
+def test_lost_last_response_can_commit_late(client: Client, message: str, clock: Clock) -> None:
+    """The response is lost, the session has ended, and the file is visible later."""
     client.emulator.faults.add(on("last_range", catalogue.commits_late(20)))
     url = client.session(message, 3, name="late")
     with pytest.raises(requests.ConnectionError):
@@ -205,7 +205,7 @@ def test_upload_url_can_be_another(client: Client, message: str) -> None:
 
 
 def test_stages_compose(client: Client, message: str) -> None:
-    """A refusal can be cut off like any other answer."""
+    """A refusal can be cut like any other response."""
     cut = catalogue.cut_answer("close").breakage
     fault = on("get_item", replace(catalogue.throttled(), breakage=cut))
     client.emulator.faults.add(fault)

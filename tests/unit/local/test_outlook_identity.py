@@ -1,4 +1,4 @@
-"""Tokens: who gets one, and what Graph makes of it."""
+"""Tokens: how they are issued, and which ones Graph accepts."""
 
 import pytest
 import requests
@@ -8,10 +8,10 @@ from infra.local.outlook import OutlookEmulator, Rules
 from tests.unit.local.outlook_client import MAILBOX, Client, Clock, refusal
 
 
-def test_azure_identity_gets_a_token_that_graph_takes(
+def test_azure_identity_gets_a_token_that_graph_accepts(
     emulator: OutlookEmulator, client: Client, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The real `ManagedIdentityCredential` speaks to the endpoint, a client id included."""
+    """The real `ManagedIdentityCredential` works with the endpoint, also with a client id."""
     monkeypatch.setenv("IDENTITY_ENDPOINT", emulator.identity_endpoint)
     monkeypatch.setenv("IDENTITY_HEADER", emulator.identity_header)
     with ManagedIdentityCredential(client_id="3d2f") as credential:
@@ -20,9 +20,9 @@ def test_azure_identity_gets_a_token_that_graph_takes(
     assert "client_id=3d2f" in emulator.requests[-2].target
 
 
-def test_token_answer_has_the_fields_of_app_service(client: Client, clock: Clock) -> None:
+def test_token_response_has_the_fields_of_app_service(client: Client, clock: Clock) -> None:
     """`expires_on` is a string of Unix seconds, a day from now."""
-    answer = client.ask_token("https://graph.microsoft.us").json()
+    answer = client.request_token("https://graph.microsoft.us").json()
     assert set(answer) == {"access_token", "expires_on", "resource", "token_type"}
     assert answer["expires_on"] == str(int(clock.now.timestamp()) + 86_400)
     assert answer["resource"] == "https://graph.microsoft.us"
@@ -31,7 +31,7 @@ def test_token_answer_has_the_fields_of_app_service(client: Client, clock: Clock
 
 def test_token_needs_the_secret_header(client: Client) -> None:
     """Without the right `X-IDENTITY-HEADER` there is no token."""
-    assert client.ask_token(**{"X-IDENTITY-HEADER": "guessed"}).status_code == 401
+    assert client.request_token(**{"X-IDENTITY-HEADER": "guessed"}).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_graph_refuses_a_token_it_did_not_issue(
 
 
 def test_graph_refuses_a_token_for_another_resource(client: Client, message: str) -> None:
-    """A token for storage does not open Graph."""
-    client.token = client.ask_token("https://storage.azure.com").json()["access_token"]
+    """A token for storage is not valid for Graph."""
+    client.token = client.request_token("https://storage.azure.com").json()["access_token"]
     answer = client.graph("GET", client.item_url(message))
     assert refusal(answer) == (401, "InvalidAuthenticationToken")
 
 
 def test_graph_refuses_an_expired_token(client: Client, message: str, clock: Clock) -> None:
-    """A token is good for a day and not longer."""
+    """A token expires after a day."""
     clock.advance(86_399)
     assert client.graph("GET", client.item_url(message)).status_code == 200
     clock.advance(1)
@@ -74,7 +74,7 @@ def test_graph_refuses_an_expired_token(client: Client, message: str, clock: Clo
 def test_each_kind_of_item_needs_its_own_permission(
     emulator: OutlookEmulator, client: Client, message: str, event: str
 ) -> None:
-    """`Mail.ReadWrite` opens messages and not events."""
+    """`Mail.ReadWrite` gives access to messages and not to events."""
     emulator.rules = Rules(permissions=frozenset({"Mail.ReadWrite"}))
     assert client.graph("GET", client.item_url(message)).status_code == 200
     answer = client.graph("GET", client.item_url(event, "event"))

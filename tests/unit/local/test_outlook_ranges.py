@@ -1,4 +1,4 @@
-"""Ranges PUT to an upload URL: what one must look like, and what ends their session."""
+"""Ranges that are PUT to an upload URL: which are valid, and when their session ends."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ _BAD_RANGE = (400, "InvalidContentRange")
 
 
 def next_ranges(answer: requests.Response) -> Any:
-    """What progress tells."""
+    """The next expected ranges in a response."""
     assert answer.status_code == 200, answer.text
     return answer.json()["NextExpectedRanges"]
 
@@ -28,7 +28,7 @@ def next_ranges(answer: requests.Response) -> Any:
 def test_any_content_in_any_ranges_arrives_whole(
     client: Client, content: bytes, range_bytes: int
 ) -> None:
-    """However it is cut, the attachment has the file's very bytes."""
+    """For any split into ranges, the attachment has exactly the bytes of the file."""
     client.emulator.rules = Rules(minimum_session_bytes=1, window_bytes=10**9)
     item = client.emulator.add_item(MAILBOX, "message")
     assert client.upload(item, content, range_bytes).status_code == 201
@@ -61,7 +61,7 @@ def test_range_with_a_bearer_is_refused(client: Client, message: str) -> None:
     ],
 )
 def test_range_must_be_well_formed(client: Client, message: str, content_range: str) -> None:
-    """`Content-Range` must fit its own form, the declared size and the body."""
+    """`Content-Range` must be well formed, and match the declared size and the body."""
     url = client.session(message, 4)
     assert refusal(client.put(url, b"data", 0, 4, Content_Range=content_range)) == _BAD_RANGE
 
@@ -88,7 +88,7 @@ def test_range_over_four_megabytes_is_refused(client: Client, message: str) -> N
 
 
 def test_range_ahead_of_the_next_is_refused(client: Client, message: str) -> None:
-    """A gap is 416, and the session still waits for the byte it expected."""
+    """A gap is 416, and the session still expects the same byte."""
     url = client.session(message, 9)
     client.put(url, b"abc", 0, 9)
     assert refusal(client.put(url, b"ghi", 6, 9)) == (416, "InvalidContentRange")
@@ -100,7 +100,7 @@ def test_range_ahead_of_the_next_is_refused(client: Client, message: str) -> Non
 def test_repeated_range_keeps_nothing(
     client: Client, message: str, status: Any, content: bytes, start: int
 ) -> None:
-    """Bytes received already, all or some, are refused or ignored, never kept twice."""
+    """A range with bytes received before is refused or ignored, never stored twice."""
     emulator = client.emulator
     emulator.rules = replace(emulator.rules, repeated_range=status)
     url = client.session(message, 9)
@@ -112,17 +112,17 @@ def test_repeated_range_keeps_nothing(
 
 
 @pytest.mark.parametrize(
-    ("form", "told"), [("2097152", "3"), ("2097152-", "3-"), ("2097152-4194303", "3-8")]
+    ("form", "expected"), [("2097152", "3"), ("2097152-", "3-"), ("2097152-4194303", "3-8")]
 )
-def test_progress_is_spelled_as_the_rules_say(
-    emulator: OutlookEmulator, client: Client, message: str, form: Any, told: str
+def test_rules_set_the_form_of_the_next_ranges(
+    emulator: OutlookEmulator, client: Client, message: str, form: Any, expected: str
 ) -> None:
-    """The key's case and the range's form are the service's choice."""
+    """The case of the key and the form of the range."""
     emulator.rules = replace(
         emulator.rules, next_range_form=form, next_ranges_key="nextExpectedRanges"
     )
     answer = client.put(client.session(message, 9), b"abc", 0, 9)
-    assert answer.json()["nextExpectedRanges"] == [told]
+    assert answer.json()["nextExpectedRanges"] == [expected]
 
 
 def test_expiry_stays_what_it_was(client: Client, message: str, clock: Clock) -> None:
@@ -135,7 +135,7 @@ def test_expiry_stays_what_it_was(client: Client, message: str, clock: Clock) ->
 
 
 def test_expired_session_is_gone(client: Client, message: str, clock: Clock) -> None:
-    """After its hour a session takes nothing any more."""
+    """An hour after its creation a session accepts nothing any more."""
     url = client.session(message, 9)
     clock.advance(3600)
     assert refusal(client.put(url, b"abc", 0, 9)) == _GONE
@@ -163,29 +163,29 @@ def test_cancelled_session_is_gone(client: Client, message: str) -> None:
 
 
 def test_upload_url_is_not_to_be_changed(client: Client, message: str) -> None:
-    """Another token, another case or one more parameter leads nowhere."""
+    """Another token, another case or one more parameter is 404."""
     url = client.session(message, 9)
     for changed in (url[:-1], url.replace("Users(", "users("), url + "&a=b", url.split("?")[0]):
         assert refusal(client.put(changed, b"abc", 0, 9)) == _GONE
 
 
 @pytest.mark.parametrize("state", ["answered", "405"])
-def test_state_of_a_session_is_told_or_not(
+def test_state_of_a_session_can_be_requested_or_not(
     emulator: OutlookEmulator, client: Client, message: str, state: Any
 ) -> None:
-    """Whether the upload URL answers a GET is a rule."""
+    """Whether the upload URL supports GET is a rule."""
     emulator.rules = replace(emulator.rules, session_state=state)
     answer = client.http.get(client.session(message, 9))
     assert answer.status_code == (200 if state == "answered" else 405)
 
 
-def test_upload_url_takes_no_post(client: Client, message: str) -> None:
-    """Only PUT, GET and DELETE are known there."""
+def test_upload_url_refuses_post(client: Client, message: str) -> None:
+    """It supports only PUT, GET and DELETE."""
     assert client.http.post(client.session(message, 9)).status_code == 405
 
 
 def test_two_sessions_with_bytes_conflict(client: Client, message: str) -> None:
-    """The second writer of an item is refused until the first is over."""
+    """The second writer of an item is refused until the first session has ended."""
     first, second = client.session(message, 6), client.session(message, 6)
     client.put(first, b"abc", 0, 6)
     answer = client.put(second, b"abc", 0, 6)
@@ -203,7 +203,7 @@ def test_sessions_on_two_items_do_not_conflict(client: Client, message: str, eve
 def test_mailbox_limit_shows_once_it_is_exceeded(
     emulator: OutlookEmulator, client: Client, message: str
 ) -> None:
-    """The administrator's limit is met midway, and counts the whole message."""
+    """The administrator's limit is for the whole message, and shows during the upload."""
     emulator.rules = replace(emulator.rules, mailbox_limit_bytes=10)
     client.small(message, b"1234")
     url = client.session(message, 9)
@@ -216,7 +216,7 @@ def test_mailbox_limit_shows_once_it_is_exceeded(
 def test_late_commit_shows_late(
     emulator: OutlookEmulator, client: Client, message: str, clock: Clock
 ) -> None:
-    """A file can be accepted long before a listing tells of it."""
+    """A file can be accepted long before it is in a listing."""
     emulator.rules = replace(emulator.rules, commit_visible_after=20)
     location = client.upload(message, b"abc", 3, name="late").headers["Location"]
     clock.advance(19.9)
@@ -226,18 +226,18 @@ def test_late_commit_shows_late(
     assert emulator.attachments(MAILBOX, message)[0].id in location
 
 
-def test_a_range_takes_its_time_by_its_bytes() -> None:
-    """A fixed time and that of its bytes; none unless the rules say so."""
-    assert Rules().answer_due(4_000_000, arrived=10, whole=11) == 11
+def test_a_range_can_take_time_by_its_bytes() -> None:
+    """A fixed time and that for its bytes; no time by default."""
+    assert Rules().response_due(4_000_000, arrived=10, whole=11) == 11
     slow = Rules(range_seconds=0.05, bytes_per_second=40_000_000)
-    assert slow.answer_due(4_000_000, arrived=10, whole=10.01) == pytest.approx(10.15)
-    assert slow.answer_due(4_000_000, arrived=10, whole=10.2) == pytest.approx(10.25)
+    assert slow.response_due(4_000_000, arrived=10, whole=10.01) == pytest.approx(10.15)
+    assert slow.response_due(4_000_000, arrived=10, whole=10.2) == pytest.approx(10.25)
 
 
-def test_a_slow_range_keeps_nobody_else_waiting(
+def test_a_slow_range_does_not_delay_other_requests(
     emulator: OutlookEmulator, client: Client, message: str
 ) -> None:
-    """Other requests are answered while one takes its time, and the emulator can stop."""
+    """Other requests get their responses meanwhile, and the emulator can stop."""
     url = client.session(message, 3)
     emulator.rules = replace(emulator.rules, range_seconds=60)
     with ThreadPoolExecutor(1) as thread:

@@ -1,4 +1,4 @@
-"""The creation of upload sessions: what is granted, refused, and kept of the description."""
+"""The creation of upload sessions: which are refused, and what the attachment gets."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.unit.local.outlook_client import MAILBOX, Client, refusal
 def test_session_for_a_small_file_is_refused(
     emulator: OutlookEmulator, client: Client, message: str, minimum: int
 ) -> None:
-    """One byte under the minimum is too small, the minimum itself is not."""
+    """One byte below the minimum is too small, the minimum itself is not."""
     emulator.rules = Rules(minimum_session_bytes=minimum)
     answer = client.create(message, minimum - 1)
     assert refusal(answer) == (400, "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize")
@@ -20,7 +20,7 @@ def test_session_for_a_small_file_is_refused(
 
 
 def test_session_for_an_empty_file_is_refused(client: Client, message: str) -> None:
-    """A file without bytes is under every minimum."""
+    """A file without bytes is below every minimum."""
     answer = client.create(message, 0)
     assert refusal(answer) == (400, "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize")
 
@@ -56,7 +56,7 @@ def test_session_is_for_files_only(client: Client, message: str) -> None:
 def test_session_request_must_be_well_formed(
     client: Client, message: str, properties: dict[str, Any], code: str
 ) -> None:
-    """What is missing, unknown or of another type is a bad request."""
+    """A property that is missing, unknown or of another type is a bad request."""
     answer = client.create(message, **({"size": 9} | properties))
     assert refusal(answer) == (400, code)
 
@@ -72,7 +72,7 @@ def test_session_request_must_be_well_formed(
 def test_session_request_may_name_its_type(
     client: Client, message: str, name: str, status: int
 ) -> None:
-    """OData lets any object carry its type, the right one."""
+    """OData allows any object to have an annotation with its type."""
     properties: dict[str, Any] = {"@odata.type": name}
     answer = client.create(message, size=9, **properties)
     assert answer.status_code == status
@@ -86,7 +86,7 @@ def test_session_request_must_be_the_right_json(client: Client, message: str, bo
     assert client.graph("POST", url, headers, data=body).status_code == 400
 
 
-def test_session_request_must_say_that_it_is_json(client: Client, message: str) -> None:
+def test_session_request_needs_its_content_type(client: Client, message: str) -> None:
     """Another media type is refused."""
     url = f"{client.item_url(message)}/attachments/createUploadSession"
     answer = client.graph("POST", url, {"Content-Type": "text/plain"}, data="{}")
@@ -96,13 +96,13 @@ def test_session_request_must_say_that_it_is_json(client: Client, message: str) 
 def test_cloud_without_sessions_refuses_them(
     emulator: OutlookEmulator, client: Client, message: str
 ) -> None:
-    """In a national cloud the action can be unknown; the small POST is not."""
+    """A national cloud can be without the action; it still has the small POST."""
     emulator.rules = Rules(upload_sessions=False)
     assert refusal(client.create(message, 4_000_000)) == (400, "BadRequest")
     assert client.small(message).status_code == 201
 
 
-def test_session_keeps_what_was_said_of_the_file(client: Client, message: str) -> None:
+def test_session_keeps_the_description_of_the_file(client: Client, message: str) -> None:
     """Name, type and the picture's content id reach the attachment."""
     properties = {"contentType": "image/png", "isInline": True, "contentId": "cid"}
     client.upload(message, b"picture", 7, name="ひと 🌼.png", **properties)

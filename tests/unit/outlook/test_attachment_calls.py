@@ -1,4 +1,4 @@
-"""The calls about one attachment: what is asked, and how much of an answer is ever read."""
+"""The requests for one attachment, and how much of a response is read."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from shared.outlook.graph_response import NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings
 from shared.transfer.retry_policy import RESPONSE_RULES
-from tests.harness import EmulatorCredential
+from tests.support.harness import EmulatorCredential
 
 MAILBOX = "reports@contoso.com"
 ITEM = OutlookItem(MAILBOX, "message", "AAkA+/=")
@@ -48,7 +48,7 @@ def client(outlook: OutlookEmulator) -> Iterator[GraphClient]:
 
 @pytest.fixture
 def endless() -> Iterator[tuple[GraphClient, threading.Event]]:
-    """A client whose Graph never ends an answer, until the connection is closed: the event."""
+    """A client of a Graph whose response is endless, and the event that the client closed it."""
     closed = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -78,38 +78,38 @@ def endless() -> Iterator[tuple[GraphClient, threading.Event]]:
     server.server_close()
 
 
-def test_an_endless_answer_is_left_at_the_bound(
+def test_an_endless_response_is_closed_at_the_limit(
     endless: tuple[GraphClient, threading.Event],
 ) -> None:
-    """The connection is closed with the rest unread."""
+    """The rest is not read."""
     client, closed = endless
     with pytest.raises(ResponseTooLarge):
         client.attachment_content(ITEM, "A=", 1_000_000)
     assert closed.wait(10)
 
 
-def test_an_answer_without_end_runs_out_of_time(
+def test_an_endless_response_is_closed_at_the_deadline(
     endless: tuple[GraphClient, threading.Event],
 ) -> None:
-    """Bytes keep coming, but not for ever."""
+    """Even if there is no time-out between two bytes."""
     client, closed = endless
-    answer, data = client.attachment_content(ITEM, "A=", 2**40, seconds=-1)
-    assert (answer.no_response, data) == (NoResponse.UNKNOWN, None)
+    response, data = client.attachment_content(ITEM, "A=", 2**40, seconds=-1)
+    assert (response.no_response, data) == (NoResponse.UNKNOWN, None)
     assert closed.wait(10)
 
 
 def test_an_attachment_is_described_read_and_removed(
     client: GraphClient, outlook: OutlookEmulator
 ) -> None:
-    """With ids in any form, by the paths and the selection that Graph documents."""
+    """With ids in any form, by the paths and the properties that Graph documents."""
     item = OutlookItem(MAILBOX, "event", outlook.add_item(MAILBOX, "event", old_form=True))
     posted = client.attach_small_file(item, OutlookFile("a.txt", 5, "text/plain", "cid"), b"hello")
     id_ = str(posted.body["id"])
     described = client.describe_attachment(item, id_)
     assert (described.body["name"], described.body["contentId"]) == ("a.txt", "cid")
     assert "contentBytes" not in described.body
-    answer, data = client.attachment_content(item, id_, 5)
-    assert (answer.status, data) == (200, b"hello")
+    response, data = client.attachment_content(item, id_, 5)
+    assert (response.status, data) == (200, b"hello")
     assert client.remove_attachment(item, id_).status == 204
     assert client.remove_attachment(item, id_).status == 404
     assert client.attachment_content(item, id_, 5)[1] is None
@@ -117,7 +117,7 @@ def test_an_attachment_is_described_read_and_removed(
 
 
 @pytest.mark.parametrize("id_", ["", ".", ".."])
-def test_an_id_that_would_lead_to_the_item_is_not_sent(
+def test_an_id_that_is_a_path_to_the_item_is_not_sent(
     client: GraphClient, outlook: OutlookEmulator, id_: str
 ) -> None:
     """A DELETE of attachments/.. would delete the message."""

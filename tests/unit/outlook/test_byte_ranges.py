@@ -14,20 +14,20 @@ TOTAL = 3_483_322
 
 @pytest.mark.parametrize("key", ["nextExpectedRanges", "NextExpectedRanges", "NEXTEXPECTEDRANGES"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["value"]))
-def test_forms_of_the_seed_documents(key: str, case: dict[str, object]) -> None:
-    """Every form that the documents show is understood, whatever the case of the key."""
+def test_documented_forms(key: str, case: dict[str, object]) -> None:
+    """Every documented form is read, with the key in any case."""
     found = next_expected_range({key: case["value"]}, TOTAL)
     assert (found.start if found else None) == case["start"]
 
 
-def test_an_entry_with_an_end_is_taken_to_its_end() -> None:
-    """Only that entry's bytes are missing; both ends belong to it."""
+def test_a_range_with_an_end() -> None:
+    """Only its bytes are missing; both ends are inclusive."""
     found = next_expected_range({"nextExpectedRanges": ["1998457-2097094"]}, TOTAL)
     assert found == ByteRange(1_998_457, 2_097_095)
 
 
-def test_of_several_entries_the_lowest_counts() -> None:
-    """Malformed entries are passed over."""
+def test_the_lowest_of_several_ranges_counts() -> None:
+    """Malformed ranges are ignored."""
     body = {"NextExpectedRanges": ["oops", "3000000-", "10-19", "2097152"]}
     assert next_expected_range(body, TOTAL) == ByteRange(10, 20)
 
@@ -36,8 +36,8 @@ def test_of_several_entries_the_lowest_counts() -> None:
     "value",
     [None, 7, {}, [7], ["1-", None][1:], ["20-10"], ["0-3483322"], ["٣"], ["0-5-9"], ["9" * 16]],
 )
-def test_what_makes_no_sense_says_nothing(value: object) -> None:
-    """No guess is made from another type, a backward range, or bytes past the end."""
+def test_invalid_values_are_no_range(value: object) -> None:
+    """Another type, a reversed range, or bytes past the end."""
     assert next_expected_range({"nextExpectedRanges": value}, TOTAL) is None
 
 
@@ -54,8 +54,8 @@ def test_content_range_counts_inclusively() -> None:
 
 
 @given(st.integers(0, TOTAL), st.integers(0, TOTAL))
-def test_what_a_server_may_say_is_read_back(start: int, stop: int) -> None:
-    """Any well-formed range inside the file is understood as it is meant."""
+def test_valid_ranges_are_read(start: int, stop: int) -> None:
+    """Any valid range within the file."""
     if stop <= start:
         return
     found = next_expected_range({"nextExpectedRanges": [f"{start}-{stop - 1}"]}, TOTAL)
@@ -63,7 +63,7 @@ def test_what_a_server_may_say_is_read_back(start: int, stop: int) -> None:
 
 
 @given(st.recursive(st.none() | st.text() | st.integers(), st.lists, max_leaves=5))
-def test_no_answer_breaks_the_parser(value: object) -> None:
-    """Whatever stands there, the result is a range within the file or nothing."""
+def test_no_response_breaks_the_parser(value: object) -> None:
+    """For any value, the result is a range within the file or none."""
     found = next_expected_range({"nextExpectedRanges": value}, TOTAL)
     assert found is None or 0 <= found.start <= found.stop <= TOTAL

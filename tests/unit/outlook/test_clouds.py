@@ -23,7 +23,7 @@ def test_each_cloud_has_its_own_hosts(cloud: str, host: str, upload_host: str) -
 
 
 def test_another_root_keeps_the_clouds_tokens() -> None:
-    """A stand-in or proxy is called with tokens for the real Graph."""
+    """An emulator or a proxy gets tokens for the real Graph."""
     settings = Settings.model_validate(
         {"graph_base_url": "http://localhost:8080", "graph_version": "beta"}
     )

@@ -1,4 +1,4 @@
-"""The client's own manners: tokens, lost answers, and what it never shows."""
+"""Tokens, lost responses, and what the client never shows."""
 
 import logging
 import socket
@@ -51,17 +51,17 @@ def test_the_real_managed_identity_gets_the_token(
 ) -> None:
     """One token for the cloud's Graph serves every call, with immutable ids."""
     for _ in range(3):
-        answer, _ = client.list_attachments(item)
-        assert answer.status == 200
+        response, _ = client.list_attachments(item)
+        assert response.status == 200
     kinds = [request.kind for request in outlook.requests]
     assert kinds == ["token", "list", "list", "list"]
     assert outlook.requests[1].headers["Prefer"] == 'IdType="ImmutableId"'
 
 
-def test_a_refused_token_is_asked_for_anew_once(
+def test_a_refused_token_is_renewed_once(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem
 ) -> None:
-    """The library's cache does not hand out the refused one again."""
+    """The library's cache does not return the refused one again."""
     outlook.faults.add(Fault(misbehaviour=catalogue.unauthorized(), kind="list"))
     assert client.list_attachments(item)[0].status == 200
     outlook.faults.add(Fault(misbehaviour=catalogue.unauthorized(), kind="list", times=None))
@@ -71,7 +71,7 @@ def test_a_refused_token_is_asked_for_anew_once(
 
 
 def test_without_an_identity_nothing_is_sent(outlook: OutlookEmulator, item: OutlookItem) -> None:
-    """The loss says why, without the library's text."""
+    """The response says why, without the library's text."""
 
     class NoIdentity:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
@@ -79,10 +79,10 @@ def test_without_an_identity_nothing_is_sent(outlook: OutlookEmulator, item: Out
 
     endpoint = graph_endpoint(Settings.model_validate({"graph_base_url": outlook.url}))
     client = GraphClient(endpoint, lambda: cast("TokenCredential", NoIdentity()), RESPONSE_RULES)
-    answer, _ = client.list_attachments(item)
+    response, _ = client.list_attachments(item)
     client.close()
-    assert answer.no_response is NoResponse.NO_IDENTITY
-    assert "secret" not in answer.message
+    assert response.no_response is NoResponse.NO_IDENTITY
+    assert "secret" not in response.message
     assert outlook.requests == []
 
 
@@ -93,14 +93,14 @@ def test_every_page_of_a_listing_is_followed(
     for number in range(23):
         file = OutlookFile(f"{number}.txt", 1, "text/plain")
         assert client.attach_small_file(item, file, b"x").status == 201
-    answer, found = client.list_attachments(item)
-    assert answer.succeeded
+    response, found = client.list_attachments(item)
+    assert response.succeeded
     assert sorted(each.name for each in found) == sorted(f"{n}.txt" for n in range(23))
     assert {each.id for each in found} == {a.id for a in outlook.attachments(MAILBOX, item.id)}
 
 
 def test_a_refused_connection_was_never_sent(item: OutlookItem) -> None:
-    """Nobody listens: nothing can have happened."""
+    """No server: nothing can have happened."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -108,9 +108,9 @@ def test_a_refused_connection_was_never_sent(item: OutlookItem) -> None:
         Settings.model_validate({"graph_base_url": f"http://127.0.0.1:{port}"})
     )
     client = GraphClient(endpoint, ManagedIdentityCredential, RESPONSE_RULES)
-    answer = client.session_state(client.upload_url(f"http://127.0.0.1:{port}/x"))
+    response = client.session_state(client.upload_url(f"http://127.0.0.1:{port}/x"))
     client.close()
-    assert answer.no_response is NoResponse.NEVER_SENT
+    assert response.no_response is NoResponse.NEVER_SENT
 
 
 @pytest.mark.parametrize(
@@ -124,35 +124,35 @@ def test_a_refused_connection_was_never_sent(item: OutlookItem) -> None:
     ],
     ids=lambda misbehaviour: misbehaviour.name,
 )
-def test_a_broken_connection_leaves_the_outcome_unknown(
+def test_a_broken_connection_makes_the_outcome_unknown(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem, misbehaviour: Any
 ) -> None:
-    """However it breaks, the call returns and says that it does not know; it is sent once."""
+    """However it breaks, the call returns without a response; the request is sent once."""
     created = client.create_upload_session(item, FILE)
     url = client.upload_url(created.body["uploadUrl"])
     outlook.faults.add(Fault(misbehaviour=misbehaviour, kind="range"))
-    answer = client.put_range(url, ByteRange(0, 1000), FILE.size, bytes(1000))
-    assert answer.no_response is NoResponse.UNKNOWN
+    response = client.put_range(url, ByteRange(0, 1000), FILE.size, bytes(1000))
+    assert response.no_response is NoResponse.UNKNOWN
     assert [request.kind for request in outlook.requests].count("range") == 1
 
 
-def test_a_session_without_a_url_is_a_lost_answer(
+def test_a_session_without_a_url_is_a_lost_response(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem
 ) -> None:
-    """A truncated answer to the creation names no URL to go on with."""
+    """A truncated response to the creation has no URL."""
     outlook.faults.add(Fault(misbehaviour=catalogue.cut_answer(), kind="create"))
     assert client.create_upload_session(item, FILE).no_response is NoResponse.UNKNOWN
 
 
-def test_a_hostile_upload_url_gets_not_one_request(
+def test_a_hostile_upload_url_gets_no_request(
     client: GraphClient, outlook: OutlookEmulator, item: OutlookItem
 ) -> None:
     """The host is checked before a byte is sent."""
     bad = catalogue.upload_url("https://evil.example/x?authtoken=canary")
     outlook.faults.add(Fault(misbehaviour=bad, kind="create"))
-    answer = client.create_upload_session(item, FILE)
+    response = client.create_upload_session(item, FILE)
     with pytest.raises(UploadHostNotAllowed):
-        client.upload_url(answer.body["uploadUrl"])
+        client.upload_url(response.body["uploadUrl"])
 
 
 def test_no_url_or_token_is_logged(
@@ -168,6 +168,6 @@ def test_no_url_or_token_is_logged(
     created = client.create_upload_session(item, FILE)
     url = client.upload_url(created.body["uploadUrl"])
     outlook.faults.add(Fault(misbehaviour=catalogue.lost_answer("reset"), kind="range"))
-    answers = [client.put_range(url, ByteRange(0, 9), FILE.size, bytes(9)) for _ in range(2)]
-    shown = caplog.text + repr(answers)
+    responses = [client.put_range(url, ByteRange(0, 9), FILE.size, bytes(9)) for _ in range(2)]
+    shown = caplog.text + repr(responses)
     assert not [secret for secret in outlook.secrets() if secret in shown]

@@ -8,7 +8,7 @@ from shared.outlook.graph_response import GraphResponse, NoResponse, parse_respo
 ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
 
 
-def answer(status: int, content: bytes = b"", **headers: str) -> GraphResponse:
+def parsed(status: int, content: bytes = b"", **headers: str) -> GraphResponse:
     named: Mapping[str, str] = CaseInsensitiveDict(
         {name.replace("_", "-"): value for name, value in headers.items()}
     )
@@ -28,18 +28,18 @@ def answer(status: int, content: bytes = b"", **headers: str) -> GraphResponse:
 )
 def test_the_id_is_found_in_every_form_of_location(location: str) -> None:
     """Either case, either encoding, with or without a host."""
-    assert answer(201, Location=location).attachment_id == ID
+    assert parsed(201, Location=location).attachment_id == ID
 
 
 @pytest.mark.parametrize("location", ["", "https://outlook.office.com/x", "Attachments('')"])
 def test_a_location_without_an_id_proves_nothing(location: str) -> None:
-    """No id is made up."""
-    assert answer(201, Location=location).attachment_id is None
+    """There is no id."""
+    assert parsed(201, Location=location).attachment_id is None
 
 
 def test_a_graph_error_is_read() -> None:
-    """Code, message and request id of a refusal are kept."""
-    read = answer(
+    """The response has code, message and request id of a refusal."""
+    read = parsed(
         403, b'{"error": {"code": "ErrorAccessDenied", "message": "Denied."}}', request_id="r-1"
     )
     assert (read.status, read.code, read.message, read.request_id) == (
@@ -51,20 +51,20 @@ def test_a_graph_error_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["https://outlook.office.com/?authtoken=x", "a b", "r" * 65])
-def test_a_request_id_that_is_none_is_not_kept(text: str) -> None:
-    """It is shown in logs and traces: whatever else may stand there is not."""
-    assert answer(403, request_id=text).request_id == ""
+def test_an_invalid_request_id_is_dropped(text: str) -> None:
+    """Logs and traces show it, so other text must not get there."""
+    assert parsed(403, request_id=text).request_id == ""
 
 
 @pytest.mark.parametrize("content", [b'{"uploadUrl": "https://', b"<html>", b"[1]", b"\xff\xfe"])
-def test_an_unreadable_success_is_a_lost_answer(content: bytes) -> None:
-    """What a truncated or non-JSON 2xx meant to say cannot be known."""
-    assert answer(200, content).no_response is NoResponse.UNKNOWN
+def test_an_unreadable_success_is_a_lost_response(content: bytes) -> None:
+    """The outcome of a truncated or non-JSON 2xx is unknown."""
+    assert parsed(200, content).no_response is NoResponse.UNKNOWN
 
 
 def test_an_unreadable_refusal_is_still_a_refusal() -> None:
-    """A proxy's HTML page with a status says enough."""
-    assert answer(502, b"<html>Bad Gateway</html>").status == 502
+    """The status of a proxy's HTML page is enough."""
+    assert parsed(502, b"<html>Bad Gateway</html>").status == 502
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_an_unreadable_refusal_is_still_a_refusal() -> None:
 def test_retry_after_in_every_form(
     value: str | None, date: str | None, seconds: float | None
 ) -> None:
-    """Seconds, fractions and dates; a date counts from the server's own clock."""
+    """Seconds, fractions and dates; a date is relative to the server's own clock."""
     assert retry_after(value, date) == seconds

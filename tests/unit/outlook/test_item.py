@@ -4,7 +4,7 @@ from shared.outlook.item import OutlookFile, OutlookItem
 
 
 def test_ids_are_encoded_in_paths() -> None:
-    """Old ids hold slashes and pluses; one path segment stays one."""
+    """Old ids contain slashes and pluses; an id stays one path segment."""
     item = OutlookItem("a b@contoso.com", "event", "AAMk/a+b==?")
     assert item.path == "/users/a%20b@contoso.com/events/AAMk%2Fa%2Bb%3D%3D%3F"
     assert str(item) == "a b@contoso.com/events/AAMk/a+b==?"
@@ -12,7 +12,7 @@ def test_ids_are_encoded_in_paths() -> None:
 
 
 def test_a_content_id_makes_a_picture_inline() -> None:
-    """Both ways of attaching say it alike, and say nothing of it otherwise."""
+    """In both kinds of requests, and only then."""
     inline = OutlookFile("logo.png", 4, "image/png", "cid-1")
     plain = OutlookFile("logo.png", 4, "image/png")
     assert json.loads(inline.attachment_item())["AttachmentItem"] == {

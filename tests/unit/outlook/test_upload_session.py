@@ -16,7 +16,7 @@ def expects(*ranges: str) -> dict[str, object]:
 
 
 def test_ranges_follow_each_other_to_the_end() -> None:
-    """A well-behaved server is sent the file in order, the last range shorter."""
+    """Without errors, the file is sent in order; the last range is shorter."""
     upload = session()
     parts = []
     while upload.offset < TOTAL:
@@ -27,27 +27,27 @@ def test_ranges_follow_each_other_to_the_end() -> None:
 
 
 def test_a_server_behind_gets_the_bytes_again() -> None:
-    """The server's offset is the truth."""
+    """The server's offset counts."""
     upload = session(offset=60)
     assert upload.update(expects("45-")) is Position.KNOWN
     assert upload.next_range() == ByteRange(45, 75)
 
 
-def test_a_server_ahead_within_what_was_sent_is_followed() -> None:
-    """Half a range taken is not sent twice."""
+def test_bytes_that_the_server_has_are_skipped() -> None:
+    """A range that was accepted in part is not sent twice."""
     upload = session()
     assert upload.update(expects("17")) is Position.KNOWN
     assert upload.next_range() == ByteRange(17, 47)
 
 
 def test_a_server_ahead_of_anything_sent_has_another_writer() -> None:
-    """Those bytes are not of this transfer."""
+    """This transfer has not sent those bytes."""
     upload = session(stop=30)
     assert upload.update(expects("31")) is Position.FOREIGN
 
 
 def test_an_earlier_delivery_may_have_sent_more() -> None:
-    """After a killed worker, what its activity may have sent counts as sent."""
+    """What the activity of a killed worker may have sent counts as sent."""
     upload = session(offset=30, stop=90)
     assert upload.update(expects("90")) is Position.KNOWN
     assert upload.is_done
@@ -55,15 +55,15 @@ def test_an_earlier_delivery_may_have_sent_more() -> None:
     assert session(offset=30, stop=100).may_be_complete
 
 
-def test_no_delivery_goes_further_than_its_work() -> None:
-    """Or a later delivery could not tell that the file may be complete."""
+def test_no_range_exceeds_its_run() -> None:
+    """Or another delivery could not know that the file may be complete."""
     upload = session(offset=30, stop=60)
     upload.update(expects("45-"))
     assert upload.next_range() == ByteRange(45, 60)
 
 
-def test_what_follows_goes_on_to_the_end_of_the_file() -> None:
-    """In the ranges that the next work will send."""
+def test_the_following_ranges_reach_the_end_of_the_file() -> None:
+    """They are the ranges that the next runs will send."""
     upload = session(offset=0, stop=30)
     assert list(upload.following(ByteRange(0, 30))) == [
         ByteRange(30, 60),
@@ -73,38 +73,38 @@ def test_what_follows_goes_on_to_the_end_of_the_file() -> None:
     assert not list(upload.following(ByteRange(90, 100)))
 
 
-def test_an_entry_with_an_end_is_not_overrun() -> None:
-    """Only the missing bytes of that entry go next."""
+def test_an_expected_range_with_an_end_is_not_exceeded() -> None:
+    """Only its missing bytes are sent next."""
     upload = session(offset=60)
     upload.update(expects("10-19"))
     assert upload.next_range() == ByteRange(10, 20)
 
 
 class Sessions(RuleBasedStateMachine):
-    """Any server, taking any part of what is sent, ends with exactly the file.
+    """Any server that accepts any part of each range has exactly the file at the end.
 
-    The work goes on in pieces of two ranges, and each is delivered any number of times.
+    A run sends two ranges, and each run is delivered any number of times.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.work = 0
+        self.start = 0
         self.held = 0
         self.delivered()
 
     @rule()
     def delivered(self) -> None:
-        self.upload = session(self.work, self.work + 2 * RANGE)
+        self.upload = session(self.start, self.start + 2 * RANGE)
 
     @precondition(lambda self: self.held < TOTAL and not self.upload.is_done)
-    @rule(taken=st.integers(0, RANGE), forgotten=st.integers(0, RANGE), lost=st.booleans())
-    def put(self, taken: int, forgotten: int, lost: bool) -> None:
+    @rule(accepted=st.integers(0, RANGE), discarded=st.integers(0, RANGE), lost=st.booleans())
+    def put(self, accepted: int, discarded: int, lost: bool) -> None:
         part = self.upload.next_range()
         if part.start == self.held:
-            self.held += min(taken, part.length)
+            self.held += min(accepted, part.length)
         if self.held < TOTAL:
-            # What is attached stays.
-            self.held = max(0, self.held - (forgotten if forgotten > RANGE - 3 else 0))
+            # A complete file is attached, and stays.
+            self.held = max(0, self.held - (discarded if discarded > RANGE - 3 else 0))
         if not lost:
             position = self.upload.update(expects(f"{self.held}-"))
             assert position is (Position.COMPLETE if self.held == TOTAL else Position.KNOWN)
@@ -112,8 +112,8 @@ class Sessions(RuleBasedStateMachine):
 
     @precondition(lambda self: self.upload.is_done)
     @rule()
-    def go_on(self) -> None:
-        self.work = self.upload.offset
+    def continue_after_it(self) -> None:
+        self.start = self.upload.offset
         self.delivered()
 
     @invariant()

@@ -32,8 +32,8 @@ GOOD = (
         GOOD.replace("office.com/", "office.com:443/"),
     ],
 )
-def test_outlooks_own_urls_are_taken_as_they_are(url: str) -> None:
-    """The URL comes back unchanged, to the letter."""
+def test_urls_of_outlook_are_accepted_unchanged(url: str) -> None:
+    """The URL is not normalised."""
     assert UploadUrl(url, CLOUD).reveal() == url
 
 
@@ -65,21 +65,21 @@ HOSTILE = [
 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_any_other_host_is_refused(url: str) -> None:
-    """Nothing is sent where nobody allowed it, and the error tells what to set."""
+    """Nothing is sent there, and the error names the setting."""
     with pytest.raises(UploadHostNotAllowed, match="UPLOAD_HOSTS"):
         UploadUrl(url, CLOUD)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "localhost:9", "[::1]:9"])
-def test_loopback_is_allowed_only_beside_a_loopback_graph(host: str) -> None:
-    """A developer's stand-in hands out plain http URLs of this machine."""
+def test_loopback_is_allowed_only_with_a_loopback_graph(host: str) -> None:
+    """The local emulator returns http URLs on this machine."""
     assert UploadUrl(f"http://{host}/x", LOOPBACK).host == host.removesuffix(":9")
     with pytest.raises(UploadHostNotAllowed):
         UploadUrl("http://192.168.0.1/x", LOOPBACK)
 
 
 def test_it_cannot_be_shown_or_serialised() -> None:
-    """Whatever prints it shows the host alone; pickle, copy and JSON refuse."""
+    """Its text form is the host only; pickle, copy and JSON refuse."""
     url = UploadUrl(GOOD, CLOUD)
     shown = f"{url} {url!r} {[url]} %s" % url + str({"u": url})
     assert CANARY not in shown
@@ -90,7 +90,7 @@ def test_it_cannot_be_shown_or_serialised() -> None:
 
 
 def test_a_refusal_does_not_quote_the_url() -> None:
-    """The error names the host and keeps the token to itself."""
+    """The error names the host and not the token."""
     with pytest.raises(UploadHostNotAllowed) as caught:
         UploadUrl(GOOD.replace("outlook.office.com", "evil.example"), CLOUD)
     assert "evil.example" in caught.value.sentence
@@ -99,7 +99,7 @@ def test_a_refusal_does_not_quote_the_url() -> None:
 
 @given(st.text(max_size=80), st.text(max_size=20))
 def test_what_is_accepted_connects_to_an_allowed_host(prefix: str, suffix: str) -> None:
-    """However a URL is put together, the library would connect to a host of the list."""
+    """For any accepted URL, the library would connect to a host of the list."""
     try:
         url = UploadUrl(f"https://{prefix}outlook.office.com{suffix}", CLOUD)
     except UploadHostNotAllowed:

@@ -11,9 +11,11 @@ from shared.storage.attachment_record import (
     merge_record,
     read_record,
 )
-from shared.storage.source_container import SourceBlob
+from shared.storage.source_blob import SourceBlob
 
 BLOB = SourceBlob(
+    account="a",
+    container="c",
     name="a/b.pdf",
     etag="0x1",
     size=5,
@@ -30,7 +32,7 @@ ATTACHED = AttachmentRecord(
     attachment_id="AAMk=",
     item=ITEM,
     sources=("0123456789abcdef",),
-    transfer_id=fingerprint("c", BLOB, ITEM) + "-0123456789abcdef",
+    transfer_id=fingerprint(BLOB, ITEM) + "-0123456789abcdef",
     attached_at="2026-11-22T10:00:01Z",
 )
 
@@ -52,7 +54,7 @@ def test_a_record_is_read_back_as_it_was_written() -> None:
 
 
 def test_the_users_own_keys_stay_as_they_are() -> None:
-    """Case and value are kept; an earlier record goes, in whatever case its keys came back."""
+    """They stay, in case and value. An earlier record is replaced, in any case of its keys."""
     earlier = {"Owner": "Me", "mailbox": "a@contoso.com", "AttachmentStatus": "failed"}
     earlier["attachmenterror"] = "X: y"
     merged = merge_record(earlier, ATTACHED)
@@ -62,7 +64,7 @@ def test_the_users_own_keys_stay_as_they_are() -> None:
     assert "attachmenterror" not in merged
 
 
-def test_no_room_keeps_the_id_then_the_status() -> None:
+def test_full_metadata_keeps_the_id_then_the_status() -> None:
     """The user's metadata fills the limit: the id wins, then the status."""
     own = {"big": "x" * (METADATA_BYTES - len("big") - len("attachmentidAAMk="))}
     assert set(merge_record(own, ATTACHED)) == {"big", "attachmentid"}
@@ -71,10 +73,10 @@ def test_no_room_keeps_the_id_then_the_status() -> None:
 
 
 @given(st.integers(0, METADATA_BYTES), st.text(max_size=9000))
-def test_the_limit_is_never_exceeded(room: int, message: str) -> None:
+def test_the_limit_is_never_exceeded(free: int, message: str) -> None:
     """However long the sentence and however full the metadata; an escape is never cut in two."""
     record = replace(ATTACHED, status="failed", error_code="E", error_message=message)
-    merged = merge_record({"k": "x" * (METADATA_BYTES - 1 - room)}, record)
+    merged = merge_record({"k": "x" * (METADATA_BYTES - 1 - free)}, record)
     assert sum(len(k) + len(v) for k, v in merged.items()) <= METADATA_BYTES
     read = read_record(merged)
     assert not read.error_message or message.startswith(read.error_message.rstrip("\ufffd"))
@@ -82,32 +84,32 @@ def test_the_limit_is_never_exceeded(room: int, message: str) -> None:
 
 def test_the_fingerprint_tells_contents_and_items_apart() -> None:
     """Name, time, size, MD5, container and item count; ETag and metadata do not."""
-    own = fingerprint("c", BLOB, ITEM)
+    own = fingerprint(BLOB, ITEM)
     assert len(own) == 16
-    assert own == fingerprint("c", replace(BLOB, etag="0x2", metadata={"a": "b"}), ITEM)
+    assert own == fingerprint(replace(BLOB, etag="0x2", metadata={"a": "b"}), ITEM)
     others = {
-        fingerprint("c2", BLOB, ITEM),
-        fingerprint("c", replace(BLOB, name="a/c.pdf"), ITEM),
-        fingerprint("c", replace(BLOB, created="2026-11-22T10:00:01+00:00"), ITEM),
-        fingerprint("c", replace(BLOB, size=6), ITEM),
-        fingerprint("c", replace(BLOB, md5=""), ITEM),
-        fingerprint("c", BLOB, ITEM + "x"),
-        fingerprint("c", BLOB, ""),
+        fingerprint(replace(BLOB, container="c2"), ITEM),
+        fingerprint(replace(BLOB, name="a/c.pdf"), ITEM),
+        fingerprint(replace(BLOB, created="2026-11-22T10:00:01+00:00"), ITEM),
+        fingerprint(replace(BLOB, size=6), ITEM),
+        fingerprint(replace(BLOB, md5=""), ITEM),
+        fingerprint(BLOB, ITEM + "x"),
+        fingerprint(BLOB, ""),
     }
     assert len(others | {own}) == 8
 
 
 def test_a_record_knows_what_it_is_about() -> None:
-    """The same content, whatever the item now; not a copy, not an overwritten blob."""
-    assert ATTACHED.is_about("c", BLOB, "")
-    assert not ATTACHED.is_about("c", replace(BLOB, name="copy.pdf"), ITEM)
-    assert not ATTACHED.is_about("c", replace(BLOB, md5="11"), ITEM)
-    assert not AttachmentRecord().is_about("c", BLOB, ITEM)
+    """The same content, for any item. Not a copy, not an overwritten blob."""
+    assert ATTACHED.is_about(BLOB, "")
+    assert not ATTACHED.is_about(replace(BLOB, name="copy.pdf"), ITEM)
+    assert not ATTACHED.is_about(replace(BLOB, md5="11"), ITEM)
+    assert not AttachmentRecord().is_about(BLOB, ITEM)
 
 
-def test_a_record_without_room_for_its_item_is_still_recognised() -> None:
-    """The item that is asked for now stands in."""
-    assert replace(ATTACHED, item="").is_about("c", BLOB, ITEM)
+def test_a_record_that_lacks_its_item_is_still_recognised() -> None:
+    """The item that is named now is used instead."""
+    assert replace(ATTACHED, item="").is_about(BLOB, ITEM)
 
 
 def test_keys_are_the_documented_ones() -> None:

@@ -5,11 +5,11 @@ from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.transfer.messages import error_of_response, failure_of_response
 from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Call
-from tests.unit.transfer.workflow.test_state_machine import job
+from tests.support.jobs import job
 
 
 @pytest.mark.parametrize(
-    ("call", "answer", "code", "says"),
+    ("call", "response", "code", "part"),
     [
         (
             Call.CREATE,
@@ -36,24 +36,24 @@ from tests.unit.transfer.workflow.test_state_machine import job
     ],
 )
 def test_a_refusal_says_what_to_change(
-    call: Call, answer: GraphResponse, code: str, says: str
+    call: Call, response: GraphResponse, code: str, part: str
 ) -> None:
-    """Code, the far side's own words, and what helps."""
-    told = failure_of_response(decide(call, answer), answer, job())
-    assert told.code == code
-    assert says in told.message
+    """Code, the server's error, and what helps."""
+    failure = failure_of_response(decide(call, response), response, job())
+    assert failure.code == code
+    assert part in failure.message
 
 
-def test_a_quoted_url_is_left_out() -> None:
-    """Whatever Outlook quotes in its message, no URL reaches the record."""
-    answer = GraphResponse(400, message="Bad https://outlook.office.com/x?authtoken=canary here")
-    told = failure_of_response(decide(Call.RANGE, answer), answer, job())
-    assert "canary" not in told.message
-    assert "Bad <secret> here" in told.message
+def test_a_quoted_url_is_redacted() -> None:
+    """No URL in an error message reaches the record."""
+    response = GraphResponse(400, message="Bad https://outlook.office.com/x?authtoken=canary here")
+    failure = failure_of_response(decide(Call.RANGE, response), response, job())
+    assert "canary" not in failure.message
+    assert "Bad <secret> here" in failure.message
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "says"),
+    ("response", "code", "part"),
     [
         (GraphResponse(403, code="ErrorAccessDenied"), "PermissionMissing", "Mail.ReadWrite"),
         (
@@ -70,25 +70,23 @@ def test_a_quoted_url_is_left_out() -> None:
         (GraphResponse(413), "GraphRefused", "413"),
     ],
 )
-def test_somebody_who_waits_is_told_what_to_change(
-    answer: GraphResponse, code: str, says: str
-) -> None:
-    """A refusal about an attachment speaks of it, and of no file that could be uploaded."""
-    error = error_of_response(decide(Call.DESCRIBE, answer), answer, job().item)
+def test_a_caller_reads_what_to_change(response: GraphResponse, code: str, part: str) -> None:
+    """The error is about the attachment, not about a file to upload."""
+    error = error_of_response(decide(Call.DESCRIBE, response), response, job().item)
     assert error.code == code
-    assert says in error.sentence
+    assert part in error.sentence
     assert "canary" not in error.sentence
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"), [(None, 5), (0.0, 1), (0.2, 1), (1.0, 1), (2.128, 3), (600.0, 600)]
+    ("retry_after", "seconds"), [(None, 5), (0.0, 1), (0.2, 1), (1.0, 1), (2.128, 3), (600.0, 600)]
 )
-def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> None:
-    """Whole seconds, at least one, never fewer than Graph asked for."""
-    answer = GraphResponse(429, retry_after=asked)
-    error = error_of_response(decide(Call.REMOVE, answer), answer, job().item)
+def test_a_caller_gets_a_retry_after(retry_after: float | None, seconds: int) -> None:
+    """Whole seconds, at least one, never fewer than Graph's own."""
+    response = GraphResponse(429, retry_after=retry_after)
+    error = error_of_response(decide(Call.REMOVE, response), response, job().item)
     assert isinstance(error, GraphUnavailable)
-    assert error.retry_after == told
+    assert error.retry_after == seconds
 
 
 @pytest.mark.parametrize(
@@ -100,9 +98,9 @@ def test_somebody_who_waits_is_told_how_long(asked: float | None, told: int) -> 
         "/sessions?AuthToken=c2lnbmF0&x=1",
     ],
 )
-def test_a_quoted_token_is_left_out(quoted: str) -> None:
-    """Far sides repeat what they refuse, with or without the URL around it."""
-    answer = GraphResponse(status=401, code="InvalidAudience", message=quoted)
-    told = failure_of_response(decide(Call.CREATE, answer), answer, job())
-    assert "c2lnbmF0" not in told.message
-    assert "InvalidAudience" in told.message
+def test_a_quoted_token_is_redacted(quoted: str) -> None:
+    """Servers repeat what they refuse, with or without the URL around it."""
+    response = GraphResponse(status=401, code="InvalidAudience", message=quoted)
+    failure = failure_of_response(decide(Call.CREATE, response), response, job())
+    assert "c2lnbmF0" not in failure.message
+    assert "InvalidAudience" in failure.message

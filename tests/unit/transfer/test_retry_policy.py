@@ -85,7 +85,7 @@ LINES: list[tuple[tuple[Call, ...], int, str, Action]] = [
 def test_each_response_has_its_action(
     line: tuple[tuple[Call, ...], int, str, Action],
 ) -> None:
-    """The table says what the protocol's own table says."""
+    """The table follows the protocol."""
     calls, status, code, action = line
     for call in calls:
         assert decide(call, GraphResponse(status=status, code=code)).action is action, call
@@ -108,8 +108,10 @@ def test_each_response_has_its_action(
         (Call.REACH, Action.RETRY),
     ],
 )
-def test_a_lost_answer_is_never_replayed_blindly(call: Call, action: Action) -> None:
-    """What may have happened decides; what was never sent can be sent again."""
+def test_a_request_that_may_have_attached_is_not_repeated_blindly(
+    call: Call, action: Action
+) -> None:
+    """What may have happened decides; what was not sent can be sent again."""
     assert decide(call, GraphResponse(no_response=NoResponse.UNKNOWN)).action is action
     assert decide(call, GraphResponse(no_response=NoResponse.NEVER_SENT)).action is Action.RETRY
 
@@ -131,7 +133,7 @@ def test_a_lost_answer_is_never_replayed_blindly(call: Call, action: Action) -> 
 def test_the_error_names_what_to_change(
     call: Call, status: int, code: str, error: type[Exception]
 ) -> None:
-    """A refusal ends as the error whose sentence helps."""
+    """A refusal becomes the error whose sentence helps."""
     assert decide(call, GraphResponse(status=status, code=code)).error is error
 
 
@@ -147,7 +149,7 @@ def test_the_error_names_what_to_change(
     ],
 )
 def test_a_refused_metadata_write(status: int, code: str, action: Action) -> None:
-    """The record is merged again, waits, or has nowhere to go."""
+    """The record is merged again, written later, or given up."""
     error = StorageUnavailable("", status=status, storage_code=code)
     assert decide_storage(StorageCall.METADATA_WRITE, error).action is action
     assert RECORD_WRITES.is_outdated(error) is (action is Action.RESYNCHRONISE)
@@ -185,7 +187,7 @@ def test_a_caller_tries_again_unless_the_name_is_malformed(
     ],
 )
 def test_bytes_to_compare(status: int, retry_after: float | None, action: Action) -> None:
-    """A Retry-After is kept; bytes that cannot be read are done without."""
+    """A Retry-After counts; bytes that cannot be read are skipped."""
     row = decide(Call.COMPARE, GraphResponse(status=status, retry_after=retry_after))
     assert row.action is action
     assert action is not Action.GIVE_UP or row.error is OutcomeUnknown
@@ -249,7 +251,7 @@ def test_a_range_is_resynchronised(
 
 @pytest.mark.parametrize("status", [400, 416, 500, 502, 504])
 def test_a_range_that_has_to_wait_is_not_resynchronised(status: int) -> None:
-    """The session is not asked where it stands before the time is over."""
+    """No request is sent to the session before the Retry-After."""
     response = GraphResponse(status=status, retry_after=2.0)
     assert decide(Call.RANGE, response).action is Action.RETRY
 
@@ -262,8 +264,8 @@ def test_the_rules_of_the_http_layer_are_those_of_the_table() -> None:
         assert (row.action, row.retry_after) == (Action.RETRY, 5.0)
 
 
-def test_every_row_has_a_reason_and_is_reached() -> None:
-    """No row says nothing, and none is hidden by those before it."""
+def test_every_row_is_reached() -> None:
+    """No row is hidden by those before it, and each has a reason."""
     reached = set()
     codes = {code for row in TABLE for code in row.codes} | {""}
     for call in Call:
@@ -284,7 +286,7 @@ def test_every_row_has_a_reason_and_is_reached() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "tries"),
+    ("response", "tries"),
     [
         (GraphResponse(no_response=NoResponse.NO_IDENTITY), 8),
         (GraphResponse(status=404, code="ErrorItemNotFound"), 4),
@@ -295,6 +297,8 @@ def test_every_row_has_a_reason_and_is_reached() -> None:
         (GraphResponse(no_response=NoResponse.NEVER_SENT), None),
     ],
 )
-def test_what_may_be_final_is_not_asked_for_ever(answer: GraphResponse, tries: int | None) -> None:
-    """What waiting helps is tried until the deadline, what it may not help so often."""
-    assert decide(Call.CREATE, answer).tries == tries
+def test_what_may_be_permanent_is_not_retried_until_the_deadline(
+    response: GraphResponse, tries: int | None
+) -> None:
+    """Each has a bound, unless waiting helps."""
+    assert decide(Call.CREATE, response).tries == tries

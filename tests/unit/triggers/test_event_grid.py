@@ -1,4 +1,4 @@
-"""The Event Grid door: which events start what, and what becomes of all others."""
+"""The Event Grid trigger: which events start transfers, and how the others are handled."""
 
 import asyncio
 import json
@@ -22,26 +22,26 @@ from shared.errors import (
 from shared.settings import Settings
 from shared.storage.source_container import SourceContainer
 from shared.transfer.service.requests import AttachRequest
-from shared.transfer.service.start import Placed, Started, Starter
+from shared.transfer.service.start import Started, Starter, StartResult
 from shared.transfer.service.transfers import Transfer
 from shared.triggers.event_grid import event_grid_functions
-from tests.memory_storage import MemoryContainer
-from tests.virtual_engine import VirtualClock
+from tests.support.engine.clock import VirtualClock
+from tests.support.in_memory.storage import MemoryContainer
 
 HOST = "account.blob.core.windows.net"
 SECRET = "sv=2025&sig=SECRET"
-ORDER = {"blob": "a.pdf", "mailbox": "reports@contoso.com", "messageId": "M="}
+REQUEST = {"blob": "a.pdf", "mailbox": "reports@contoso.com", "messageId": "M="}
 
 
 @dataclass
-class NotingStarter:
-    """Notes what the door asks for. ``blobs``: those there are, all of them when None."""
+class RecordingStarter:
+    """Records the calls of the trigger. ``blobs``: the existing ones, None for all names."""
 
     blobs: set[str] | None = None
-    placed: tuple[Placed, ...] = ()
+    results: tuple[StartResult, ...] = ()
     failure: Exception | None = None
     names: list[str] = field(default_factory=list)
-    orders: list[tuple[AttachRequest, str]] = field(default_factory=list)
+    requests: list[tuple[AttachRequest, str]] = field(default_factory=list)
 
     async def from_blob(self, _client: object, name: str) -> Started:
         self.names.append(name)
@@ -51,11 +51,13 @@ class NotingStarter:
             raise BlobDeleted(name)
         return Started("transfer", joined=True)
 
-    async def ordered(self, _client: object, order: AttachRequest, key: str) -> tuple[Placed, ...]:
-        self.orders.append((order, key))
+    async def from_request(
+        self, _client: object, attach: AttachRequest, key: str
+    ) -> tuple[StartResult, ...]:
+        self.requests.append((attach, key))
         if self.failure:
             raise self.failure
-        return self.placed
+        return self.results
 
 
 def deliver(starter: object, event: object, client: object = None, host: str = HOST) -> None:
@@ -70,7 +72,7 @@ def deliver(starter: object, event: object, client: object = None, host: str = H
 
 
 def only_entry(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
-    """The one thing that the app said."""
+    """The only log entry of the app."""
     (entry,) = [record for record in caplog.records if record.name.startswith("shared.")]
     return entry
 
@@ -124,7 +126,7 @@ def requested(data: object, **changed: object) -> dict[str, Any]:
 @pytest.mark.parametrize("schema", [dict, as_cloud_event], ids=["event grid", "cloud events"])
 def test_a_complete_blob_is_started(api: str, schema: Any) -> None:
     """Once for each event, in either schema."""
-    starter = NotingStarter()
+    starter = RecordingStarter()
     deliver(starter, schema(created(api=api)))
     assert starter.names == ["a.pdf"]
 
@@ -150,11 +152,11 @@ def test_a_complete_blob_is_started(api: str, schema: Any) -> None:
 def test_what_is_not_for_this_app_is_dropped(
     event: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is logged in one line that has no secret, and nothing is looked at."""
-    starter = NotingStarter()
+    """It is logged in one line without a secret, and causes no request."""
+    starter = RecordingStarter()
     with caplog.at_level(logging.INFO):
         deliver(starter, event)
-    assert (starter.names, starter.orders) == ([], [])
+    assert (starter.names, starter.requests) == ([], [])
     entry = only_entry(caplog)
     assert entry.levelno == logging.INFO
     assert "'event-1' is dropped" in entry.getMessage()
@@ -204,10 +206,10 @@ DEEP = "[" * 100_000
 def test_a_malformed_event_is_refused_and_not_raised(
     event: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another delivery would be as malformed: one warning without its text, and no more."""
-    starter = NotingStarter()
+    """Another delivery would be malformed, too: one warning without its text."""
+    starter = RecordingStarter()
     deliver(starter, event)
-    assert (starter.names, starter.orders) == ([], [])
+    assert (starter.names, starter.requests) == ([], [])
     entry = only_entry(caplog)
     assert entry.levelno == logging.WARNING
     assert "is refused" in entry.getMessage()
@@ -216,7 +218,7 @@ def test_a_malformed_event_is_refused_and_not_raised(
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"),
+    ("name", "requested_names"),
     [
         ("a b#?&+.pdf", ["a b#?&+.pdf"]),
         ("/leading.pdf", ["/leading.pdf"]),
@@ -227,19 +229,19 @@ def test_a_malformed_event_is_refused_and_not_raised(
         ("https://evil.example/a", ["https://evil.example/a"]),
     ],
 )
-def test_a_name_is_taken_as_the_subject_has_it(name: str, asked: list[str]) -> None:
-    """Whatever its URL is: nothing of that is ever fetched."""
-    starter = NotingStarter()
+def test_a_name_is_taken_as_the_subject_has_it(name: str, requested_names: list[str]) -> None:
+    """For any URL in the event, which is never requested."""
+    starter = RecordingStarter()
     deliver(starter, created(name))
-    assert starter.names == asked
+    assert starter.names == requested_names
 
 
 @pytest.mark.parametrize(
     ("subject", "blob"), [("a%20b.pdf", "a b.pdf"), ("M%252F.pdf", "M%2F.pdf")]
 )
 def test_a_name_that_its_sender_encoded_is_decoded_once(subject: str, blob: str) -> None:
-    """After no blob was found under the name as it came."""
-    starter = NotingStarter(blobs={blob})
+    """When there is no blob of the name in the event."""
+    starter = RecordingStarter(blobs={blob})
     deliver(starter, created(subject))
     assert starter.names == [subject, blob]
 
@@ -248,8 +250,8 @@ def test_a_name_that_its_sender_encoded_is_decoded_once(subject: str, blob: str)
 def test_a_name_that_decodes_to_none_is_refused(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No storage is asked for what it cannot hold."""
-    starter = NotingStarter(blobs=set())
+    """Storage gets no request for a name that no blob can have."""
+    starter = RecordingStarter(blobs=set())
     deliver(starter, created(name))
     assert starter.names == [name]
     assert "control character" in caplog.text
@@ -280,7 +282,7 @@ def test_no_name_leads_out_of_the_container(
 
 
 def test_a_transfer_that_the_blob_trigger_started_is_joined() -> None:
-    """The engine knows its id already: nothing fails, and nothing is started again."""
+    """The engine has its id already: nothing fails, and nothing is started again."""
     ids: list[str] = []
 
     class AlreadyRunning(grpc.RpcError):
@@ -314,7 +316,7 @@ def test_a_transfer_that_the_blob_trigger_started_is_joined() -> None:
 )
 def test_the_account_has_several_names(host: str, url: str) -> None:
     """Its Data Lake endpoint, in any case; an emulator has the account in its path."""
-    starter = NotingStarter()
+    starter = RecordingStarter()
     deliver(starter, created(url=url), host=host)
     assert starter.names == ["a.pdf"]
 
@@ -333,33 +335,33 @@ def test_the_clients_of_the_account_name_it_well(connection: str) -> None:
     with BlobServiceClient.from_connection_string(connection) as service:
         url = service.get_blob_client("inbox", "a.pdf").url
         for host in (service.primary_hostname, service.url.partition("://")[2]):
-            starter = NotingStarter()
+            starter = RecordingStarter()
             deliver(starter, created(url=url), host=host)
             assert starter.names == ["a.pdf"]
 
 
-# --- orders ---
+# --- attach requests ---
 
 
 @pytest.mark.parametrize(
     "event",
     [
-        requested(ORDER),
+        requested(REQUEST),
         {
             "id": "event-2",
             "subject": "any",
             "eventType": "BlobToOutlook.AttachRequested",
-            "data": ORDER,
+            "data": REQUEST,
             "dataVersion": "1",
         },
     ],
     ids=["cloud events", "event grid"],
 )
-def test_an_order_is_placed_under_the_events_id(event: dict[str, Any]) -> None:
+def test_a_request_is_started_under_the_events_id(event: dict[str, Any]) -> None:
     """So that another delivery of it is the same attempt."""
-    starter = NotingStarter()
+    starter = RecordingStarter()
     deliver(starter, event)
-    assert starter.orders == [(AttachRequest.read(ORDER), "event-2")]
+    assert starter.requests == [(AttachRequest.read(REQUEST), "event-2")]
 
 
 @pytest.mark.parametrize(
@@ -368,23 +370,23 @@ def test_an_order_is_placed_under_the_events_id(event: dict[str, Any]) -> None:
         (None, "InvalidRequest"),
         ("text", "InvalidRequest"),
         ({}, "mailbox"),
-        (ORDER | {"blob": f"https://{HOST}/inbox/a?{SECRET}"}, "not a URL"),
-        (ORDER | {"blob": "../a.pdf"}, "blob should be a blob's name"),
-        (ORDER | {"blobs": ["b.pdf"]}, "blobs should not be there beside blob"),
-        (ORDER | {"sendTo": SECRET}, "sendTo is no field of this call"),
-        (ORDER | {f"https://{HOST}?{SECRET}\n": 1}, "a field is no field of this call"),
-        (ORDER | {"mailbox": "\ud800"}, "InvalidRequest"),
-        (ORDER | {"force": "yes"}, "force"),
+        (REQUEST | {"blob": f"https://{HOST}/inbox/a?{SECRET}"}, "not a URL"),
+        (REQUEST | {"blob": "../a.pdf"}, "blob: should be a blob's name"),
+        (REQUEST | {"blobs": ["b.pdf"]}, "blobs: cannot be combined with blob"),
+        (REQUEST | {"sendTo": SECRET}, "sendTo: unknown field"),
+        (REQUEST | {f"https://{HOST}?{SECRET}\n": 1}, "a field: unknown field"),
+        (REQUEST | {"mailbox": "\ud800"}, "InvalidRequest"),
+        (REQUEST | {"force": "yes"}, "force"),
     ],
     ids=lambda value: json.dumps(value)[:60],
 )
-def test_an_order_that_cannot_be_read_is_refused(
+def test_a_request_that_cannot_be_read_is_refused(
     data: object, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its code and its faults are logged in one line, and not what it said."""
-    starter = NotingStarter()
+    """Its code and its faults are logged in one line, without its text."""
+    starter = RecordingStarter()
     deliver(starter, requested(data))
-    assert starter.orders == []
+    assert starter.requests == []
     entry = only_entry(caplog)
     assert "'event-2' starts nothing: InvalidRequest" in entry.getMessage()
     assert shown in entry.getMessage()
@@ -392,50 +394,50 @@ def test_an_order_that_cannot_be_read_is_refused(
     assert "\n" not in entry.getMessage()
 
 
-def test_an_order_for_a_mailbox_that_is_not_allowed_is_logged(
+def test_a_request_for_a_mailbox_that_is_not_allowed_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """By its code; the event is over."""
-    deliver(NotingStarter(failure=MailboxNotAllowed("reports@contoso.com")), requested(ORDER))
+    deliver(RecordingStarter(failure=MailboxNotAllowed("reports@contoso.com")), requested(REQUEST))
     assert "'event-2' starts nothing: MailboxNotAllowed" in caplog.text
 
 
-def test_one_blob_of_an_order_that_cannot_be_started_is_logged(
+def test_one_blob_of_a_request_that_cannot_be_started_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """By its name; the others are on their way."""
-    placed = (
-        Placed("a.pdf", Transfer(id="t", state="queued", blob="a.pdf")),
-        Placed("b.pdf", BlobNotFound("b.pdf")),
+    results = (
+        StartResult("a.pdf", Transfer(id="t", state="queued", blob="a.pdf")),
+        StartResult("b.pdf", BlobNotFound("b.pdf")),
     )
-    deliver(NotingStarter(placed=placed), requested(ORDER))
+    deliver(RecordingStarter(results=results), requested(REQUEST))
     entry = only_entry(caplog)
     assert "blob 'b.pdf' is not transferred: BlobNotFound" in entry.getMessage()
 
 
-# --- what another delivery can mend, and what it cannot ---
+# --- errors that justify another delivery, and errors that do not ---
 
 
 @pytest.mark.parametrize(
     ("starter", "event"),
     [
-        (NotingStarter(failure=StorageUnavailable("busy", status=503)), created()),
-        (NotingStarter(failure=StorageUnavailable("gone")), created()),
-        (NotingStarter(failure=StorageUnavailable("no role", status=403)), requested(ORDER)),
+        (RecordingStarter(failure=StorageUnavailable("busy", status=503)), created()),
+        (RecordingStarter(failure=StorageUnavailable("gone")), created()),
+        (RecordingStarter(failure=StorageUnavailable("no role", status=403)), requested(REQUEST)),
         (
-            NotingStarter(
-                placed=(
-                    Placed("a.pdf", StorageUnavailable("busy", status=503)),
-                    Placed("b.pdf", InternalError("x")),
+            RecordingStarter(
+                results=(
+                    StartResult("a.pdf", StorageUnavailable("busy", status=503)),
+                    StartResult("b.pdf", InternalError("x")),
                 )
             ),
-            requested(ORDER),
+            requested(REQUEST),
         ),
     ],
-    ids=["busy", "no answer", "no role", "one blob of an order"],
+    ids=["busy", "no answer", "no role", "one blob of a request"],
 )
 def test_storage_that_is_unavailable_is_raised(
-    starter: NotingStarter, event: dict[str, Any]
+    starter: RecordingStarter, event: dict[str, Any]
 ) -> None:
     """Event Grid delivers the event again."""
     with pytest.raises(StorageUnavailable):
@@ -443,13 +445,13 @@ def test_storage_that_is_unavailable_is_raised(
 
 
 def test_an_engine_in_trouble_is_raised() -> None:
-    """As at the other doors."""
+    """As with the other triggers."""
 
     class Unavailable(grpc.RpcError):
         """An answer of the engine."""
 
     with pytest.raises(grpc.RpcError):
-        deliver(NotingStarter(failure=Unavailable()), created())
+        deliver(RecordingStarter(failure=Unavailable()), created())
 
 
 BAD_REQUEST = StorageUnavailable("InvalidUri", status=400)
@@ -458,22 +460,22 @@ BAD_REQUEST = StorageUnavailable("InvalidUri", status=400)
 @pytest.mark.parametrize(
     ("starter", "event"),
     [
-        (NotingStarter(failure=BAD_REQUEST), created()),
-        (NotingStarter(placed=(Placed("a.pdf", BAD_REQUEST),)), requested(ORDER)),
+        (RecordingStarter(failure=BAD_REQUEST), created()),
+        (RecordingStarter(results=(StartResult("a.pdf", BAD_REQUEST),)), requested(REQUEST)),
     ],
-    ids=["blob", "order"],
+    ids=["blob", "request"],
 )
 def test_what_storage_calls_a_bad_request_is_not_raised(
-    starter: NotingStarter, event: dict[str, Any], caplog: pytest.LogCaptureFixture
+    starter: RecordingStarter, event: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It would be one again."""
+    """Another delivery would have the same result."""
     deliver(starter, event)
     entry = only_entry(caplog)
     assert "StorageUnavailable: InvalidUri" in entry.getMessage()
 
 
 def test_every_permanent_error_ends_the_event(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever it is."""
+    """For any error of the app."""
     failure: TransferError = InternalError("t")
-    deliver(NotingStarter(failure=failure), created())
+    deliver(RecordingStarter(failure=failure), created())
     assert "starts nothing: InternalError" in caplog.text

@@ -1,4 +1,4 @@
-"""Slices read ahead: how many at most, for whom, and for how long they are kept."""
+"""Reading in advance: how much at most, for which transfer, and for how long it is cached."""
 
 import threading
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ PARTS = [ByteRange(start, start + 10) for start in range(0, 60, 10)]
 
 
 class CountingSource:
-    """Gives slices, and counts those asked for."""
+    """Records the ranges that are read."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.requested: list[int] = []
 
     def read(self, _name: str, _etag: str, start: int, length: int) -> bytes:
-        self.asked.append(start)
+        self.requested.append(start)
         return bytes([start]) * length
 
 
@@ -51,35 +51,35 @@ def job(transfer_id: str = "t", etag: str = "1") -> Job:
 
 
 @contextmanager
-def slices_of(kept: ReaderCache, source: CountingSource, of: Job) -> Iterator[BlobReader]:
-    with kept.reader(cast("SourceContainer", source), of) as slices:
-        yield slices
+def reader_of(cache: ReaderCache, source: CountingSource, of: Job) -> Iterator[BlobReader]:
+    with cache.reader(cast("SourceContainer", source), of) as reader:
+        yield reader
 
 
-def test_two_slices_are_read_ahead_and_no_more() -> None:
-    """One that is handed out and two ahead are all that a transfer holds."""
+def test_at_most_two_ranges_are_read_ahead() -> None:
+    """With the one that was returned, a transfer has three in memory."""
     source = CountingSource()
-    with slices_of(ReaderCache(), source, job()) as slices:
+    with reader_of(ReaderCache(), source, job()) as reader:
         for place, part in enumerate(PARTS):
-            assert slices.read(part) == bytes([part.start]) * 10
-            slices.read_ahead(iter(PARTS[place + 1 :]))
-            held = len(slices._queue)
-            assert held == min(2, len(PARTS) - place - 1)
-    assert source.asked == [part.start for part in PARTS]
+            assert reader.read(part) == bytes([part.start]) * 10
+            reader.read_ahead(iter(PARTS[place + 1 :]))
+            queued = len(reader._queue)
+            assert queued == min(2, len(PARTS) - place - 1)
+    assert source.requested == [part.start for part in PARTS]
 
 
 def test_the_next_activity_gets_what_was_read_ahead() -> None:
-    """Every slice is read once, in however many activities."""
-    source, kept = CountingSource(), ReaderCache()
+    """Every range is read once, in any number of activities."""
+    source, cache = CountingSource(), ReaderCache()
     for place, part in enumerate(PARTS):
-        with slices_of(kept, source, job()) as slices:
-            slices.read(part)
-            slices.read_ahead(iter(PARTS[place + 1 :]))
-    assert source.asked == [part.start for part in PARTS]
+        with reader_of(cache, source, job()) as reader:
+            reader.read(part)
+            reader.read_ahead(iter(PARTS[place + 1 :]))
+    assert source.requested == [part.start for part in PARTS]
 
 
 class FailingSource(CountingSource):
-    """Has no slices while it is away."""
+    """Cannot be read while it is away."""
 
     away = False
 
@@ -90,21 +90,21 @@ class FailingSource(CountingSource):
         return content
 
 
-def test_what_could_not_be_read_ahead_is_read_again() -> None:
-    """Storage was away while nobody needed it: the next activity does not hear of it."""
-    source, kept = FailingSource(), ReaderCache()
-    with slices_of(kept, source, job()) as slices:
-        slices.read(PARTS[0])
+def test_a_failed_read_ahead_is_repeated() -> None:
+    """Storage was unavailable between two activities: the next one does not fail."""
+    source, cache = FailingSource(), ReaderCache()
+    with reader_of(cache, source, job()) as reader:
+        reader.read(PARTS[0])
         source.away = True
-        slices.read_ahead(iter(PARTS[1:]))
-        wait([content for _, content in slices._queue])
+        reader.read_ahead(iter(PARTS[1:]))
+        wait([content for _, content in reader._queue])
     source.away = False
-    with slices_of(kept, source, job()) as slices:
-        assert slices.read(PARTS[1]) == bytes([10]) * 10
+    with reader_of(cache, source, job()) as reader:
+        assert reader.read(PARTS[1]) == bytes([10]) * 10
 
 
 class HangingSource(CountingSource):
-    """Does not come back with a slice of the first content, but for the first of all."""
+    """Hangs at every range of the first version but the first one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,26 +117,26 @@ class HangingSource(CountingSource):
         return super().read(name, etag, start, length)
 
 
-def test_a_read_that_hangs_holds_up_nobody_else() -> None:
-    """What was being read ahead of content that counts no more is not waited for."""
-    source, kept = HangingSource(), ReaderCache()
-    with slices_of(kept, source, job()) as slices:
-        slices.read(PARTS[0])
-        slices.read_ahead(iter(PARTS[1:]))
-    with slices_of(kept, source, job(etag="2")) as slices:
-        assert slices.read(PARTS[1]) == bytes([10]) * 10
+def test_a_read_that_hangs_does_not_delay_others() -> None:
+    """A read ahead of an outdated version is not waited for."""
+    source, cache = HangingSource(), ReaderCache()
+    with reader_of(cache, source, job()) as reader:
+        reader.read(PARTS[0])
+        reader.read_ahead(iter(PARTS[1:]))
+    with reader_of(cache, source, job(etag="2")) as reader:
+        assert reader.read(PARTS[1]) == bytes([10]) * 10
     assert not source.came_back
     source.gate.set()
 
 
-def test_slices_of_another_offset_are_read_anew() -> None:
-    """Where the server stands elsewhere, nothing that was read ahead is taken for it."""
+def test_ranges_at_another_offset_are_read_again() -> None:
+    """If the server is at another position, what was read ahead is dropped."""
     source = CountingSource()
-    with slices_of(ReaderCache(), source, job()) as slices:
-        slices.read(PARTS[0])
-        slices.read_ahead(iter(PARTS[1:]))
-        assert slices.read(PARTS[4]) == bytes([40]) * 10
-        assert not slices.has_read_ahead
+    with reader_of(ReaderCache(), source, job()) as reader:
+        reader.read(PARTS[0])
+        reader.read_ahead(iter(PARTS[1:]))
+        assert reader.read(PARTS[4]) == bytes([40]) * 10
+        assert not reader.has_read_ahead
 
 
 @pytest.mark.parametrize(
@@ -144,52 +144,52 @@ def test_slices_of_another_offset_are_read_anew() -> None:
     [(job(etag="2"), 0.0), (job("another"), 0.0), (job(), 31.0)],
     ids=["another ETag", "another transfer", "after a long pause"],
 )
-def test_what_is_kept_is_for_the_same_content_soon(
+def test_a_reader_is_used_for_the_same_version_only(
     next_job: Job, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else comes next reads its slices itself."""
-    kept, now = ReaderCache(), 0.0
+    """Any other job gets a new reader, and so does one after a long pause."""
+    cache, now = ReaderCache(), 0.0
     monkeypatch.setattr(reader_cache, "monotonic", lambda: now)
-    with slices_of(kept, CountingSource(), job()) as slices:
-        slices.read_ahead(iter(PARTS))
+    with reader_of(cache, CountingSource(), job()) as reader:
+        reader.read_ahead(iter(PARTS))
     now = seconds
-    with slices_of(kept, CountingSource(), next_job) as slices:
-        assert not slices.has_read_ahead
+    with reader_of(cache, CountingSource(), next_job) as reader:
+        assert not reader.has_read_ahead
 
 
-def test_nothing_is_kept_of_a_transfer_that_is_over() -> None:
-    """Nor after an exception, which is a bug."""
-    kept = ReaderCache()
-    with slices_of(kept, CountingSource(), job()) as slices:
-        slices.read_ahead(iter(PARTS))
-    kept.drop("t")
-    with slices_of(kept, CountingSource(), job()) as slices:
-        assert not slices.has_read_ahead
-        slices.read_ahead(iter(PARTS))
-    with pytest.raises(ZeroDivisionError), slices_of(kept, CountingSource(), job()):
+def test_the_reader_of_an_ended_transfer_is_dropped() -> None:
+    """And so it is after an exception, which is a bug."""
+    cache = ReaderCache()
+    with reader_of(cache, CountingSource(), job()) as reader:
+        reader.read_ahead(iter(PARTS))
+    cache.drop("t")
+    with reader_of(cache, CountingSource(), job()) as reader:
+        assert not reader.has_read_ahead
+        reader.read_ahead(iter(PARTS))
+    with pytest.raises(ZeroDivisionError), reader_of(cache, CountingSource(), job()):
         _ = 1 / 0
-    with slices_of(kept, CountingSource(), job()) as slices:
-        assert not slices.has_read_ahead
+    with reader_of(cache, CountingSource(), job()) as reader:
+        assert not reader.has_read_ahead
 
 
-def test_only_so_many_transfers_are_kept() -> None:
-    """The one that waits longest makes room."""
-    source, kept = CountingSource(), ReaderCache()
+def test_the_number_of_readers_is_bounded() -> None:
+    """The oldest one is dropped."""
+    source, cache = CountingSource(), ReaderCache()
     for number in range(17):
-        with slices_of(kept, source, job(str(number))) as slices:
-            slices.read_ahead(iter(PARTS))
-    with slices_of(kept, source, job("0")) as slices:
-        assert not slices.has_read_ahead
-    with slices_of(kept, source, job("16")) as slices:
-        assert slices.has_read_ahead
+        with reader_of(cache, source, job(str(number))) as reader:
+            reader.read_ahead(iter(PARTS))
+    with reader_of(cache, source, job("0")) as reader:
+        assert not reader.has_read_ahead
+    with reader_of(cache, source, job("16")) as reader:
+        assert reader.has_read_ahead
 
 
-def test_what_nobody_comes_for_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its transfer goes on in another worker: any later activity here frees its memory."""
-    kept, now = ReaderCache(), 0.0
+def test_an_unused_reader_is_dropped_by_later_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its transfer continues in another worker; any later upload here frees its memory."""
+    cache, now = ReaderCache(), 0.0
     monkeypatch.setattr(reader_cache, "monotonic", lambda: now)
-    with slices_of(kept, CountingSource(), job("elsewhere")) as forgotten:
-        forgotten.read_ahead(iter(PARTS))
+    with reader_of(cache, CountingSource(), job("elsewhere")) as unused:
+        unused.read_ahead(iter(PARTS))
     now = 31.0
-    with slices_of(kept, CountingSource(), job()):
-        assert not forgotten.has_read_ahead
+    with reader_of(cache, CountingSource(), job()):
+        assert not unused.has_read_ahead

@@ -1,13 +1,13 @@
 import pytest
 
-from shared.errors import BlobDeleted, ContentUncertain, StorageUnavailable, Superseded
+from shared.errors import BlobDeleted, StorageUnavailable, Superseded
 from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.storage.session_store import NotesTaken
-from shared.transfer.activities.blob_reader import RestartRequired
+from shared.transfer.activities.blob_reader import ContentUncertain, RestartRequired
 from shared.transfer.activities.results import result_of_error, result_of_refusal
 from shared.transfer.activity_payloads import ActivityResult
 from shared.transfer.retry_table import Call
-from tests.unit.transfer.workflow.test_state_machine import job
+from tests.support.jobs import job
 
 
 def test_a_success_is_no_refusal() -> None:

@@ -1,4 +1,4 @@
-"""Transfers out of Durable's instances: what each status says, and what can be cancelled."""
+"""Transfers from Durable's instances: their states, and which of them can be cancelled."""
 
 import asyncio
 import json
@@ -10,9 +10,14 @@ import pytest
 from durabletask.client import OrchestrationState, OrchestrationStatus
 
 from shared.errors import TransferNotFound, TransferOver
-from shared.transfer.service.transfers import cancel, get_transfer, listing, transfer_of
+from shared.transfer.service.transfers import (
+    cancel_transfer,
+    get_transfer,
+    list_transfers,
+    transfer_of,
+)
 from shared.transfer.workflow.orchestrator import CANCEL
-from tests.virtual_engine import EPOCH
+from tests.support.engine.clock import EPOCH
 
 CREATED = EPOCH.replace(tzinfo=None)
 REQUEST = {"blob": "a.pdf", "mailbox": "a@contoso.com", "itemType": "message", "itemId": "M"}
@@ -23,7 +28,7 @@ def instance(
     *,
     id_: str = "t",
     name: str = "attach_blob",
-    told: dict[str, Any] | None = None,
+    status_json: dict[str, Any] | None = None,
     output: dict[str, Any] | None = None,
     minutes: int = 0,
 ) -> OrchestrationState:
@@ -37,13 +42,13 @@ def instance(
         last_updated_at=created,
         serialized_input=json.dumps(REQUEST),
         serialized_output=json.dumps(output) if output else None,
-        serialized_custom_status=json.dumps(told) if told else None,
+        serialized_custom_status=json.dumps(status_json) if status_json else None,
         failure_details=None,
     )
 
 
-class Knowing:
-    """A client that knows these instances; ``raised`` are the events it was asked to raise."""
+class FakeClient:
+    """A Durable client with these instances. ``raised`` are the events that were raised."""
 
     def __init__(self, *states: OrchestrationState) -> None:
         self.states = {each.instance_id: each for each in states}
@@ -59,21 +64,21 @@ class Knowing:
         self.raised.append((id_, name))
 
 
-def client_of(knowing: Knowing) -> df.DurableFunctionsClient:
-    return cast("df.DurableFunctionsClient", knowing)
+def client_of(fake: FakeClient) -> df.DurableFunctionsClient:
+    return cast("df.DurableFunctionsClient", fake)
 
 
 def test_one_that_has_not_begun_is_queued() -> None:
-    """Its input says where it goes."""
+    """Its input names the item."""
     transfer = transfer_of(instance(OrchestrationStatus.PENDING))
     assert (transfer.state, transfer.blob, transfer.mailbox) == ("queued", "a.pdf", "a@contoso.com")
     assert transfer.completed_at is None
 
 
 def test_one_that_runs_says_so_by_its_status() -> None:
-    """Bytes sent so far; times are told with their zone."""
-    told = {"state": "uploading", "blob": "a.pdf", "size": 9, "bytesSent": 3}
-    transfer = transfer_of(instance(told=told))
+    """Bytes sent so far; times have their zone."""
+    status_json = {"state": "uploading", "blob": "a.pdf", "size": 9, "bytesSent": 3}
+    transfer = transfer_of(instance(status_json=status_json))
     assert (transfer.state, transfer.size, transfer.bytes_sent) == ("uploading", 9, 3)
     assert transfer.to_json()["createdAt"] == "2026-11-22T10:00:00Z"
 
@@ -81,7 +86,9 @@ def test_one_that_runs_says_so_by_its_status() -> None:
 def test_one_that_has_ended_says_so_by_its_output() -> None:
     """Not by the last status it showed."""
     output = {"state": "attached", "blob": "a.pdf", "attachmentId": "A"}
-    state = instance(OrchestrationStatus.COMPLETED, told={"state": "recording"}, output=output)
+    state = instance(
+        OrchestrationStatus.COMPLETED, status_json={"state": "recording"}, output=output
+    )
     transfer = transfer_of(state)
     assert (transfer.state, transfer.attachment_id) == ("attached", "A")
     assert transfer.completed_at == transfer.updated_at
@@ -98,8 +105,8 @@ def test_ends_of_the_engines_own_are_told(
     status: OrchestrationStatus, state: str, code: str | None
 ) -> None:
     """A bug of the app, and an administrator who terminates an instance."""
-    told = {"state": "uploading", "blob": "a.pdf"}
-    transfer = transfer_of(instance(status, told=told))
+    status_json = {"state": "uploading", "blob": "a.pdf"}
+    transfer = transfer_of(instance(status, status_json=status_json))
     assert transfer.state == state
     assert (transfer.error.code if transfer.error else None) == code
     assert transfer.completed_at is not None
@@ -107,17 +114,17 @@ def test_ends_of_the_engines_own_are_told(
 
 def test_what_is_no_transfer_is_not_found() -> None:
     """An entity's instance, or none."""
-    knowing = Knowing(instance(id_="@mailbox_budget@x", name="@mailbox_budget@x"))
+    fake = FakeClient(instance(id_="@mailbox_budget@x", name="@mailbox_budget@x"))
     for id_ in ("@mailbox_budget@x", "nope"):
         with pytest.raises(TransferNotFound):
-            asyncio.run(get_transfer(client_of(knowing), id_))
+            asyncio.run(get_transfer(client_of(fake), id_))
 
 
 def test_a_listing_is_sorted_here_since_engines_sort_their_own_way() -> None:
     """Newest first, entities left out, cut at the top."""
     entity = instance(id_="@item_turn@x", name="@item_turn@x")
     states = [instance(id_=f"t{minute}", minutes=minute) for minute in (2, 0, 1)]
-    found = asyncio.run(listing(client_of(Knowing(entity, *states)), top=2))
+    found = asyncio.run(list_transfers(client_of(FakeClient(entity, *states)), top=2))
     assert [each.id for each in found.items] == ["t2", "t1"]
     assert found.truncated
 
@@ -125,10 +132,10 @@ def test_a_listing_is_sorted_here_since_engines_sort_their_own_way() -> None:
 @pytest.mark.parametrize("state", ["queued", "waiting", "uploading"])
 def test_one_that_runs_is_cancelled_by_an_event(state: str) -> None:
     """Twice is harmless."""
-    knowing = Knowing(instance(told={"state": state, "blob": "a.pdf"}))
+    fake = FakeClient(instance(status_json={"state": state, "blob": "a.pdf"}))
     for _ in range(2):
-        asyncio.run(cancel(client_of(knowing), "t"))
-    assert knowing.raised == [("t", CANCEL)] * 2
+        asyncio.run(cancel_transfer(client_of(fake), "t"))
+    assert fake.raised == [("t", CANCEL)] * 2
 
 
 @pytest.mark.parametrize("state", ["recording", "attached", "failed", "superseded"])
@@ -136,16 +143,18 @@ def test_a_cancel_that_comes_too_late_says_so(state: str) -> None:
     """Its end is settled already, written or not."""
     running = state == "recording"
     status = OrchestrationStatus.RUNNING if running else OrchestrationStatus.COMPLETED
-    told = {"state": state, "blob": "a.pdf"}
-    knowing = Knowing(instance(status, told=told, output=None if running else told))
+    status_json = {"state": state, "blob": "a.pdf"}
+    fake = FakeClient(
+        instance(status, status_json=status_json, output=None if running else status_json)
+    )
     with pytest.raises(TransferOver):
-        asyncio.run(cancel(client_of(knowing), "t"))
-    assert knowing.raised == []
+        asyncio.run(cancel_transfer(client_of(fake), "t"))
+    assert fake.raised == []
 
 
 def test_one_that_is_cancelled_already_is_cancelled() -> None:
     """No event, no error."""
     output = {"state": "cancelled", "blob": "a.pdf"}
-    knowing = Knowing(instance(OrchestrationStatus.COMPLETED, output=output))
-    assert asyncio.run(cancel(client_of(knowing), "t")).state == "cancelled"
-    assert knowing.raised == []
+    fake = FakeClient(instance(OrchestrationStatus.COMPLETED, output=output))
+    assert asyncio.run(cancel_transfer(client_of(fake), "t")).state == "cancelled"
+    assert fake.raised == []

@@ -1,4 +1,4 @@
-"""Turns at a mailbox and at an item: how many at once, how many bytes, in which order."""
+"""The locks of a mailbox and an item: how many at once, how many bytes, in which order."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from shared.transfer.workflow.mailbox_budget import (
     ReleaseLock,
     mailbox_limits,
 )
-from tests.virtual_engine import EPOCH as NOW
+from tests.support.engine.clock import EPOCH as NOW
 
 LIMITS = Limits(at_once=2, window_bytes=100, window=timedelta(seconds=300))
 
@@ -27,136 +27,136 @@ def acquire(
     name: str,
     *,
     size: int = 0,
-    came: int = 0,
+    began: int = 0,
     at: float = 0,
     limits: Limits = LIMITS,
 ) -> LockResult:
-    """The transfer of this name, which came at second ``came``, asks at second ``at``."""
-    since = NOW + timedelta(seconds=came)
-    question = AcquireLock(transfer_id=name, since=since, size=size)
-    return budget.acquire(question, limits, NOW + timedelta(seconds=at))
+    """The transfer of this name, which began at second ``began``, requests a lock."""
+    since = NOW + timedelta(seconds=began)
+    request = AcquireLock(transfer_id=name, since=since, size=size)
+    return budget.acquire(request, limits, NOW + timedelta(seconds=at))
 
 
 def release(
-    budget: Budget, name: str, *, sent: int = 0, rest: float = 0, at: float = 0
+    budget: Budget, name: str, *, sent: int = 0, retry_after: float = 0, at: float = 0
 ) -> tuple[str, ...]:
-    """Give the turn back; who is woken by it."""
-    back = ReleaseLock(transfer_id=name, sent=sent, retry_after=rest)
-    return budget.release(back, LIMITS, NOW + timedelta(seconds=at)).wake
+    """Release the lock; the transfers that are woken by it."""
+    request = ReleaseLock(transfer_id=name, sent=sent, retry_after=retry_after)
+    return budget.release(request, LIMITS, NOW + timedelta(seconds=at)).wake
 
 
 def test_no_more_than_so_many_at_once() -> None:
-    """The third waits until one gives its turn back."""
+    """The third waits until one of two releases its lock."""
     budget = Budget()
     assert acquire(budget, "a").granted
-    assert acquire(budget, "b", came=1).granted
-    third = acquire(budget, "c", came=2)
+    assert acquire(budget, "b", began=1).granted
+    third = acquire(budget, "c", began=2)
     assert not third.granted
     assert third.retry_after > 0
     release(budget, "a")
-    assert acquire(budget, "c", came=2).granted
+    assert acquire(budget, "c", began=2).granted
 
 
 def test_an_item_has_one_writer() -> None:
-    """And who asks again for the turn it has, still has it."""
+    """Its own second request is granted."""
     budget = Budget()
     assert acquire(budget, "a", limits=ONE_WRITER).granted
-    assert not acquire(budget, "b", came=1, limits=ONE_WRITER).granted
+    assert not acquire(budget, "b", began=1, limits=ONE_WRITER).granted
     assert acquire(budget, "a", limits=ONE_WRITER).granted
 
 
-def test_who_came_first_goes_first() -> None:
-    """A turn that is free is kept for the older transfer that waits, whoever asks meanwhile."""
+def test_the_transfer_that_began_first_is_first() -> None:
+    """A free lock is kept for the older transfer that waits, whichever requests it meanwhile."""
     budget = Budget()
     for name in ("a", "b"):
         assert acquire(budget, name).granted
-    assert not acquire(budget, "old", came=1).granted
-    assert not acquire(budget, "young", came=2).granted
+    assert not acquire(budget, "old", began=1).granted
+    assert not acquire(budget, "young", began=2).granted
     release(budget, "a")
-    assert not acquire(budget, "young", came=2).granted
-    assert acquire(budget, "old", came=1).granted
+    assert not acquire(budget, "young", began=2).granted
+    assert acquire(budget, "old", began=1).granted
     release(budget, "b")
-    assert acquire(budget, "young", came=2).granted
+    assert acquire(budget, "young", began=2).granted
 
 
-def test_who_waits_is_woken_when_its_turn_is_free() -> None:
-    """The oldest first, and nobody for whom there is no room yet."""
+def test_a_waiting_transfer_is_woken_when_a_lock_is_free() -> None:
+    """The oldest first, and none that would have to wait again."""
     budget = Budget()
     for name in ("a", "b"):
         acquire(budget, name)
     for place, name in enumerate(("first", "second", "third")):
-        assert not acquire(budget, name, came=place + 1).granted
+        assert not acquire(budget, name, began=place + 1).granted
     assert release(budget, "a") == ("first",)
     assert release(budget, "b") == ("second",)
-    assert acquire(budget, "first", came=1).granted
+    assert acquire(budget, "first", began=1).granted
 
 
-def test_nobody_is_woken_only_to_wait_again() -> None:
-    """Those who have their turns know that somebody waits, and will wake the first in line."""
+def test_none_is_woken_only_to_wait_again() -> None:
+    """The holders know that others wait, and wake the first of the queue."""
     budget = Budget()
     for name in ("a", "b"):
         acquire(budget, name)
     for place, name in enumerate(("first", "second", "third")):
-        assert not acquire(budget, name, came=place + 1).granted
+        assert not acquire(budget, name, began=place + 1).granted
     for name in ("a", "b"):
         assert acquire(budget, name, at=1).awaited
     assert release(budget, "a", at=2) == ("first",)
-    turn = acquire(budget, "first", came=1, at=2)
-    assert turn.granted
-    assert turn.awaited
-    assert not turn.wake
+    lock = acquire(budget, "first", began=1, at=2)
+    assert lock.granted
+    assert lock.awaited
+    assert not lock.wake
     assert release(budget, "b", at=3) == ("second",)
 
 
-def test_the_first_in_line_asks_soon_if_a_holder_does_not_know_of_it() -> None:
-    """Who got its turn when nobody waited wakes nobody at its end."""
+def test_the_first_of_the_queue_polls_soon_if_a_holder_does_not_know_of_it() -> None:
+    """A holder whose lock was granted when none waited wakes none at its end."""
     budget = Budget()
     for name in ("a", "b"):
         acquire(budget, name)
     for place, name in enumerate(("first", "second")):
-        assert not acquire(budget, name, came=place + 1).granted
+        assert not acquire(budget, name, began=place + 1).granted
     assert acquire(budget, "a", at=1).awaited
     assert release(budget, "a", at=2) == ("first",)
-    turn = acquire(budget, "first", came=1, at=2)
-    assert turn.wake == ("second",)
-    assert acquire(budget, "second", came=2, at=2).retry_after == 5
+    lock = acquire(budget, "first", began=1, at=2)
+    assert lock.wake == ("second",)
+    assert acquire(budget, "second", began=2, at=2).retry_after == 5
 
 
-def test_the_next_in_line_learns_how_long_its_bytes_must_wait() -> None:
-    """Once it is the first that waits, not only when it was told to ask again."""
+def test_the_next_of_the_queue_learns_how_long_its_bytes_must_wait() -> None:
+    """As soon as it is the first that waits, and not at its next request only."""
     budget = Budget()
     acquire(budget, "a", size=60)
     release(budget, "a", sent=60)
     acquire(budget, "b", size=40)
     release(budget, "b", sent=40, at=100)
-    assert acquire(budget, "first", size=60, came=1, at=100).retry_after == 200
-    second = acquire(budget, "second", size=30, came=2, at=100)
+    assert acquire(budget, "first", size=60, began=1, at=100).retry_after == 200
+    second = acquire(budget, "second", size=30, began=2, at=100)
     assert second.retry_after == 300
-    turn = acquire(budget, "first", size=60, came=1, at=300)
-    assert turn.granted
+    lock = acquire(budget, "first", size=60, began=1, at=300)
+    assert lock.granted
     assert release(budget, "first", sent=5, at=301) == ("second",)
 
 
-def test_who_waits_no_more_stands_in_nobodys_way() -> None:
-    """A dead transfer in the line is forgotten some minutes after it should have asked again."""
+def test_a_dead_transfer_does_not_block_the_queue() -> None:
+    """It is dropped some minutes after its next request was due."""
     budget = Budget()
     for name in ("a", "b"):
         acquire(budget, name)
-    assert not acquire(budget, "dead", came=1).granted
+    assert not acquire(budget, "dead", began=1).granted
     release(budget, "a")
-    assert not acquire(budget, "young", came=2, at=1).granted
-    assert acquire(budget, "young", came=2, at=1_000).granted
+    assert not acquire(budget, "young", began=2, at=1).granted
+    assert acquire(budget, "young", began=2, at=1_000).granted
 
 
-def test_the_turn_of_a_dead_transfer_runs_out() -> None:
+def test_the_lock_of_a_dead_transfer_expires() -> None:
     """After its lease, and its bytes count as sent."""
     budget = Budget()
     acquire(budget, "dead", size=80)
     acquire(budget, "b", size=20)
     later = LOCK_LEASE.total_seconds() + 1
     release(budget, "b", sent=20, at=later)
-    assert not acquire(budget, "c", size=30, came=1, at=later).granted
-    assert acquire(budget, "c", size=30, came=1, at=later + 300).granted
+    assert not acquire(budget, "c", size=30, began=1, at=later).granted
+    assert acquire(budget, "c", size=30, began=1, at=later + 300).granted
 
 
 def test_no_more_bytes_than_the_window_holds() -> None:
@@ -180,16 +180,16 @@ def test_bytes_that_were_not_sent_do_not_count() -> None:
     assert acquire(budget, "b", size=90).granted
 
 
-def test_what_needs_no_room_is_not_kept_waiting_for_it() -> None:
-    """Listing and deleting go while the window is full."""
+def test_work_without_bytes_does_not_wait_for_the_window() -> None:
+    """Listing and deleting are possible while the window is full."""
     budget = Budget()
     acquire(budget, "a", size=100)
     release(budget, "a", sent=100)
     assert acquire(budget, "b", size=0).granted
 
 
-def test_more_than_the_window_goes_when_it_is_empty() -> None:
-    """Or it would wait for ever."""
+def test_more_than_a_window_is_sent_when_it_is_empty() -> None:
+    """Otherwise it would wait without an end."""
     budget = Budget()
     assert acquire(budget, "a", size=1_000).granted
     release(budget, "a", sent=1_000)
@@ -197,17 +197,17 @@ def test_more_than_the_window_goes_when_it_is_empty() -> None:
     assert acquire(budget, "a", size=1_000, at=300).granted
 
 
-def test_a_mailbox_that_asks_for_a_rest_is_left_alone_by_all() -> None:
-    """A 429 that comes anyway slows the whole mailbox down."""
+def test_a_retry_after_holds_for_all_transfers_of_the_mailbox() -> None:
+    """A 429 to one of them delays the others, too."""
     budget = Budget()
     acquire(budget, "a")
-    release(budget, "a", rest=30)
-    waiting = acquire(budget, "b", came=1, at=10)
+    release(budget, "a", retry_after=30)
+    waiting = acquire(budget, "b", began=1, at=10)
     assert (waiting.granted, waiting.retry_after) == (False, 20)
-    assert acquire(budget, "b", came=1, at=30).granted
+    assert acquire(budget, "b", began=1, at=30).granted
 
 
-def test_nothing_is_kept_of_a_mailbox_at_rest() -> None:
+def test_nothing_is_kept_of_an_idle_mailbox() -> None:
     """An empty state is what lets an entity be deleted."""
     budget = Budget()
     acquire(budget, "a", size=10)
@@ -224,18 +224,18 @@ def test_the_limits_are_the_settings() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 120), st.integers(0, 90)), max_size=60))
-def test_whoever_asks_the_limits_are_kept(asked: list[tuple[int, int, int]]) -> None:
-    """Any order of asking and giving back: turns and bytes stay within the limits."""
+def test_the_limits_are_kept_by_any_order_of_requests(requests: list[tuple[int, int, int]]) -> None:
+    """Locks and bytes stay within the limits."""
     budget, now = Budget(), 0.0
     held: dict[str, int] = {}
     sent: list[tuple[float, int]] = []
-    for who, size, seconds in asked:
+    for who, size, seconds in requests:
         now += seconds
         name = str(who)
         if name in held:
             sent.append((now, held.pop(name)))
             release(budget, name, sent=sent[-1][1], at=now)
-        elif acquire(budget, name, size=size, came=who, at=now).granted:
+        elif acquire(budget, name, size=size, began=who, at=now).granted:
             held[name] = size
         live = [size for at, size in sent if at > now - 300]
         assert len(held) <= 2
@@ -243,24 +243,42 @@ def test_whoever_asks_the_limits_are_kept(asked: list[tuple[int, int, int]]) -> 
             assert sum(live) + sum(held.values()) <= 100
 
 
-def test_the_oldest_is_never_passed_by() -> None:
-    """However many younger ones ask, the oldest that waits gets the next free turn."""
+def test_the_oldest_is_never_overtaken() -> None:
+    """Any number of younger transfers wait behind it."""
     budget = Budget()
     acquire(budget, "a", size=90)
     release(budget, "a", sent=90)
-    assert not acquire(budget, "old", size=50, came=1).granted
+    assert not acquire(budget, "old", size=50, began=1).granted
     for young in range(20):
-        assert not acquire(budget, f"young {young}", size=5, came=2 + young, at=young).granted
-    assert acquire(budget, "old", size=50, came=1, at=300).granted
+        assert not acquire(budget, f"young {young}", size=5, began=2 + young, at=young).granted
+    assert acquire(budget, "old", size=50, began=1, at=300).granted
 
 
-@pytest.mark.parametrize("kind", ["held", "line", "spent"])
+@pytest.mark.parametrize("kind", ["held", "queue", "sent"])
 def test_the_state_travels_as_json(kind: str) -> None:
     """What an entity keeps between its operations is the same when read again."""
     budget = Budget()
     for name in ("a", "b", "c"):
         acquire(budget, name, size=30)
-    release(budget, "a", sent=30, rest=5)
+    release(budget, "a", sent=30, retry_after=5)
     again = Budget.model_validate(budget.model_dump(mode="json"))
     assert getattr(again, kind) == getattr(budget, kind)
     assert again == budget
+
+
+def test_a_state_that_version_1_0_kept_is_read() -> None:
+    """Entities live longer than a version of the app: the keys of their states stay."""
+    moment = NOW.isoformat()
+    kept = {
+        "held": {"a": {"until": moment, "size": 1, "is_awaited": True}},
+        "line": [{"since": moment, "transfer_id": "b", "size": 2, "asks_at": moment}],
+        "spent": [{"at": moment, "size": 3}],
+        "closed_until": moment,
+    }
+    budget = Budget.model_validate(kept)
+    assert (budget.held["a"].size, budget.queue[0].retry_at) == (1, NOW)
+    assert (budget.sent[0].size, budget.retry_after_until) == (3, NOW)
+    again = budget.model_dump(mode="json", by_alias=True)
+    assert again.keys() == kept.keys()
+    assert again["line"][0].keys() == {"since", "transfer_id", "size", "asks_at"}
+    assert Budget.model_validate(again) == budget

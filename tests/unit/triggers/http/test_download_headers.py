@@ -1,4 +1,4 @@
-"""Whatever a file is called, the headers of its download stay what they are."""
+"""No file name and no content type breaks the headers of a download."""
 
 import re
 from email import message_from_string
@@ -61,7 +61,7 @@ def test_old_clients_get_a_readable_name(name: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "answered"),
+    ("type_", "safe"),
     [
         ("application/pdf", "application/pdf"),
         ("text/plain; charset=utf-8", "text/plain"),
@@ -76,15 +76,15 @@ def test_old_clients_get_a_readable_name(name: str, plain: str) -> None:
         (f"{'x' * 200}/y", "application/octet-stream"),
     ],
 )
-def test_only_a_well_formed_type_is_passed_on(told: str, answered: str) -> None:
-    """Anything else is bytes of no known kind."""
-    assert safe_content_type(told) == answered
+def test_only_a_well_formed_type_is_passed_on(type_: str, safe: str) -> None:
+    """Anything else becomes the type of unknown bytes."""
+    assert safe_content_type(type_) == safe
 
 
 @given(st.text())
-def test_no_type_breaks_the_header(told: str) -> None:
-    """Printable ASCII without blanks comes out, whatever goes in."""
-    assert re.fullmatch(r"[!-~]+/[!-~]+", safe_content_type(told))
+def test_no_type_breaks_the_header(type_: str) -> None:
+    """Printable ASCII without blanks comes out for any input."""
+    assert re.fullmatch(r"[!-~]+/[!-~]+", safe_content_type(type_))
 
 
 def test_a_download_is_never_shown_as_a_page() -> None:

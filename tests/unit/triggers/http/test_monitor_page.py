@@ -1,4 +1,4 @@
-"""What the page tells people is what the README tells them."""
+"""The page's texts match those of README."""
 
 import re
 from pathlib import Path

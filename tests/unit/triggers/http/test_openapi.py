@@ -1,11 +1,12 @@
-"""The calls are told everywhere: in the description, in the examples and in the README."""
+"""Description, examples and README list the same calls."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from shared.triggers.http.openapi import CALLS, Call, openapi_document
+from shared.triggers.http.calls import CALLS, Call
+from shared.triggers.http.openapi import openapi_document
 
 ROOT = Path(__file__).parents[4]
 

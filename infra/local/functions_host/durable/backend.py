@@ -1,0 +1,87 @@
+"""The orchestration engine: durabletask's in-memory backend as a gRPC service."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from durabletask.internal import orchestrator_service_pb2 as pb
+from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
+from durabletask.testing import InMemoryOrchestrationBackend
+from durabletask.testing.in_memory_backend import OrchestrationInstance
+
+# A client that waits for an orchestration occupies a thread until the orchestration ends.
+_THREADS = 128
+_MAX_WAIT_SECONDS = 86_400.0
+GRPC_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # Otherwise a second host could listen on the same port without an error.
+    ("grpc.so_reuseport", 0),
+)
+
+
+class _Backend(InMemoryOrchestrationBackend):
+    """The backend, corrected where the Functions host behaves differently."""
+
+    def __init__(self, default_version: str | None) -> None:
+        super().__init__()
+        self._default_version = default_version
+
+    def StartInstance(  # noqa: N802 (a name of the protocol)
+        self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext
+    ) -> pb.CreateInstanceResponse:
+        if self._default_version and not request.version.value:
+            request.version.value = self._default_version
+        return super().StartInstance(request, context)
+
+    def _wait_for_state(
+        self,
+        instance_id: str,
+        predicate: Callable[[OrchestrationInstance], bool],
+        timeout: float | None,
+    ) -> OrchestrationInstance | None:
+        # A call without a deadline has the timeout None, which the backend takes for 30 s (and so
+        # loses a longer sub-orchestration), or one longer than a thread can wait.
+        wait = min(timeout or _MAX_WAIT_SECONDS, _MAX_WAIT_SECONDS)
+        return super()._wait_for_state(instance_id, predicate, wait)
+
+    def _enqueue_orchestration(self, instance_id: str) -> None:
+        # The backend enqueues a running orchestration again when it completes. Enqueued earlier, it
+        # would delay all work by a tenth of a second each time that it is dequeued.
+        if instance_id in self._orchestration_in_flight:
+            return
+        # The result of an activity can arrive after its orchestration has ended: nothing to run.
+        instance = self._instances.get(instance_id)
+        if instance is None or not self._is_terminal_status(instance.status):
+            super()._enqueue_orchestration(instance_id)
+
+
+class DurableBackend:
+    """The engine and its gRPC service on a free loopback port.
+
+    An instance that is started without a version gets ``default_version``.
+    """
+
+    def __init__(self, default_version: str | None = None) -> None:
+        self._backend = _Backend(default_version)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="durable")
+        self._server = grpc.server(self._threads, options=GRPC_OPTIONS)
+        sidecar.add_TaskHubSidecarServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            self._backend, self._server
+        )
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        self.address = f"127.0.0.1:{port}"
+
+    def start(self) -> None:
+        """Serve until :meth:`stop`."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop the service and discard its state."""
+        stopped: threading.Event = self._server.stop(None)
+        self._backend.stop()
+        # Releases the clients that still wait for an orchestration.
+        self._backend.reset()  # type: ignore[no-untyped-call]
+        stopped.wait()
+        self._threads.shutdown()

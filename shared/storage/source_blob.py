@@ -1,0 +1,25 @@
+"""A blob of the watched container, as its properties describe it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBlob:
+    """The properties of a blob at one moment.
+
+    ``created`` is an ISO 8601 time. ``md5`` is the MD5 property in hex, empty when it is not set.
+    The blob's writer supplies it, unverified.
+    """
+
+    account: str
+    container: str
+    name: str
+    etag: str
+    size: int
+    content_type: str
+    created: str
+    md5: str
+    kind: str
+    archived: bool
+    metadata: Mapping[str, str]

@@ -1,0 +1,26 @@
+"""Jobs for the unit tests of the workflow and its messages."""
+
+from shared.transfer.activity_payloads import Job
+
+LARGE = 20_000_000
+
+
+def job(size: int = LARGE) -> Job:
+    """A transfer of so many bytes to a message."""
+    return Job(
+        transfer_id="f-1",
+        blob="x",
+        etag="e1",
+        created="2026",
+        md5="m",
+        size=size,
+        mailbox="a@contoso.com",
+        item_type="message",
+        item_id="M",
+        file_name="x",
+        content_type="text/plain",
+        activity_bytes=1_000,
+        queue_seconds=7200,
+        deadline_seconds=3600,
+        reconcile_seconds=120,
+    )

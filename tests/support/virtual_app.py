@@ -1,0 +1,85 @@
+"""The app's parts on the virtual engine, over any storage and Graph client."""
+
+from dataclasses import replace
+from typing import Any
+
+import azure.durable_functions as df
+
+from shared.app import Clients, activities
+from shared.settings import Settings
+from shared.transfer.activities.attach_file import Attacher
+from shared.transfer.activities.inspect_blob import Inspector
+from shared.transfer.functions import transfer_functions
+from shared.transfer.service.start import Starter
+from shared.transfer.workflow.mailbox_budget import lock_entities
+from shared.transfer.workflow.orchestrator import attach_blob
+from tests.support.engine.clock import VirtualClock
+from tests.support.engine.entities import VirtualEntities
+from tests.support.engine.virtual_engine import Activity, VirtualEngine
+
+MAILBOX = "reports@contoso.com"
+
+
+class VirtualApp:
+    """Starter, orchestrator, activities and entities of one app.
+
+    A test may replace entries of ``activities``. ``engines`` has the latest instance of each id,
+    ``started`` every instance so far.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: VirtualClock,
+        clients: Clients,
+        *,
+        inspector: type[Inspector] = Inspector,
+        attacher: type[Attacher] = Attacher,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.source = clients.source
+        self.graph = clients.graph
+        self.starter = Starter(settings, clients.source)
+        self.entities = VirtualEntities(lock_entities(settings, clock))
+        self.engines: dict[str, VirtualEngine] = {}
+        self.started: list[VirtualEngine] = []
+        self.tables = clients.tables
+        parts = activities(settings, clients, clock)
+        claims, locks = parts.attacher.claims, parts.attacher.locks
+        parts = replace(
+            parts,
+            inspector=inspector(settings, clients.source, parts.inspector.ledger),
+            attacher=attacher(settings, clients.source, claims, locks, clients.graph),
+        )
+        self.activities = _by_name(transfer_functions(parts, settings, clock))
+
+    def start_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
+        """An orchestration with this id and input, about to run its first activity."""
+        parts = (self.activities, self.entities, self.engines)
+        engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
+        self.engines[instance_id] = engine
+        self.started.append(engine)
+        return engine
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.graph.close()
+
+
+def settings_for(graph_url: str, **values: object) -> Settings:
+    """Settings for this Graph, which allow every mailbox unless ``values`` say otherwise."""
+    return Settings.model_validate(
+        {"graph_base_url": graph_url, "allowed_mailboxes": "*", **values}
+    )
+
+
+def _by_name(blueprint: df.Blueprint) -> dict[str, Activity]:
+    app = df.DFApp()
+    app.register_functions(blueprint)
+    return {str(f.get_function_name()): f.get_user_function() for f in app.get_functions()}
+
+
+def no_credential() -> Any:
+    """The credential of an app that needs none."""
+    raise AssertionError("no topic is set")
