@@ -12,8 +12,8 @@ from shared.errors import StorageUnavailable
 from shared.settings import StorageConnection
 from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentTable
-from shared.transfer.activities.mailbox_locks import TABLE, MailboxLocks, mailbox_key
-from shared.transfer.activities.mailbox_queue import Granted, Limits, Use, Waiter
+from shared.transfer.activities.mailbox_locks import TABLE, Lock, MailboxLocks, mailbox_key
+from shared.transfer.activities.mailbox_queue import Limits, Use, Waiter
 from tests.support.engine.clock import EPOCH, VirtualClock
 from tests.support.in_memory.tables import MemoryTables
 
@@ -45,8 +45,8 @@ def test_one_address_in_two_cases_is_one_mailbox(service: TableServiceClient, ma
     """The limits are the mailbox's own."""
     locks = MailboxLocks(service, LIMITS, VirtualClock())
     for n in range(4):
-        assert isinstance(locks.acquire(mailbox, waiter(n)), Granted)
-    assert not isinstance(locks.acquire(mailbox.upper(), waiter(4)), Granted)
+        assert isinstance(locks.acquire(mailbox, waiter(n)), Lock)
+    assert not isinstance(locks.acquire(mailbox.upper(), waiter(4)), Lock)
 
 
 def test_several_apps_on_one_account_share_the_locks(
@@ -65,14 +65,14 @@ def test_several_apps_on_one_account_share_the_locks(
         except StorageUnavailable:
             # Too many others at the same moment: the activity comes back.
             return False
-        if not isinstance(result, Granted):
+        if not isinstance(result, Lock):
             return False
         held.add(n)
         most.append(len(held))
         held.discard(n)
         while True:
             try:
-                app.release(mailbox, Use(f"t{n}", result.fence, sent=1))
+                app.release(result, Use(f"t{n}", result.fence, sent=1))
             except StorageUnavailable:
                 continue
             return True

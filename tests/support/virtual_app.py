@@ -46,11 +46,11 @@ class VirtualApp:
         self.started: list[VirtualEngine] = []
         self.tables = clients.tables
         parts = activities(settings, clients, clock)
-        claims, locks = parts.attacher.claims, parts.attacher.locks
+        claims, self.locks = parts.attacher.claims, parts.attacher.locks
         parts = replace(
             parts,
             inspector=inspector(settings, clients.source, parts.inspector.ledger),
-            attacher=attacher(settings, clients.source, claims, locks, clients.graph),
+            attacher=attacher(settings, clients.source, claims, self.locks, clients.graph),
         )
         self.activities = _by_name(transfer_functions(parts, settings, clock))
 

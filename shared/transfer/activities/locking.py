@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, Protocol
 
 from shared.errors import StorageUnavailable
-from shared.transfer.activities.mailbox_locks import MailboxLocks
+from shared.transfer.activities.mailbox_locks import Lock, MailboxLocks
 from shared.transfer.activities.mailbox_queue import Refused, Use, Waiter
 from shared.transfer.activity_payloads import (
     ActivityResult,
@@ -71,29 +71,29 @@ def with_lock(most: Callable[[Any], int] = lambda _: 0) -> _Decorator:
                 transfer_id=job.transfer_id, item=job.item_id, since=since, size=most(work)
             )
             try:
-                granted = self.locks.acquire(job.mailbox, asking)
+                lock = self.locks.acquire(job.mailbox, asking)
             except StorageUnavailable as error:
                 failure = Failure.of(error)
                 return ActivityResult(outcome="retry", failure=failure, storage_failed=True)
-            if isinstance(granted, Refused):
-                return ActivityResult(outcome="locked", retry_after=granted.retry_after)
-            use = Use(job.transfer_id, granted.fence, sent=asking.size)
+            if isinstance(lock, Refused):
+                return ActivityResult(outcome="locked", retry_after=lock.retry_after)
+            use = Use(job.transfer_id, lock.fence, sent=asking.size)
             woken: tuple[str, ...] = ()
             try:
                 result = activity(self, work)
-                use = Use(job.transfer_id, granted.fence, result.sent, result.retry_after or 0.0)
+                use = Use(job.transfer_id, lock.fence, result.sent, result.retry_after or 0.0)
             finally:
-                woken = _release(self.locks, job, use)
-            return result.model_copy(update={"wake": (*granted.wake, *woken)})
+                woken = _release(self.locks, lock, use)
+            return result.model_copy(update={"wake": (*lock.wake, *woken)})
 
         return locked
 
     return decorate
 
 
-def _release(locks: MailboxLocks, job: Job, use: Use) -> tuple[str, ...]:
+def _release(locks: MailboxLocks, lock: Lock, use: Use) -> tuple[str, ...]:
     try:
-        return locks.release(job.mailbox, use)
+        return locks.release(lock, use)
     except StorageUnavailable as error:
-        _LOG.warning("transfer %s: its lock expires by itself: %s", job.transfer_id, error)
+        _LOG.warning("transfer %s: its lock expires by itself: %s", use.transfer_id, error)
         return ()

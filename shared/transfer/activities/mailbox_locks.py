@@ -6,15 +6,15 @@ it meanwhile, so that any number of workers and apps on the same account see the
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from azure.data.tables import TableServiceClient
 from pydantic import ValidationError
 
 from shared.errors import StorageUnavailable
-from shared.storage.documents import DocumentConflict, DocumentTable, Key
+from shared.storage.documents import Document, DocumentConflict, DocumentTable, Key
 from shared.transfer.activities.mailbox_queue import (
-    Granted,
     Limits,
     MailboxQueue,
     Refused,
@@ -29,6 +29,16 @@ MAX_LOCK_WRITES = 8
 type Clock = Callable[[], datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that is held, and the row as it was when it was granted."""
+
+    mailbox: str
+    fence: int
+    wake: tuple[str, ...]
+    row: Document = field(repr=False)
+
+
 class MailboxLocks:
     """Acquires and releases locks."""
 
@@ -37,39 +47,51 @@ class MailboxLocks:
         self._limits = limits
         self._clock = clock
 
-    def acquire(self, mailbox: str, asking: Waiter) -> Granted | Refused:
+    def acquire(self, mailbox: str, asking: Waiter) -> Lock | Refused:
         """A lock for this transfer, or when to come back.
 
         Raises :class:`StorageUnavailable`.
         """
-        return self._change(
+        result, row = self._change(
             mailbox, lambda queue: queue.acquire(asking, self._limits, self._clock())
         )
+        if isinstance(result, Refused):
+            return result
+        return Lock(mailbox, result.fence, result.wake, row)
 
-    def release(self, mailbox: str, use: Use) -> tuple[str, ...]:
+    def release(self, lock: Lock, use: Use) -> tuple[str, ...]:
         """Give a lock back; the transfers to wake.
 
         Raises :class:`StorageUnavailable`: the lock then expires by itself.
         """
-        return self._change(mailbox, lambda queue: queue.release(use, self._limits, self._clock()))
+        # Mostly nobody has written the row since, so that it need not be read again.
+        woken, _ = self._change(
+            lock.mailbox, lambda queue: queue.release(use, self._limits, self._clock()), lock.row
+        )
+        return woken
 
-    def _change[Result](self, mailbox: str, change: Callable[[MailboxQueue], Result]) -> Result:
+    def _change[Result](
+        self,
+        mailbox: str,
+        change: Callable[[MailboxQueue], Result],
+        row: Document | None = None,
+    ) -> tuple[Result, Document]:
         key = mailbox_key(mailbox)
         for _ in range(MAX_LOCK_WRITES):
-            document = self._rows.read(key)
+            row = row or self._rows.read(key) or Document("{}", "")
             try:
-                queue = MailboxQueue.model_validate_json(document.text if document else "{}")
+                queue = MailboxQueue.model_validate_json(row.text)
             except ValidationError:
                 raise StorageUnavailable(
                     f"The row {key} in the table {TABLE} cannot be read. "
                     "If another program wrote it, delete it."
                 ) from None
             result = change(queue)
+            text = queue.model_dump_json()
             try:
-                self._rows.write(key, queue.model_dump_json(), document.etag if document else "")
+                return result, Document(text, self._rows.write(key, text, row.etag))
             except DocumentConflict:
-                continue
-            return result
+                row = None
         raise DocumentConflict(key)
 
 
