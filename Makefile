@@ -1,7 +1,7 @@
 # Every target does its own set-up, in .venv and infra/local/node_modules; nothing system-wide but
 # what `browser` says.
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo start test soak check format bench pictures lock infra schemas sbom
+.PHONY: help install browser demo start test soak mutants check format bench pictures lock infra schemas sbom
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -38,6 +38,12 @@ test: install ## Run all tests
 
 soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print the figures
 	@$(PYTHON) -m tests.faults.soak
+
+mutants: install ## Change the code in small ways, and count the changes that no fast test notices
+	@mkdir -p mutants/infra/local
+	@ln -sfn $(CURDIR)/infra/local/node_modules mutants/infra/local/node_modules
+	@nice -n 10 $(VENV)/bin/uv tool run --quiet --python $(PYTHON) --with-requirements \
+		tests/requirements.txt --from mutmut==3.8.1 mutmut run --max-children 1 $(ONLY)
 
 check: $(PARTS) ## Lint, type check and formatting; changes nothing
 	@$(PYTHON) -m ruff check .

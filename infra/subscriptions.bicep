@@ -23,7 +23,7 @@ resource systemTopic 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
 }
 
 // Azure checks names even where a condition is false: the name must never be empty.
-resource eventTopic 'Microsoft.EventGrid/topics@2025-02-15' existing = {
+resource eventTopic 'Microsoft.EventGrid/topics@2025-02-15' existing = if (!empty(eventTopicName)) {
   name: empty(eventTopicName) ? 'no-topic' : eventTopicName
 }
 
@@ -64,7 +64,7 @@ resource blobArrived 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-0
   }
 }
 
-// The app's own events are on the same topic: only orders come in.
+// The app's own events are on the same topic: only attach requests come in.
 resource eventReceived 'Microsoft.EventGrid/topics/eventSubscriptions@2025-02-15' = if (!empty(eventTopicName)) {
   parent: eventTopic
   name: 'event-received'

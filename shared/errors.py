@@ -1,4 +1,4 @@
-"""All errors of the app, as one tree; those of another module stand with the module's path.
+"""All errors of the app, as one tree; those of other modules are listed with the module's path.
 
 TransferError                      code and sentence, as users and blob records see them
 ├── Permanent                      somebody has to change something first; never retried
@@ -10,6 +10,8 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── TransferNotFound           no such transfer, or its history has been purged
 │   ├── TransferOver               a transfer that has ended cannot be cancelled
 │   ├── UnsupportedBlob            page, append or archived blob
+│   │   ├── UnreadableBlob         shared/storage/storage_errors: storage refuses this blob for good
+│   │   └── FolderMarker           shared/transfer/admission: stands for a folder, not for a file
 │   ├── ContentUncertain           shared/transfer/activities/blob_reader: the MD5 proves nothing
 │   ├── InvalidBlobName            shared/storage/source_container: '.' or '..' as a folder
 │   ├── BlobDeleted                the blob is gone
@@ -46,6 +48,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from shared.one_line import one_line
+
 
 class TransferError(Exception):
     """An error with a stable code, and a sentence that says what to change.
@@ -61,8 +65,9 @@ class TransferError(Exception):
         cls.code = code or cls.__name__
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+        # Sentences quote blobs' names and answers of servers. They are log entries of one line.
+        self.sentence = one_line(sentence)
+        super().__init__(self.sentence)
 
 
 class Permanent(TransferError):
@@ -121,7 +126,7 @@ class TransferOver(Permanent):
     """Raised when a transfer that is to be cancelled has ended already."""
 
     def __init__(self, transfer_id: str, state: str) -> None:
-        super().__init__(f"Transfer {transfer_id} is {state} and cannot be cancelled any more.")
+        super().__init__(f"Transfer {transfer_id} is {state}, so it can no longer be cancelled.")
 
 
 class UnsupportedBlob(Permanent):
@@ -166,7 +171,7 @@ class UploadSessionsUnavailable(Permanent):
 
 
 class GraphRefused(Permanent):
-    """Raised for a refusal that has no error class of its own."""
+    """Raised when Graph or Outlook refuses a request, and no other class says why."""
 
 
 class AttachmentNotFound(Permanent):
@@ -212,7 +217,7 @@ class InternalError(Permanent):
 
     def __init__(self, transfer_id: str) -> None:
         super().__init__(
-            "The app met an error of its own. Report it with the log entries of transfer "
+            "The app failed with an internal error. Report it with the log entries of transfer "
             f"{transfer_id}, then upload the file again."
         )
 

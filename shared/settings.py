@@ -86,16 +86,31 @@ class Settings(BaseSettings):
         return hosts
 
     def allows(self, mailbox: str) -> bool:
-        """Whether ALLOWED_MAILBOXES names this mailbox, in any case. ``*`` is the only wildcard."""
-        return any(
-            re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), mailbox.lower())
-            for pattern in self.allowed_mailboxes
-        )
+        """Whether ALLOWED_MAILBOXES names the mailbox, in any case; ``*`` is the only wildcard."""
+        return any(_matches(pattern, mailbox.lower()) for pattern in self.allowed_mailboxes)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether the text matches, where each ``*`` stands for any text. Nothing is tried twice."""
+    head, *parts = pattern.split("*")
+    if not parts:
+        return text == pattern
+    *middle, tail = parts
+    if len(text) < len(head) + len(tail) or not (text.startswith(head) and text.endswith(tail)):
+        return False
+    at, end = len(head), len(text) - len(tail)
+    for part in middle:
+        # The first place is the best one: it leaves most of the text to the parts that follow.
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class StorageConnection:
-    """How to connect to one storage account: by connection string or by identity.
+    """A connection to one storage account, by connection string or by identity.
 
     ``name`` is the prefix of its app settings, and the ``connection`` of a trigger.
     """

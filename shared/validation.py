@@ -1,4 +1,4 @@
-"""pydantic's findings in the words of this app."""
+"""Validation errors of pydantic as this app's own faults."""
 
 from pydantic import ValidationError
 

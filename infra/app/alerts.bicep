@@ -70,14 +70,14 @@ var losses = [
     topicId: eventTopicId
     topicType: 'Microsoft.EventGrid/topics'
     metric: 'DeadLetteredCount'
-    description: 'Event Grid could not deliver orders. OPERATIONS.md says how to restore them.'
+    description: 'Event Grid could not deliver attach requests. OPERATIONS.md says how to restore them.'
   }
   {
     name: 'orders-dropped'
     topicId: eventTopicId
     topicType: 'Microsoft.EventGrid/topics'
     metric: 'DroppedEventCount'
-    description: 'Event Grid dropped orders: they could not even be kept as dead letters.'
+    description: 'Event Grid dropped attach requests: they could not even be kept as dead letters.'
   }
 ]
 

@@ -21,14 +21,14 @@ resource topic 'Microsoft.EventGrid/systemTopics@2025-02-15' = if (empty(existin
   }
 }
 
-resource present 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
+resource present 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = if (!empty(existingName)) {
   name: empty(existingName) ? name : existingName
 }
 
 module deadLetters 'dead-letter-role.bicep' = {
   name: 'blob-dead-letters'
   params: {
-    principalId: empty(existingName) ? topic!.identity.principalId : present.identity.principalId
+    principalId: empty(existingName) ? topic!.identity.principalId : present!.identity.principalId
     accountName: hostAccountName
     container: deadLetterContainer
   }

@@ -1,4 +1,4 @@
-// Events in and out by one topic: orders for the app, and how its transfers ended.
+// Events in and out by one topic: attach requests for the app, and how its transfers ended.
 param name string
 param location string
 param tags object
@@ -20,7 +20,7 @@ resource topic 'Microsoft.EventGrid/topics@2025-02-15' = {
   }
 }
 
-// The app sends how transfers ended. Whoever orders transfers by event needs the same role.
+// The app sends how transfers ended. Whoever requests transfers by event needs the same role.
 resource sender 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(topic.id, senderPrincipalId, eventGridDataSender)
   scope: topic

@@ -119,7 +119,7 @@ resource telemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// People or programs that drop files, and look at their metadata.
+// People or programs that drop files, and read their metadata.
 resource droppers 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(dropperPrincipalId)) {
   name: guid(source.id, dropperPrincipalId, storageBlobDataContributor)
   scope: source

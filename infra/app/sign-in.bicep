@@ -22,7 +22,7 @@ resource signIn 'Microsoft.Web/sites/config@2024-11-01' = {
       requireAuthentication: true
       unauthenticatedClientAction: 'RedirectToLoginPage'
       redirectToProvider: 'azureactivedirectory'
-      // These cannot sign in. The webhooks of events have keys of their own; the probe tells nothing.
+      // These cannot sign in. The webhooks of events have keys of their own; the probe reveals nothing.
       // Durable's webhooks are not among them: the app reaches its engine inside the instance.
       excludedPaths: [
         '/api/health'

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from infra.offline.bicep import Resource, Template, Value, called, given
+from infra.offline.bicep import Resource, Template, Value, branches, called, given
 
 # Changes of these collide when they are made at once in one network or for one account.
 _ONE_BY_ONE = "Microsoft.Network/privateEndpoints"
@@ -18,6 +18,7 @@ def faults(templates: dict[str, Template]) -> Iterator[str]:
     """What breaks a rule, each with its file and its resource."""
     for template in templates.values():
         yield from _empty_names(template, templates)
+        yield from _absent(template)
         yield from _at_once(template)
         yield from _by_number(template)
         yield from _hosts(template)
@@ -42,6 +43,20 @@ def _empty_names(template: Template, templates: dict[str, Template]) -> Iterator
                 )
 
 
+def _absent(template: Template) -> Iterator[str]:
+    """Existing resources that a substitute may stand for, and that Azure would look for.
+
+    With symbolic names (Bicep uses them where a module has no name, say) it reads each of them
+    whose condition is not false.
+    """
+    for resource in template.resources:
+        if resource.existing and not resource.conditional and branches(resource.body.get("name")):
+            yield (
+                f"{template.file}: {resource.symbol}: it may be absent, and is read all the same; "
+                "give it a condition"
+            )
+
+
 def _at_once(template: Template) -> Iterator[str]:
     for resource in template.resources:
         one_by_one = resource.decorators.get("batchSize") == 1
@@ -64,12 +79,12 @@ def _hosts(template: Template) -> Iterator[str]:
 
 
 def _lineage(resource: Resource, template: Template) -> Iterator[Resource]:
-    """The resource and its parents: all of their names are parts of its own."""
+    """The resource, its parents and what it is put on: their names are parts of its own."""
     by_symbol = {each.symbol: each for each in template.resources}
     owner: Resource | None = resource
     while owner is not None:
         yield owner
-        owner = by_symbol.get(str(owner.body.get("parent")))
+        owner = by_symbol.get(str(owner.body.get("parent", owner.body.get("scope"))))
 
 
 def _emptied(template: Template, templates: dict[str, Template]) -> frozenset[str]:

@@ -18,7 +18,7 @@ _PLAIN = {"string": str, "int": int, "bool": bool}
 
 class ObjectType(TypedDict):
     """An object. ``other`` is the type of properties with any name; ``kinds`` are its variants,
-    told apart by the property ``discriminator``."""
+    distinguished by the property ``discriminator``."""
 
     properties: dict[str, str]
     required: list[str]

@@ -3,9 +3,14 @@
 # in a national cloud that has no Flex Consumption.
 set -eu
 
-# azd asks for subscription and location itself, if they are not set yet.
+# As Azure compares names: without spaces, in lower case.
+plain() {
+    tr -d ' \r' | tr '[:upper:]' '[:lower:]'
+}
+
+# `azd up` asks for subscription and region before this; `azd provision` alone does after it.
 subscription=${AZURE_SUBSCRIPTION_ID:-}
-location=${AZURE_LOCATION:-}
+location=$(printf '%s' "${AZURE_LOCATION:-}" | plain)
 
 if ! regions=$(az functionapp list-flexconsumption-locations \
     ${subscription:+--subscription "$subscription"} --query "[].name" --output tsv); then
@@ -13,12 +18,18 @@ if ! regions=$(az functionapp list-flexconsumption-locations \
     echo "A national cloud that answers with an error here does not offer the plan. Nothing was created." >&2
     exit 1
 fi
-regions=$(printf '%s\n' "$regions" | tr -d ' \r' | tr '[:upper:]' '[:lower:]' | sort)
+regions=$(printf '%s\n' "$regions" | plain | sort)
 if [ -z "$regions" ]; then
     echo "This cloud does not offer the Flex Consumption plan, which the app needs. Nothing was created." >&2
     exit 1
 fi
-if [ -n "$location" ] && ! printf '%s\n' "$regions" | grep -qx "$location"; then
+if [ -z "$location" ]; then
+    echo "No region is set, so it cannot be checked. Nothing was created." >&2
+    echo "Run azd up, or set it first: azd env set AZURE_LOCATION REGION, with one of:" >&2
+    printf '%s\n' "$regions" >&2
+    exit 1
+fi
+if ! printf '%s\n' "$regions" | grep -Fqx "$location"; then
     echo "The region $location does not offer the Flex Consumption plan, which the app needs. Nothing was created." >&2
     echo "Choose another by: azd env set AZURE_LOCATION REGION, with one of:" >&2
     printf '%s\n' "$regions" >&2

@@ -28,7 +28,7 @@ class ByteRange:
 def next_expected_range(body: Mapping[str, object], total: int) -> ByteRange | None:
     """The range that the server expects next, None if the response has no valid one.
 
-    The key's case differs between Graph, Outlook and the clouds, so case is ignored. Of several
+    The case of the key differs between Graph, Outlook and the clouds, so it is ignored. Of several
     valid ranges, the one with the lowest start counts. A range that starts at ``total`` is empty:
     the server has every byte.
     """

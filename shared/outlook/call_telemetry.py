@@ -29,7 +29,7 @@ THROTTLED = METER.create_counter("blob_to_outlook.throttled", "{response}", "thr
 
 
 class HasResponseRules(Protocol):
-    """What sends requests, by these rules."""
+    """A client that has rules for responses."""
 
     @property
     def rules(self) -> ResponseRules:

@@ -5,6 +5,7 @@ A call never raises because of the server or the network: it returns a
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -13,10 +14,12 @@ from shared.outlook.call_telemetry import BYTES, RANGES, RESYNCHRONISATIONS
 from shared.outlook.graph_http import BoundedBuffer, GraphHttp
 from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookFile, OutlookItem
-from shared.outlook.upload_url import UploadUrl
+from shared.outlook.upload_url import UploadUrl, find_upload_urls
 
 # No item has as many. Stops a listing whose page links form a loop.
 _MAX_ATTACHMENTS = 10_000
+# Upload URLs in one unreadable response that are deleted.
+_MAX_UNREAD_SESSIONS = 3
 # Without contentBytes; contentId is a property of file attachments only.
 _DESCRIBED = (
     "id,name,contentType,size,isInline,lastModifiedDateTime,"
@@ -39,12 +42,23 @@ class GraphClient(GraphHttp):
     """Requests to one Graph endpoint, and to the upload sessions that it creates."""
 
     def create_upload_session(self, item: OutlookItem, file: OutlookFile) -> GraphResponse:
-        """Create an upload session; :meth:`upload_url` checks its URL."""
+        """Create an upload session; :meth:`upload_url` checks its URL.
+
+        A success that cannot be read has created a session. It is deleted, once, where its URL
+        can be found in the response; otherwise it stays open until it expires.
+        """
         url = f"{item.path}/attachments/createUploadSession"
         response = self._graph("POST", url, data=file.attachment_item())
+        if response.unread:
+            self._cancel_unread(response.unread)
         if response.succeeded and not isinstance(response.body.get("uploadUrl"), str):
+            self._cancel_unread(json.dumps(response.body).encode())
             return _unusable()
         return response
+
+    def _cancel_unread(self, content: bytes) -> None:
+        for url in find_upload_urls(content, self.endpoint)[:_MAX_UNREAD_SESSIONS]:
+            self.cancel_upload_session(url)
 
     def upload_url(self, text: object) -> UploadUrl:
         """Check the upload URL of a session.
@@ -155,12 +169,12 @@ class GraphClient(GraphHttp):
         return self._upload("DELETE", url)
 
     def reach(self) -> GraphResponse:
-        """Get Graph's service document, which needs a token but no permission."""
+        """GET Graph's service document, which needs a token but no permission."""
         return self._graph("GET", "", into=lambda _: None, brief=True)
 
 
 def _unusable(message: str = "") -> GraphResponse:
-    """A success without what it should contain: it is as good as lost."""
+    """A success that lacks what it should contain counts as a lost response."""
     return GraphResponse(no_response=NoResponse.UNKNOWN, message=message)
 
 
@@ -172,6 +186,6 @@ def _listed(entry: dict[str, object]) -> ListedAttachment:
 
 def _attachment(item: OutlookItem, attachment_id: str) -> str:
     if not attachment_id.strip("."):
-        # The URL would be the item's own.
+        # An id of dots would address the item itself.
         raise ValueError("not an attachment's id")
     return f"{item.path}/attachments/{quote(attachment_id, safe='')}"

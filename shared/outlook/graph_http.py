@@ -2,7 +2,7 @@
 
 A request never raises because of the server or the network: it returns a
 :class:`~shared.outlook.graph_response.GraphResponse`. The only retry is with a new token. No
-exception text of the HTTP library leaves this module, since it contains whole URLs.
+exception text of the HTTP library is passed on or logged, since it contains whole URLs.
 """
 
 import io
@@ -69,7 +69,7 @@ class BoundedBuffer:
 
 
 class GraphHttp:
-    """Sends requests to one Graph endpoint; threads may share it.
+    """Sends requests to one Graph endpoint; safe for use by several threads.
 
     ``new_credential`` creates the credential, and creates it again when Graph refuses a token, so
     that no cache can return the refused one. A brief request has shorter timeouts.

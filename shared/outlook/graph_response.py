@@ -6,7 +6,7 @@ Nothing here decides what to do about a response: ``transfer/retry_policy`` does
 import email.utils
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -17,8 +17,21 @@ MAX_RETRY_AFTER = 86_400.0
 
 # A GUID or something like it: logs and traces show it, so anything else is dropped.
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
+# Characters of a Location that is searched for the id: ten times what Outlook sends.
+MAX_LOCATION = 8_192
 # Any case; the quotes around the id may be percent-encoded.
 _ATTACHMENT = re.compile(r"attachments\((?:'|%27)(.+?)(?:'|%27)\)", re.IGNORECASE)
+
+# The keys that this app reads. Graph, Outlook and the clouds spell them in different cases.
+_SPELLINGS = {
+    key.lower(): key
+    for key in (
+        *("uploadUrl", "nextExpectedRanges", "expirationDateTime"),
+        *("value", "@odata.nextLink", "error", "code", "message"),
+        *("id", "name", "contentType", "size", "isInline", "lastModifiedDateTime", "contentId"),
+        "isDraft",
+    )
+}
 
 
 class NoResponse(Enum):
@@ -35,7 +48,9 @@ class GraphResponse:
 
     Either ``status`` or ``no_response`` is set. ``retry_after`` is in seconds and never negative.
     ``code`` and ``message`` are the server's error, ``request_id`` identifies the request to
-    Microsoft's support. ``body`` is the JSON object of the response, empty if there is none.
+    Microsoft's support. ``body`` is the JSON object of the response, empty if there is none; the
+    keys that this app reads have their documented case in it, at every depth. ``unread`` is what
+    arrived of a success that cannot be read; it may contain a credential.
     """
 
     status: int | None = None
@@ -46,6 +61,7 @@ class GraphResponse:
     body: Mapping[str, object] = field(default_factory=dict, repr=False)
     location: str | None = None
     request_id: str = ""
+    unread: bytes = field(default=b"", repr=False)
 
     @property
     def succeeded(self) -> bool:
@@ -55,7 +71,8 @@ class GraphResponse:
     @property
     def attachment_id(self) -> str | None:
         """The id in ``Location``: the only proof that an upload session's file is attached."""
-        match = _ATTACHMENT.search(self.location or "")
+        location = self.location or ""
+        match = _ATTACHMENT.search(location) if len(location) <= MAX_LOCATION else None
         found = unquote(match[1]) if match else ""
         # The id goes into blob metadata and URLs. Outlook's ids have no other characters.
         return found if found and all("!" <= c <= "~" for c in found) else None
@@ -80,7 +97,7 @@ def parse_response(status: int, headers: Mapping[str, str], content: bytes) -> G
     body = _json_object(content)
     succeeded = 200 <= status < 300
     if succeeded and body is None:
-        return GraphResponse(no_response=NoResponse.UNKNOWN)
+        return GraphResponse(no_response=NoResponse.UNKNOWN, unread=content)
     body = body or {}
     error = body.get("error")
     error = error if isinstance(error, Mapping) else {}
@@ -103,10 +120,23 @@ def _json_object(content: bytes) -> Mapping[str, object] | None:
     if not content.strip():
         return {}
     try:
-        value = json.loads(content)
+        value = json.loads(content, object_pairs_hook=_spelled)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _spelled(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """An object with the keys of ``_SPELLINGS`` in their documented case.
+
+    Of a key that comes in two cases, the last one with a value counts.
+    """
+    result: dict[str, object] = {}
+    for key, value in pairs:
+        spelled = _SPELLINGS.get(key.lower(), key)
+        if value is not None or spelled not in result:
+            result[spelled] = value
+    return result
 
 
 def retry_after(value: str | None, server_date: str | None = None) -> float | None:

@@ -55,7 +55,7 @@ class OutlookItem:
 
     @property
     def kind(self) -> ItemKind:
-        """The row of its type."""
+        """The row of ``ITEM_KINDS`` for its type."""
         return ITEM_KINDS[self.type]
 
     @property

@@ -1,7 +1,7 @@
 """The position in one upload session, without I/O: what to send next, given the responses.
 
 The server's offset counts. If it is behind the bytes that were sent, they are sent again; if it is
-ahead of what this work has sent, they are skipped; if it is ahead of all that this transfer can
+ahead of what this run has sent, they are skipped; if it is ahead of all that this transfer can
 have sent, another client is writing to the session.
 """
 

@@ -1,6 +1,8 @@
 """The upload URL: a credential that is not printed or sent to another host by accident."""
 
+import json
 import re
+from contextlib import suppress
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -12,6 +14,8 @@ from shared.settings import is_loopback
 
 # Parsers disagree about backslashes, spaces and control characters; no URL of Outlook has any.
 _PLAIN = re.compile(r"[!-\[\]-~]+", re.ASCII)
+# A whole URL in JSON or HTML, with any escapes; one that is cut off has nothing after it.
+_QUOTED = re.compile(rb"https?:(?:\\?/){2}[^\"<>\s]+(?=[\"<>\s])", re.IGNORECASE)
 
 
 class UploadUrl(Secret):
@@ -27,6 +31,26 @@ class UploadUrl(Secret):
         """
         self.host = _checked_host(text, endpoint)
         super().__init__(text, f"upload URL at {self.host}")
+
+
+def find_upload_urls(content: bytes, endpoint: GraphEndpoint) -> list[UploadUrl]:
+    """The URLs of upload sessions in the text of a response that is not valid JSON.
+
+    URLs of Graph's own, which such a response also contains, are left out.
+    """
+    found: dict[str, UploadUrl] = {}
+    for match in _QUOTED.finditer(content):
+        text = _unescaped(match[0].decode("utf-8", "replace"))
+        if not text.lower().startswith(endpoint.root.lower()):
+            with suppress(UploadHostNotAllowed):
+                found[text] = UploadUrl(text, endpoint)
+    return list(found.values())
+
+
+def _unescaped(text: str) -> str:
+    with suppress(ValueError):
+        text = str(json.loads(f'"{text}"'))
+    return text.replace("&amp;", "&")
 
 
 def _checked_host(text: str, endpoint: GraphEndpoint) -> str:

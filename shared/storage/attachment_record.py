@@ -35,7 +35,7 @@ def fingerprint(blob: SourceBlob, item: str) -> str:
 
     ``item`` is empty for a blob that names none.
     """
-    # The form that the record holds, so that the fingerprint can be computed from the record.
+    # As in the record, so that the fingerprint can be computed from the record.
     shown = ascii_only(item)
     parts = (blob.container, blob.name, blob.created, str(blob.size), blob.md5, shown)
     # With lengths, so that different tuples never give the same text.
@@ -63,9 +63,9 @@ class AttachmentRecord:
     def is_about(self, blob: SourceBlob, item: str) -> bool:
         """Whether the record is about the blob's present content, for any item.
 
-        That a record exists proves nothing: an overwrite clears the metadata, but a copy takes it
-        along. ``item`` is the one that is named now, in case the record was too large to hold its
-        own.
+        A record alone proves nothing: an overwrite clears it, but a copy of a blob has the
+        original's. ``item`` is the one that is named now, in case the record was too large to hold
+        its own.
         """
         fingerprints = [fingerprint(blob, name) for name in (self.item, item)]
         return bool(self.status) and any(map(self.holds, fingerprints))
@@ -89,10 +89,10 @@ type Change = Callable[[SourceBlob, AttachmentRecord], AttachmentRecord | None]
 def write_record(
     source: SourceContainer, name: str, change: Change, rules: WriteRules
 ) -> AttachmentRecord | None:
-    """Replace a blob's record by what ``change`` makes of it; None: leave the record as it is.
+    """Replace a blob's record by the one that ``change`` returns; None: keep the present one.
 
-    Returns the record as it was written, without what there was no room for. The write is
-    conditional on the ETag; if the blob changed meanwhile, it is read again and so is its record.
+    Returns the record as it was written, without the values that did not fit. The write is
+    conditional on the ETag; if the blob changed meanwhile, ``change`` gets its new state.
 
     Raises :class:`BlobDeleted`, :class:`RecordNotWritable` and :class:`StorageUnavailable`.
     """
@@ -114,7 +114,9 @@ def write_record(
                 raise RecordNotWritable(f"Its record cannot be written: {error}") from None
             raise
         return read_record(metadata)
-    raise StorageUnavailable(f"The metadata of {name} changes all the time.")
+    raise StorageUnavailable(
+        f"Other clients write the metadata of {name} all the time. Try again when they are done."
+    )
 
 
 def read_record(metadata: Mapping[str, str]) -> AttachmentRecord:

@@ -1,4 +1,4 @@
-"""Pre-signed URLs: each lets a client without a role create one new blob."""
+"""Pre-signed URLs: with each, a client without a role can create one new blob."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,7 @@ class PresignedUrls:
                 return self._service.get_user_delegation_key(now - _SKEW, expires)
         except StorageDenied as error:
             raise PermissionMissing(
-                "Azure Storage gives the app no key to sign uploads with "
+                "Azure Storage refused the app a key to sign upload URLs with "
                 f"({error.status} {error.storage_code}). Grant the app's identity the role "
                 "Storage Blob Delegator on the account of the watched container."
             ) from None

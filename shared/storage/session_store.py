@@ -1,4 +1,4 @@
-"""The session store: state that a transfer needs between activities, and no history may hold.
+"""The session store: what a transfer needs between activities and must not put into its history.
 
 One blob per transfer in a private container of the app's own storage account, deleted when the
 transfer ends. It holds the upload URL, which is a credential, and the ids of the attachments that
@@ -65,7 +65,7 @@ class SessionStore:
         )
 
     def put(self, transfer_id: str, notes: SessionNotes) -> None:
-        """Replace the notes that have their ETag, or create them.
+        """Replace the stored notes if they have the ETag of these; without an ETag, create them.
 
         Of two deliveries of one activity at the same time, one raises :class:`NotesTaken`.
         Raises :class:`StorageUnavailable`.

@@ -9,7 +9,8 @@ class SourceBlob:
     """The properties of a blob at one moment.
 
     ``created`` is an ISO 8601 time. ``md5`` is the MD5 property in hex, empty when it is not set.
-    The blob's writer supplies it, unverified.
+    The blob's writer supplies it, unverified. ``copy_status`` is that of the copy that made the
+    blob, empty for other blobs; unless it is ``success``, ``size`` is that of the copy's source.
     """
 
     account: str
@@ -23,3 +24,10 @@ class SourceBlob:
     kind: str
     archived: bool
     metadata: Mapping[str, str]
+    copy_status: str = ""
+    is_directory: bool = False
+
+    @property
+    def is_copying(self) -> bool:
+        """Whether its content is still being copied from another blob."""
+        return self.copy_status == "pending"

@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from azure.core import MatchConditions
+from azure.core.pipeline import PipelineResponse
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
 from shared.errors import BlobDeleted, Permanent, StorageUnavailable
@@ -71,23 +73,34 @@ class SourceContainer:
 
         Raises :class:`BlobDeleted`, :class:`InvalidBlobName` or :class:`StorageUnavailable`.
         """
-        with _blob_errors(name):
-            return self._source_blob(name, self._blob(name).get_blob_properties())
+        kinds: list[str] = []
 
-    def _source_blob(self, name: str, properties: BlobProperties) -> SourceBlob:
+        def note_kind(response: PipelineResponse[Any, Any]) -> None:
+            # The SDK's properties do not have it.
+            kinds.append(str(response.http_response.headers.get("x-ms-resource-type", "")))
+
+        with _blob_errors(name):
+            properties = self._blob(name).get_blob_properties(raw_response_hook=note_kind)
+        return self._source_blob(name, properties, is_directory="directory" in kinds)
+
+    def _source_blob(
+        self, name: str, properties: BlobProperties, *, is_directory: bool
+    ) -> SourceBlob:
         settings = properties.content_settings
         return SourceBlob(
             account=self.account,
             container=self.container,
             name=name,
             etag=properties.etag,
-            size=properties.size,
+            size=_size(properties),
             content_type=settings.content_type or "application/octet-stream",
             created=properties.creation_time.isoformat(),
             md5=bytes(settings.content_md5 or b"").hex(),
             kind=str(getattr(properties.blob_type, "value", properties.blob_type)),
             archived=str(properties.blob_tier or "").lower() == "archive",
             metadata=dict(properties.metadata or {}),
+            copy_status=str(properties.copy.status or "").lower(),
+            is_directory=is_directory,
         )
 
     def md5_of(self, blob: SourceBlob) -> str:
@@ -121,7 +134,7 @@ class SourceContainer:
             content = b"".join(download.chunks())
         if len(content) != length:
             raise StorageUnavailable(
-                f"Azure Storage gave {len(content)} of {length} bytes of the blob {name}."
+                f"Azure Storage returned {len(content)} of {length} bytes of the blob {name}."
             )
         return content
 
@@ -140,9 +153,21 @@ class SourceContainer:
             )
 
 
+def _size(properties: BlobProperties) -> int:
+    """The size; for a copy that is not complete, which has no content, that of its source.
+
+    So a transfer's id is the same before and after the end of the copy.
+    """
+    copy = properties.copy
+    _, _, total = str(copy.progress or "").rpartition("/")
+    if str(copy.status or "success").lower() != "success" and total.isdecimal():
+        return int(total)
+    return int(properties.size)
+
+
 @contextmanager
 def _blob_errors(name: str) -> Iterator[None]:
-    """Translate the SDK's exceptions about a blob that a transfer is about."""
+    """Translate the SDK's exceptions; a missing blob is :class:`BlobDeleted`."""
     try:
         with storage_errors(name):
             yield

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from azure.core.exceptions import (
     AzureError,
@@ -11,7 +12,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 
-from shared.errors import StorageUnavailable
+from shared.errors import StorageUnavailable, UnsupportedBlob
 
 
 class StorageNotFound(StorageUnavailable, code="StorageUnavailable"):
@@ -20,6 +21,10 @@ class StorageNotFound(StorageUnavailable, code="StorageUnavailable"):
 
 class StorageDenied(StorageUnavailable, code="StorageUnavailable"):
     """Raised when the app's identity may not make the request."""
+
+
+class UnreadableBlob(UnsupportedBlob, code="UnsupportedBlob"):
+    """Raised when storage refuses this one blob, now and later; other blobs are not affected."""
 
 
 class BlobChanged(Exception):
@@ -43,12 +48,26 @@ class WriteRules:
     is_refused: Callable[[StorageUnavailable | BlobChanged], bool]
 
 
+ARCHIVED = "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
+# By the service's error code. A key of the account that Key Vault denies (403) is not among them:
+# it affects every blob, and somebody can grant it again.
+_UNREADABLE = {
+    "blobusescustomerspecifiedencryption": (
+        "The blob is encrypted with a key that its writer sent with the upload, and that this app "
+        "does not have. Upload it without a customer-provided key."
+    ),
+    "blobarchived": ARCHIVED,
+    "blobbeingrehydrated": ARCHIVED,
+    "operationnotsupportedondirectory": "The blob is a directory. Name one of its files.",
+}
+
+
 @contextmanager
 def storage_errors(blob: str) -> Iterator[None]:
     """Translate the SDK's exceptions about one blob.
 
-    Raises :class:`StorageNotFound`, :class:`BlobChanged`, :class:`StorageDenied` or
-    :class:`StorageUnavailable`.
+    Raises :class:`StorageNotFound`, :class:`BlobChanged`, :class:`StorageDenied`,
+    :class:`UnreadableBlob` or :class:`StorageUnavailable`.
     """
     try:
         yield
@@ -60,9 +79,13 @@ def storage_errors(blob: str) -> Iterator[None]:
         ) from None
 
 
-def _typed(error: HttpResponseError, blob: str) -> StorageUnavailable | BlobChanged:
+def _typed(
+    error: HttpResponseError, blob: str
+) -> StorageUnavailable | BlobChanged | UnreadableBlob:
     named = getattr(error, "error_code", None) or "no code"
     code = str(getattr(named, "value", named))
+    if error.status_code == HTTPStatus.CONFLICT and code.lower() in _UNREADABLE:
+        return UnreadableBlob(_UNREADABLE[code.lower()])
     # 412 stands for a changed ETag, and for a lease that somebody holds.
     if isinstance(error, ResourceModifiedError) and "lease" not in code.lower():
         return BlobChanged(blob, status=error.status_code, storage_code=code)

@@ -99,7 +99,7 @@ class Inspection(Payload):
 
 
 class TransferWork(Protocol):
-    """The input of an activity: it has its transfer's id."""
+    """The input of any activity."""
 
     @property
     def transfer_id(self) -> str:
@@ -171,13 +171,13 @@ Outcome = Literal[
 class ActivityResult(Payload):
     """The result of an activity that takes part in attaching a file.
 
-    ``offset``: bytes that Outlook has; ``sent``: bytes sent by this activity. ``etag``: the blob's
-    new ETag, if only its metadata changed. ``retry_after``: seconds to wait before the next
-    activity; None: the orchestrator's backoff. ``tries``: bound on such results without progress;
-    None: until the deadline. ``failure``: how the transfer ends if this was its last activity.
-    ``storage_failed``: Azure Storage failed, not Outlook. ``otherwise``: the result that applies
-    once it is certain that the file is not attached. ``wake``: the transfers that wait for a lock
-    which this activity released.
+    ``offset``: bytes that Outlook has; ``sent``: bytes of files that this activity sent, with which
+    the mailbox's budget is charged. ``etag``: the blob's new ETag, if only its metadata changed.
+    ``retry_after``: seconds to wait before the next activity; None: the orchestrator's backoff.
+    ``tries``: bound on such results without progress; None: until the deadline. ``failure``: how
+    the transfer ends if this was its last activity. ``storage_failed``: Azure Storage failed, not
+    Outlook. ``otherwise``: the result that applies once it is certain that the file is not
+    attached. ``wake``: the transfers that wait for a lock which this activity released.
     """
 
     outcome: Outcome

@@ -21,8 +21,21 @@ _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _SEPARATORS = re.compile(r'[/\\"]')
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 _PATH_PARTS = 4
-# An address has one @ and a host after it, an object id has neither. Letters of any script.
-_MAILBOX = re.compile(r"[\w.!$'*+=^{}~-]+(@[\w-]+(\.[\w-]+)*)?")
+# An object id, or an address: before its one @ what a UPN and RFC 5321 allow, letters of any script
+# included; no blanks, invisible characters or marks of direction. Python, JSON schema and the
+# ``pattern`` of HTML read it alike, so the escapes are those that all of them know.
+_LETTERS = (
+    r"0-9A-Za-z_\u00b5\u00c0-\u061a\u061d-\u167f\u1681-\u180d\u180f-\u1fff\u2c00-\u2dff"
+    r"\u3005-\u3007\u3041-\ud7ff\uf900-\ufdff\ufe70-\ufefc\uff10-\uff19\uff21-\uff3a"
+    r"\uff41-\uff5a\uff66-\uffdc"
+)
+_HOST = rf"[{_LETTERS}\-]+(\.[{_LETTERS}\-]+)*"
+_OBJECT_ID = rf"[{_LETTERS}.!$'*+=\^\{{\}}~\-]+"
+_LOCAL_PART = rf"[{_LETTERS}.!#$%&'*+\/=?\^`\{{\|\}}~\-]+"
+MAILBOX_PATTERN = rf"^({_OBJECT_ID}|{_LOCAL_PART}@{_HOST})$"
+MAILBOX_LENGTH = 320
+ID_LENGTH = 1_024
+_MAILBOX = re.compile(MAILBOX_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +62,28 @@ def read_address(name: str, metadata: Mapping[str, str]) -> Address:
     return Address(
         item=item,
         file_name=safe_file_name(file_name or _last_segment(name)),
-        content_id=safe_content_id(values.get("contentid")),
+        content_id=_content_id(values),
     )
 
 
 def read_file_name(name: str, metadata: Mapping[str, str]) -> tuple[str, str | None]:
     """The name and the content id of the blob's file, whichever item receives it.
 
-    Raises :class:`ContradictoryAddress` when the metadata holds a key twice.
+    Raises :class:`ContradictoryAddress` when the metadata holds a key twice, or a content id that
+    is too long.
     """
     values = _address_metadata(metadata)
     file_name = values.get("filename") or _last_segment(name)
-    return safe_file_name(file_name), safe_content_id(values.get("contentid"))
+    return safe_file_name(file_name), _content_id(values)
+
+
+def _content_id(values: Mapping[str, str]) -> str | None:
+    content_id = safe_content_id(values.get("contentid"))
+    if content_id and len(content_id) > ID_LENGTH:
+        raise ContradictoryAddress(
+            f"The content id has more than {ID_LENGTH:,} characters. Shorten it."
+        )
+    return content_id
 
 
 def _last_segment(name: str) -> str:
@@ -164,6 +187,8 @@ def _address_of_path(name: str) -> tuple[OutlookItem, str]:
 
 def mailbox_fault(mailbox: str) -> str | None:
     """What is wrong with a mailbox, None if nothing is."""
+    if len(mailbox) > MAILBOX_LENGTH:
+        return f"The mailbox has more than {MAILBOX_LENGTH} characters. Correct it."
     if has_dot_segments(mailbox) or not _MAILBOX.fullmatch(mailbox):
         return "The mailbox is neither an address nor an object id. Correct it."
     return None
@@ -171,6 +196,8 @@ def mailbox_fault(mailbox: str) -> str | None:
 
 def item_id_fault(item_id: str) -> str | None:
     """What is wrong with the id of an item, None if nothing is."""
+    if len(item_id) > ID_LENGTH:
+        return f"The item id has more than {ID_LENGTH:,} characters. Correct it."
     if any(_is_unsafe(c) or c.isspace() for c in item_id):
         return "The item id holds a blank or an invisible character. Correct it."
     if has_dot_segments(item_id):

@@ -3,6 +3,29 @@
 from shared.errors import AttachmentTooLarge, MailboxNotAllowed, UnsupportedBlob
 from shared.settings import Settings
 from shared.storage.source_blob import SourceBlob
+from shared.storage.storage_errors import ARCHIVED
+
+_FOLDER_KEY = "hdi_isfolder"
+
+
+class FolderMarker(UnsupportedBlob, code="UnsupportedBlob"):
+    """Raised for a blob that stands for a folder. Triggers of blobs skip it without a warning."""
+
+    def __init__(self) -> None:
+        super().__init__("The blob stands for a folder, not for a file. Name a file in it.")
+
+
+def check_name(name: str) -> None:
+    """Raise :class:`FolderMarker` for a name that only a folder has."""
+    if name.endswith("/"):
+        raise FolderMarker
+
+
+def check_is_file(blob: SourceBlob) -> None:
+    """Raise :class:`FolderMarker` for a directory, and for what Hadoop's drivers write for one."""
+    marked = [value for key, value in blob.metadata.items() if key.lower() == _FOLDER_KEY]
+    if blob.is_directory or any(value.strip().lower() == "true" for value in marked):
+        raise FolderMarker
 
 
 def check_mailbox(settings: Settings, mailbox: str) -> None:
@@ -27,8 +50,11 @@ def check_blob(settings: Settings, blob: SourceBlob) -> None:
             f"The blob is of kind {blob.kind}; only block blobs can be attached. "
             "Upload it as a block blob."
         )
-    if blob.archived:
+    if blob.copy_status in {"failed", "aborted"}:
         raise UnsupportedBlob(
-            "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
+            f"The copy that should make the blob is {blob.copy_status}, so it has no content. "
+            "Copy or upload it again."
         )
+    if blob.archived:
+        raise UnsupportedBlob(ARCHIVED)
     check_size(settings, blob.size)

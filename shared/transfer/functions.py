@@ -27,7 +27,7 @@ from shared.transfer.workflow.orchestrator import attach_blob
 
 @dataclass(frozen=True, slots=True)
 class Activities:
-    """What the activities of transfers call."""
+    """The objects whose methods the activities call."""
 
     inspector: Inspector
     attacher: Attacher

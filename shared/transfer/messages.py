@@ -16,6 +16,7 @@ from shared.errors import (
     TransferError,
     UploadSessionsUnavailable,
 )
+from shared.one_line import one_line
 from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
@@ -112,7 +113,7 @@ def deadline_exceeded(last: Failure | None) -> Failure:
 
 
 def queue_deadline_exceeded(mailbox: str) -> Failure:
-    """The end of a transfer whose mailbox was busy with other transfers all the time."""
+    """The end of a transfer that never got its locks, since others kept the mailbox busy."""
     sentence = (
         f"Mailbox {mailbox} was busy with other files for as long as the app setting "
         "QUEUE_DEADLINE_HOURS lets a file wait. Upload it again when there are fewer."
@@ -136,4 +137,4 @@ def _reason(response: GraphResponse) -> str:
     text = response.message[:_QUOTED].strip()
     request = f", request-id {response.request_id[:_QUOTED]}" if response.request_id else ""
     error = f"{response.status} {response.code[:_QUOTED]}".strip() + (f": {text}" if text else "")
-    return _SECRET.sub("<secret>", error + request)
+    return one_line(_SECRET.sub("<secret>", error + request))

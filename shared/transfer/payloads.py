@@ -1,4 +1,4 @@
-"""What triggers, orchestrator and activities exchange: a request goes in, a status comes out.
+"""The input and the output of a transfer: a request and a status.
 
 Durable's history stores all of it, readable in the task hub: no upload URL, token or content is
 ever a field here. Each call takes one payload and returns one, so that fields can be added later.
@@ -6,6 +6,7 @@ JSON keys are in camel case, as in the HTTP API, whose responses contain statuse
 has its old key as an ``alias``, so that older histories can be read.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -28,11 +29,14 @@ State = Literal[
 ]
 
 
+# Durable fails an orchestration whose custom status is longer.
+MAX_STATUS_BYTES = 16_384
+
 RecordedStatus = Literal["attached", "failed", "cancelled", "unaddressed"]
 
 
 class Payload(BaseModel):
-    """A frozen value that travels as JSON."""
+    """A frozen value that is exchanged and stored as JSON."""
 
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore"
@@ -148,7 +152,7 @@ class TransferRequest(ItemAddress):
 
 
 class TransferStatus(ItemAddress):
-    """How a transfer stands: its custom status while it runs, its output at the end.
+    """The status of a transfer: its custom status while it runs, its output at the end.
 
     ``recorded``: copied from the blob's record, which every writer of metadata can change.
     """
@@ -161,3 +165,24 @@ class TransferStatus(ItemAddress):
     attachment_id: str | None = None
     error: Failure | None = None
     recorded: Literal[True] | None = None
+
+    def to_custom_status(self) -> dict[str, object]:
+        """The status as JSON-ready values, within MAX_STATUS_BYTES.
+
+        A longer one leaves out what the orchestration's input has as well, then the end of the
+        error's message.
+        """
+        if _status_bytes(self.to_json()) <= MAX_STATUS_BYTES:
+            return self.to_json()
+        named = {"blob": "", "mailbox": None, "item_id": None, "file_name": None}
+        brief = self.model_copy(update=named)
+        while brief.error and _status_bytes(brief.to_json()) > MAX_STATUS_BYTES:
+            kept = brief.error.message[: len(brief.error.message) // 2]
+            error = brief.error.model_copy(update={"message": f"{kept.removesuffix(' …')} …"})
+            brief = brief.model_copy(update={"error": error})
+        return brief.to_json()
+
+
+def _status_bytes(status: dict[str, object]) -> int:
+    # The SDK writes ASCII, Durable counts UTF-16.
+    return 2 * len(json.dumps(status))

@@ -1,7 +1,7 @@
 """Where retrying is decided: what each response of Graph, Outlook and Azure Storage leads to.
 
 ``TABLE`` is for Graph and Outlook, ``STORAGE_TABLE`` for Azure Storage; the first row that matches
-decides. Every bound of a repetition stands here, too. Without a ``Retry-After``, the orchestrator
+decides. Every bound of a repetition is defined here, too. Without a ``Retry-After``, the orchestrator
 waits 1, 2, 4 … 60 seconds with jitter between two tries, and longer before a new upload session.
 Modules that may not import this one are given its data: ``RESPONSE_RULES``, ``RECORD_WRITES``.
 
@@ -9,7 +9,7 @@ Retries of the libraries:
 
 - Graph and Outlook (``outlook/graph_http``): none, so that every try is counted here. A request
   whose token is refused is sent once more with a new token.
-- Tokens (azure-identity): its own; a token that cannot be had counts as a request not sent.
+- Tokens (azure-identity): its own; without a token, the request counts as not sent.
 - Azure Storage (``storage/accounts``): the SDK retries a request twice within a few seconds, which
   bridges a dropped connection within an activity; an outage is bridged by durable timers. Writes
   that are conditional on an ETag are not retried by the SDK: after a lost response, the second try
@@ -63,8 +63,8 @@ MAX_SESSION_CANCELS = 4
 MAX_CLEANUP_TRIES = 4
 CLEANUP_PATIENCE = timedelta(minutes=10)
 # Searches for an attachment whose bytes could not be read, and the wait before the last search.
-MAX_UNREAD_LOOKS = 4
-LAST_LOOK_PATIENCE = timedelta(seconds=30)
+MAX_UNREAD_SEARCHES = 4
+LAST_SEARCH_PATIENCE = timedelta(seconds=30)
 # ETag changes by others while one range is read, and while one record is written.
 MAX_ETAG_CHANGES = 5
 MAX_RECORD_WRITES = 5
@@ -175,7 +175,7 @@ TABLE: tuple[Row, ...] = (
     Row(_RANGE, Action.NEW_SESSION, "the session is gone", statuses=_SESSION_GONE),
     Row(PUT, Action.RETRY, "not before the Retry-After", statuses=_NOT_THE_RANGE, when=_has_to_wait),
     Row(PUT, Action.RESYNCHRONISE, "not the range that the server expects, with any code", statuses=_NOT_THE_RANGE, tries=MAX_RANGE_REFUSALS),
-    Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged on its way", statuses=_s(400), codes=_c(""), tries=3),
+    Row(GRAPH, Action.RETRY, "no code: the body of the refusal was damaged in transit", statuses=_s(400), codes=_c(""), tries=3),
     Row(ALL, Action.GIVE_UP, "any other refusal is final"),
 )
 # An accepted range whose response does not say what the server expects next.

@@ -1,4 +1,4 @@
-"""What the rows of the retry tables are made of; the tables are in ``retry_policy``."""
+"""The row types of the retry tables; the tables themselves are in ``retry_policy``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ type StorageFailure = StorageUnavailable | BlobChanged
 
 
 class Call(Enum):
-    """The requests to Graph and Outlook that the table tells apart."""
+    """The requests to Graph and Outlook that the table distinguishes."""
 
     LIST = "list attachments"
     CREATE = "create upload session"
@@ -30,7 +30,7 @@ class Call(Enum):
 
 
 class StorageCall(Enum):
-    """The requests to Azure Storage that the storage table tells apart."""
+    """The requests to Azure Storage that the storage table distinguishes."""
 
     METADATA_WRITE = "write metadata"
     CALLER = "a request on behalf of a caller or an event"
@@ -42,12 +42,12 @@ class Action(Enum):
     PROCEED = "success"
     ATTACHED = "success: the file is attached"
     RETRY = "send the same request again, after a wait"
-    RESYNCHRONISE = "read what the server has now, and go on from there"
+    RESYNCHRONISE = "read the present state, and go on from there"
     NEW_SESSION = "the session is gone with nothing attached: create a new one"
     RECONCILE = "unknown outcome: search the item's attachments"
     SESSION_INSTEAD = "too large for a POST: use an upload session"
     POST_INSTEAD = "too small for an upload session: use a POST"
-    SKIP = "do without, this time"
+    SKIP = "go on without this response"
     GIVE_UP = "permanent"
 
 

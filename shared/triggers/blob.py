@@ -6,7 +6,9 @@ import azure.durable_functions as df
 import azure.functions as func
 from azurefunctions.extensions.bindings.blob import BlobClient
 
-from shared.errors import Permanent
+from shared.errors import Permanent, StorageUnavailable
+from shared.transfer.admission import FolderMarker
+from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.start import Starter
 
 _LOG = logging.getLogger(__name__)
@@ -27,8 +29,14 @@ def blob_functions(starter: Starter, connection: str) -> df.Blueprint:
         """Start the transfer. The binding is a client, so that the host never reads the content."""
         try:
             started = await starter.from_blob(client, blob.blob_name)
-        except Permanent as error:
-            # There is no such blob: no metadata to write to, and nothing to retry.
+        except FolderMarker:
+            _LOG.debug("blob %r stands for a folder", blob.blob_name)
+            return
+        except (Permanent, StorageUnavailable) as error:
+            if isinstance(error, StorageUnavailable) and is_retryable(error):
+                raise
+            # No such blob, an invalid name, or one that storage never lets the app read: no
+            # metadata to write to, and nothing to retry.
             _LOG.warning("blob %r is not transferred: %s: %s", blob.blob_name, error.code, error)
             return
         if started.joined:

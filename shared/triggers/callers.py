@@ -13,7 +13,7 @@ _NAME = "X-MS-CLIENT-PRINCIPAL-NAME"
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """Names callers in the log.
+    """Logs who makes a call.
 
     Where sign-in is on, the platform sets both headers and removes any that a caller sent.
     Elsewhere anybody can send them: they are ignored.

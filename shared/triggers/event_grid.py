@@ -1,13 +1,14 @@
-"""The Event Grid trigger: blobs that were created, and attach requests that come as events.
+"""The Event Grid trigger: events about created blobs, and attach requests as events.
 
-Event Grid repeats a failed delivery for a day. So only errors that another delivery may not meet
-are raised. All others are logged in one line, without the event's URL, which may hold a signature.
+Event Grid repeats a failed delivery for a day, so only errors that may be gone by then are raised.
+All others are logged in one line, without the event's URL, which may hold a signature.
 """
 
 import json
 import logging
 import re
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 
 import azure.durable_functions as df
@@ -15,9 +16,10 @@ import azure.durable_functions as df
 from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavailable
 from shared.settings import Settings
 from shared.transfer.addressing import decode
+from shared.transfer.admission import FolderMarker
 from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.requests import AttachRequest
-from shared.transfer.service.start import Starter
+from shared.transfer.service.start import Started, Starter
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 ATTACH_REQUESTED = "BlobToOutlook.AttachRequested"
@@ -63,11 +65,17 @@ class WatchedContainer:
     host: str
     name: str
 
-    def holds(self, url: str) -> bool:
-        """Whether the blob's URL is in this container, by the account's blob or dfs endpoint."""
-        place = url.partition("://")[2].lower()
-        hosts = {self.host.lower(), self.host.lower().replace(".blob.", ".dfs.", 1)}
-        return any(place.startswith(f"{host}/{self.name}/") for host in hosts)
+    def blob_of(self, url: str) -> str | None:
+        """The name of the blob with this URL, None when it is not in this container.
+
+        By the account's blob or dfs endpoint. The URL's path is percent-decoded once.
+        """
+        place = url.partition("://")[2].partition("?")[0]
+        for host in (self.host.lower(), self.host.lower().replace(".blob.", ".dfs.", 1)):
+            root = f"{host}/{self.name}/"
+            if place[: len(root)].lower() == root:
+                return decode(place[len(root) :])
+        return None
 
 
 def event_grid_functions(settings: Settings, starter: Starter, account_host: str) -> df.Blueprint:
@@ -82,7 +90,7 @@ def event_grid_functions(settings: Settings, starter: Starter, account_host: str
     @blueprint.event_grid_trigger(arg_name="event")
     @blueprint.durable_client_input(client_name="client")
     async def event_received(event: str, client: df.DurableFunctionsClient) -> None:
-        """Start the transfers that the event asks for."""
+        """Start the transfers that the event requests."""
         await receive(client, starter, watched, event)
 
     return blueprint
@@ -91,9 +99,9 @@ def event_grid_functions(settings: Settings, starter: Starter, account_host: str
 async def receive(
     client: df.DurableFunctionsClient, starter: Starter, watched: WatchedContainer, text: str
 ) -> None:
-    """Start the transfers that an event asks for, or log why not.
+    """Start the transfers that an event requests, or log why not.
 
-    Raises :class:`StorageUnavailable` and the engine's own errors, which justify another delivery.
+    Raises :class:`StorageUnavailable` and the engine's own errors: another delivery may succeed.
     """
     shown = ""
     try:
@@ -104,6 +112,8 @@ async def receive(
         _LOG.warning("event %r is refused: %s", shown, error)
     except DroppedEvent as reason:
         _LOG.info("event %r is dropped: %s", shown, reason)
+    except FolderMarker:
+        _LOG.debug("event %r is about a folder", shown)
     except Permanent as error:
         _LOG.warning("event %r starts nothing: %s: %s", shown, error.code, _sentence(error))
     except StorageUnavailable as error:
@@ -131,9 +141,11 @@ def read_event(text: str) -> ReceivedEvent:
     )
 
 
-def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> str:
-    """The name of the blob that a ``BlobCreated`` event reports complete, as in its subject.
+def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> list[str]:
+    """The possible names of the blob that a ``BlobCreated`` event reports complete, best first.
 
+    That of its URL, since a subject can lose characters; then that of the subject, which storage
+    writes as it is, and which another sender may have encoded.
     Raises :class:`MalformedEvent` and :class:`DroppedEvent`.
     """
     if not isinstance(event.data, dict):
@@ -143,12 +155,15 @@ def created_blob(event: ReceivedEvent, watched: WatchedContainer) -> str:
     if subject is None:
         raise MalformedEvent("its subject names no blob")
     container, name = subject.groups()
-    _check_name(name)
-    if container != watched.name or not watched.holds(url):
-        raise DroppedEvent("its blob is of another account or container")
+    in_url = watched.blob_of(url)
+    if container != watched.name or in_url is None:
+        raise DroppedEvent("its blob is in another account or container")
     if api not in _COMPLETING:
         raise DroppedEvent(f"{api[:_SHOWN]!r} does not complete a blob")
-    return name
+    names = [each for each in (in_url, name, decode(name)) if 0 < len(each) <= _BLOB_NAME_LENGTH]
+    if not names:
+        raise MalformedEvent("its blob's name is too long")
+    return list(dict.fromkeys(names))
 
 
 async def _start(
@@ -165,16 +180,19 @@ async def _start(
         raise DroppedEvent(f"{event.type[:_SHOWN]!r} is not an event for this app")
 
 
-async def _start_created(client: df.DurableFunctionsClient, starter: Starter, name: str) -> None:
-    try:
-        started = await starter.from_blob(client, name)
-    except BlobDeleted:
-        # Storage writes names into its events as they are; another sender may have encoded them.
-        decoded = decode(name)
-        if decoded == name:
-            raise
-        _check_name(decoded)
-        started = await starter.from_blob(client, decoded)
+async def _start_created(
+    client: df.DurableFunctionsClient, starter: Starter, names: list[str]
+) -> None:
+    """Start the transfer of the first of these blobs that exists."""
+    *others, last = names
+    for name in others:
+        with suppress(BlobDeleted):
+            return _log_start(name, await starter.from_blob(client, name))
+    _log_start(last, await starter.from_blob(client, last))
+    return None
+
+
+def _log_start(name: str, started: Started) -> None:
     if started.joined:
         _LOG.debug("blob %r joins transfer %s", name, started.id)
 
@@ -207,14 +225,6 @@ def _text(body: dict[str, object], field: str) -> str:
     if any(unicodedata.category(character) == "Cs" for character in value):
         raise MalformedEvent(f"its {field} is not valid Unicode")
     return value
-
-
-def _check_name(name: str) -> None:
-    """Raise :class:`MalformedEvent` for a name that no blob can have."""
-    if len(name) > _BLOB_NAME_LENGTH:
-        raise MalformedEvent("its blob's name is too long")
-    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
-        raise MalformedEvent("its blob's name holds a control character")
 
 
 def _sentence(error: Permanent) -> str:

@@ -200,8 +200,8 @@ def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
     blob = api.put("listed/a.pdf", b"listed")
     id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.ended(id_)
-    asked = {"status": "attached", "mailbox": MAILBOX.upper()}
-    listed = api.call("GET", "/transfers", params=asked).json()
+    query = {"status": "attached", "mailbox": MAILBOX.upper()}
+    listed = api.call("GET", "/transfers", params=query).json()
     assert listed["items"][0]["id"] == id_
     created = [each["createdAt"] for each in listed["items"]]
     assert created == sorted(created, reverse=True)
@@ -263,10 +263,10 @@ BAD_BODIES: list[tuple[object, set[str]]] = [
     (GOOD | {"eventId": "E"}, {"eventId"}),
     (GOOD | {"blob": "../x"}, {"blob"}),
     (GOOD | {"blob": "a/../../x"}, {"blob"}),
-    (GOOD | {"blob": "/x"}, {"blob"}),
+    (GOOD | {"blob": "/../x"}, {"blob"}),
     (GOOD | {"blob": "https://evil.example/x"}, {"blob"}),
     (GOOD | {"blob": "x" * 1_025}, {"blob"}),
-    (GOOD | {"blob": "a\r\nb"}, {"blob"}),
+    (GOOD | {"blob": "a\ud800b"}, {"blob"}),
     (GOOD | {"blob": 5, "mailbox": None, "messageId": []}, {"blob", "mailbox", "messageId"}),
     (GOOD | {"mailbox": "a@b@c"}, {"mailbox"}),
     (GOOD | {"messageId": "../../users"}, {"messageId"}),

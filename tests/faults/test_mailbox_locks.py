@@ -188,3 +188,22 @@ def test_the_oldest_transfer_ends_first() -> None:
         older, younger = waited[:50], waited[50:]
         # In order of arrival it would be 50 each; by chance, none.
         assert sum(younger) / 50 - sum(older) / 50 > 15
+
+
+def test_files_that_send_nothing_cost_the_mailbox_nothing() -> None:
+    """Sixty files to items that do not exist, of twice the window's bytes, keep no file waiting."""
+    with transfers_to_one_mailbox(transfers=0) as transfers:
+        app = transfers.app
+        for number in range(60):
+            metadata = {"mailbox": MAILBOX, "messageid": f"missing-{number}"}
+            app.blobs.put(f"missing-{number}.bin", bytes(100_000), None, metadata)
+            app.deliver(f"missing-{number}.bin")
+        item = app.add_message()
+        app.blobs.put("last.bin", b"last", None, {"mailbox": MAILBOX, "messageid": item})
+        began = app.clock()
+        last = app.engines[app.deliver("last.bin")]
+        while not last.is_over:
+            app.advance_in_time()
+        assert [each.content for each in app.attachments(item)] == [b"last"]
+        # The tries for the missing items take some time; a window takes five minutes.
+        assert app.clock() - began < timedelta(minutes=2)

@@ -21,7 +21,7 @@ DAYS = 30
 
 @pytest.fixture
 def engine() -> Iterator[DurableBackend]:
-    """An engine whose transfers end when an event tells them to."""
+    """An engine whose transfers end when an event ends them."""
 
     def attach_blob(ctx: OrchestrationContext, _: object) -> Any:
         yield ctx.wait_for_external_event("end")

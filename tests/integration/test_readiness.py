@@ -57,7 +57,7 @@ def test_everything_is_there(make_harness: MakeHarness) -> None:
     assert by_name(found)["graph"].to_json() == {
         "name": "graph",
         "ok": True,
-        "message": "Graph answers.",
+        "message": "Graph responds.",
     }
     (request,) = [each for each in harness.emulator.requests if each.kind == "other"]
     assert (request.method, request.target) == ("GET", "/v1.0")
@@ -89,7 +89,7 @@ def test_without_the_container(make_harness: MakeHarness) -> None:
     ("change", "message"),
     [
         ((r"AccountKey=[^;]+", "AccountKey=c2VjcmV0"), "403 AuthorizationFailure"),
-        ((r"BlobEndpoint=http://[^/]+", "BlobEndpoint=http://127.0.0.1:1"), "no answer"),
+        ((r"BlobEndpoint=http://[^/]+", "BlobEndpoint=http://127.0.0.1:1"), "no response"),
     ],
 )
 def test_storage_that_refuses_or_is_unreachable(
@@ -152,7 +152,7 @@ def test_a_check_that_hangs_times_out(make_harness: MakeHarness) -> None:
     for _ in range(100):
         found = by_name(ready.check())
         assert not found["graph"].ok
-        assert "No answer within 0.2 seconds" in found["identity"].message
+        assert "No response within 0.2 seconds" in found["identity"].message
         if found["container"].ok:
             break
     assert found["container"].ok

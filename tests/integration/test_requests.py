@@ -90,7 +90,7 @@ def test_a_large_file_needs_no_unnecessary_request(
 
 
 def test_a_small_file_needs_one_request_of_each_kind(make_harness: MakeHarness) -> None:
-    """Outlook: list, POST. Storage: 3 HEADs, a read, a record; a row for the transfer, one for the lock."""
+    """Outlook: list, POST. Storage: 3 HEADs, a read, a record; two rows of tables."""
     transport = FaultyTransport()
     harness = make_harness(
         None, Product(storage=storage_over(transport), tables=partial(FaultyTables, transport))

@@ -1,8 +1,11 @@
-"""Jobs for the unit tests of the workflow and its messages."""
+"""Jobs and results for the unit tests of the workflow and its messages."""
 
-from shared.transfer.activity_payloads import Job
+from shared.transfer.activity_payloads import ActivityResult, Job, Outcome
+from shared.transfer.payloads import Failure
 
 LARGE = 20_000_000
+BUSY = Failure(code="GraphRefused", message="busy")
+STORE_AWAY = Failure(code="StorageUnavailable", message="away")
 
 
 def job(size: int = LARGE) -> Job:
@@ -24,3 +27,9 @@ def job(size: int = LARGE) -> Job:
         deadline_seconds=3600,
         reconcile_seconds=120,
     )
+
+
+def result(outcome: Outcome, **fields: object) -> ActivityResult:
+    """The result of an activity; its fields by name."""
+    assert fields.keys() <= ActivityResult.model_fields.keys()
+    return ActivityResult.model_validate({"outcome": outcome, **fields})

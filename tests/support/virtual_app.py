@@ -44,15 +44,24 @@ class VirtualApp:
         self.entities = VirtualEntities(lock_entities(settings, clock))
         self.engines: dict[str, VirtualEngine] = {}
         self.started: list[VirtualEngine] = []
+        self._clients = clients
+        self._inspector, self._attacher = inspector, attacher
         self.tables = clients.tables
-        parts = activities(settings, clients, clock)
+        self.activities: dict[str, Activity] = {}
+        self.restart(settings)
+
+    def restart(self, settings: Settings) -> None:
+        """Run the activities with these settings from now on; orchestrations go on."""
+        clients = self._clients
+        parts = activities(settings, clients, self.clock)
         claims, self.locks = parts.attacher.claims, parts.attacher.locks
         parts = replace(
             parts,
-            inspector=inspector(settings, clients.source, parts.inspector.ledger),
-            attacher=attacher(settings, clients.source, claims, self.locks, clients.graph),
+            inspector=self._inspector(settings, clients.source, parts.inspector.ledger),
+            attacher=self._attacher(settings, clients.source, claims, self.locks, clients.graph),
         )
-        self.activities = _by_name(transfer_functions(parts, settings, clock))
+        blueprint = transfer_functions(parts, settings, self.clock)
+        self.activities.update(_by_name(blueprint))
 
     def start_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
         """An orchestration with this id and input, about to run its first activity."""

@@ -55,9 +55,11 @@ def test_the_tree_is_true(name: str) -> None:
 
 SHARED_CODES = {
     "ContentUncertain": "UnsupportedBlob",
+    "FolderMarker": "UnsupportedBlob",
     "InvalidBlobName": "UnsupportedBlob",
     "RecordNotWritable": "UnsupportedBlob",
     "StorageDenied": "StorageUnavailable",
+    "UnreadableBlob": "UnsupportedBlob",
     "StorageNotFound": "StorageUnavailable",
 }
 

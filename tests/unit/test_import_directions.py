@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 40
 # What each part may import beside itself. Every module belongs to the longest name that fits.
 BASE = frozenset(
     {"shared.settings", "shared.errors", "shared.secret", "shared.validation"}
-    | {"shared.path_segments"}
+    | {"shared.path_segments", "shared.one_line"}
 )
 LOWER = BASE | {"shared.outlook", "shared.storage"}
 WINGS = {"shared.transfer.workflow", "shared.transfer.activities"}

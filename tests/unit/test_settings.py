@@ -1,4 +1,8 @@
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.errors import SettingsError
 from shared.settings import Settings, read_app_settings
@@ -110,6 +114,12 @@ def test_empty_values_are_as_good_as_none(environment: pytest.MonkeyPatch) -> No
         ("scan-?@contoso.com", "scan-1@contoso.com", False),
         ("[ab]@contoso.com", "a@contoso.com", False),
         ("a@contoso.com", "a@contoso.com\n", False),
+        ("a*a", "a", False),
+        ("a**a", "aa", True),
+        ("*ab*ba*", "aba", False),
+        ("*ab*ba*", "xabyba", True),
+        ("a*b*c", "a-b-b-c", True),
+        ("a*b*c", "a-c-b", False),
     ],
 )
 def test_mailboxes_are_denied_unless_a_pattern_names_them(
@@ -118,6 +128,20 @@ def test_mailboxes_are_denied_unless_a_pattern_names_them(
     """Patterns know the star, ignore case and match the whole address."""
     environment.setenv("ALLOWED_MAILBOXES", patterns)
     assert read_app_settings().values.allows(mailbox) is allowed
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=12))
+def test_a_star_stands_for_any_text(pattern: str, text: str) -> None:
+    """As in the regular expression with ``.*`` for it, on every short text."""
+    settings = Settings.model_validate({"allowed_mailboxes": pattern or "b"})
+    expression = ".*".join(map(re.escape, (pattern or "b").split("*")))
+    assert settings.allows(text) is bool(re.fullmatch(expression, text))
+
+
+def test_a_pattern_of_many_stars_costs_no_more_than_its_length() -> None:
+    """With a search that goes back to earlier stars, this one would never end."""
+    settings = Settings.model_validate({"allowed_mailboxes": "*a" * 40 + "*b"})
+    assert not settings.allows("a" * 319)
 
 
 def test_graph_root_loses_its_last_slash(environment: pytest.MonkeyPatch) -> None:

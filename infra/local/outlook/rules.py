@@ -42,7 +42,7 @@ class Rules:
     repeated_range: Literal["416", "400", "200"] = "416"
     next_ranges_key: Literal["NextExpectedRanges", "nextExpectedRanges"] = "NextExpectedRanges"
     next_range_form: Literal["2097152", "2097152-", "2097152-4194303"] = "2097152"
-    location_ids: Literal["as asked", "mutable"] = "as asked"
+    location_ids: Literal["as requested", "mutable"] = "as requested"
     session_minutes: int = 60
     requests_at_once: int = 4
     window_bytes: int = 150_000_000

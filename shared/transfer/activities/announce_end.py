@@ -90,7 +90,7 @@ class Announcer:
     def _event(self, type_: str, work: RecordAttachment) -> CloudEvent[dict[str, object]]:
         data = {"id": work.transfer_id, **work.status.to_json()}
         # An event that is sent twice has the same id. A transfer that is started again keeps its
-        # id, and can end in another way.
+        # id, and can end differently.
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
         return CloudEvent(
             source=self._source,

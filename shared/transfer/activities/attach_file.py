@@ -59,7 +59,7 @@ class Attacher:
         """
         entry = self.claims.entry(job)
         if entry and entry.run == job.run and entry.attempt >= job.attempt:
-            return ActivityResult(outcome="reconcile")
+            return ActivityResult(outcome="reconcile", sent=post_bytes(job))
         claimed = self._before_attempt(job, entry)
         if isinstance(claimed, ActivityResult):
             return claimed
@@ -74,7 +74,7 @@ class Attacher:
             return ActivityResult(outcome="reconcile")
         response = self.graph.attach_small_file(job.item, job.file, content)
         result = result_of_refusal(Call.SMALL_POST, response, job) or ActivityResult(
-            outcome="attached", offset=job.size, attachment_id=str(response.body.get("id"))
+            outcome="attached", offset=job.size, attachment_id=str(response.body["id"])
         )
         return result.model_copy(update={"sent": post_bytes(job)})
 
@@ -145,7 +145,7 @@ class Attacher:
     @with_lock()
     @activity_boundary
     def find_attachment(self, work: FindAttachment) -> ActivityResult:
-        """Search the attachment of an attempt with unknown outcome.
+        """Search for the attachment of an attempt with unknown outcome.
 
         Attachments that prove to be others' are noted, so that they are not read again. A second
         delivery searches again.

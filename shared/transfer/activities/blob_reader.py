@@ -20,7 +20,7 @@ MD5_CHANGED = (
     "The blob's MD5 was set or cleared before the file was attached, so nothing proves that its "
     "content is still the same. Upload it again, and do not change its properties."
 )
-# Two, so that a slow read can be made up for by the fast ones before it.
+# Two, so that one slow read does not delay the upload.
 MAX_READ_AHEAD = 2
 
 
@@ -102,7 +102,10 @@ class BlobReader:
                 return self._source.read(job.blob, self.etag, part.start, part.length)
             except BlobChanged:
                 self.etag = check_same_content(job, self._source.look(job.blob))
-        raise StorageUnavailable(f"The metadata of {job.blob} changes all the time.")
+        raise StorageUnavailable(
+            f"Other clients write the metadata of {job.blob} all the time. "
+            "Try again when they are done."
+        )
 
 
 def check_same_content(job: Job, now: SourceBlob) -> str:

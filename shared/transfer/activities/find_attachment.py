@@ -32,7 +32,7 @@ def max_reported_size(size: int) -> float:
 
 
 class Throttled(Exception):
-    """Raised when a response asks to wait, in seconds, before the next request."""
+    """Raised for a response with a Retry-After; ``retry_after`` is in seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(retry_after)
@@ -66,7 +66,7 @@ class AttachmentFinder:
         *,
         is_last_attempt: bool,
     ) -> SearchResult:
-        """Search the item's attachments, but for those that were there ``earlier``.
+        """Search the item's attachments, except those that were there ``earlier``.
 
         On the last attempt, a single candidate whose bytes cannot be read counts as found.
         Raises :class:`OutcomeUnknown` if the candidates do not allow a decision,
@@ -117,7 +117,7 @@ class AttachmentFinder:
             if etag != job.etag:
                 check_same_content(job, blob)
         except (RestartRequired, ContentUncertain):
-            # The same content or another: no MD5 proves either.
+            # It may be the same content: no MD5 proves it or rules it out.
             is_certain = bool(unverified)
         except (Superseded, BlobDeleted):
             return _Content(unverified, is_certain=bool(unverified))

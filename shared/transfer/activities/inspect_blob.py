@@ -39,6 +39,7 @@ class Inspector:
             blob = self.source.look(request.blob)
             if not may_match(work.transfer_id, blob, item, request.content):
                 return _superseded(work)
+            _check_copied(blob)
             if not matches(work.transfer_id, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
             if ended := self._known_end(work, blob):
@@ -100,6 +101,14 @@ class Inspector:
             deadline_seconds=self.settings.transfer_deadline_minutes * 60,
             reconcile_seconds=self.settings.reconcile_seconds,
             **request.fields_of(request.item),
+        )
+
+
+def _check_copied(blob: SourceBlob) -> None:
+    """Raise :class:`StorageUnavailable` while the blob is being copied: it has no content yet."""
+    if blob.is_copying:
+        raise StorageUnavailable(
+            f"The blob {blob.name} is still being copied. Wait for the end of the copy."
         )
 
 

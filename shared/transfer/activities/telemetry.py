@@ -1,9 +1,8 @@
 """Telemetry of transfers: a trace for each, metrics of all, and their ids in the log.
 
 A trace's id is the transfer's id without the hyphen. The trace context of the Functions host does
-not reach an activity, since the worker calls it in a thread of its own. An id that every activity
-derives by itself is the same on every machine and after every restart, and whoever knows the
-transfer finds its trace.
+not reach an activity, since the worker calls it in a thread of its own. A trace id that is derived
+from the transfer's id is the same on every machine and after every restart, and is found from it.
 
 Only activities record anything, since the orchestrator is replayed. They run at least once, and a
 second delivery is counted again. Uses OpenTelemetry's API only, as ``call_telemetry`` does.
@@ -128,7 +127,7 @@ def _count_begin(work: Work) -> None:
         _BUDGET_WAIT.record(job.waited_seconds)
         if job.near_deadline:
             _NEAR_DEADLINE.add(1)
-            # An alert rests on it: a worker that is scaled in does not send its last figures.
+            # For an alert: a worker that is scaled in does not send its last metrics.
             _LOG.warning("transfer %s goes on near its deadline", job.transfer_id)
 
 

@@ -1,6 +1,7 @@
 """Uploads some ranges of a blob; the next ones are read while this one is being sent."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from shared.errors import (
     BlobDeleted,
@@ -42,14 +43,15 @@ class RangeUploader:
     range_bytes: int
 
     def upload(self, job: Job, url: UploadUrl, offset: int) -> ActivityResult:
-        """Upload the job's ``activity_bytes`` from ``offset`` on, or until a range fails."""
+        """Upload from ``offset`` on, until this run's ranges are sent or something else decides."""
+        # As the job says, and so the state machine decides: settings may have changed since.
         stop = offset + job.activity_bytes
         session = UploadSession(job.size, self.range_bytes, offset=offset, stop=stop)
         with self.readers.reader(self.source, job) as reader:
             run = _Run(self.graph, job, url, session, reader)
             result: ActivityResult | None = None
             try:
-                for _ in range(-(-job.activity_bytes // self.range_bytes)):
+                for _ in range(ceil(job.activity_bytes / self.range_bytes)):
                     result = run.put_next()
                     if result is not None or session.is_done:
                         break

@@ -78,10 +78,10 @@ class Attachments:
     def describe(self, status: TransferStatus) -> AttachmentInfo:
         """Graph's description of the transfer's attachment."""
         item, attachment_id = self._target(status)
-        answer = self.graph.describe_attachment(item, attachment_id)
-        self._check(Call.DESCRIBE, answer, item)
+        response = self.graph.describe_attachment(item, attachment_id)
+        self._check(Call.DESCRIBE, response, item)
         try:
-            return AttachmentInfo.from_json(answer.body)
+            return AttachmentInfo.from_json(response.body)
         except ValidationError:
             raise unusable_response() from None
 
@@ -97,10 +97,10 @@ class Attachments:
         if (status.size or 0) > limit or (info.size or 0) > max_reported_size(limit):
             raise DownloadTooLarge(limit)
         try:
-            answer, data = self.graph.attachment_content(item, attachment_id, limit)
+            response, data = self.graph.attachment_content(item, attachment_id, limit)
         except ResponseTooLarge:
             raise DownloadTooLarge(limit) from None
-        self._check(Call.CONTENT, answer, item)
+        self._check(Call.CONTENT, response, item)
         if data is None:
             raise unusable_response()
         return AttachmentContent(data, info.content_type or "", info.name or status.file_name or "")
@@ -139,8 +139,8 @@ class Attachments:
 
     def _prove(self, status: TransferStatus, item: OutlookItem, attachment_id: str) -> None:
         """Check that the attachment has the blob's content: metadata can name any other one."""
-        answer, md5 = self.graph.attachment_md5(item, attachment_id)
-        self._check(Call.CONTENT, answer, item)
+        response, md5 = self.graph.attachment_md5(item, attachment_id)
+        self._check(Call.CONTENT, response, item)
         try:
             own = self.source.md5_of(self.source.look(status.blob))
         except (BlobChanged, BlobDeleted):
@@ -151,24 +151,24 @@ class Attachments:
                 "Look at the item in Outlook."
             )
 
-    def _check(self, call: Call, answer: GraphResponse, item: OutlookItem) -> None:
-        row = decide(call, answer)
+    def _check(self, call: Call, response: GraphResponse, item: OutlookItem) -> None:
+        row = decide(call, response)
         if row.action is Action.PROCEED:
             return
-        error = error_of_response(row, answer, item)
+        error = error_of_response(row, response, item)
         if isinstance(error, AttachmentNotFound):
             self._check_item(item)
         raise error
 
     def _check_item(self, item: OutlookItem) -> None:
         """Distinguish a missing item from a missing attachment: Graph's responses are the same."""
-        answer, _ = self.graph.list_attachments(item, brief=True)
-        row = decide(Call.FIND_ITEM, answer)
+        response, _ = self.graph.list_attachments(item, brief=True)
+        row = decide(Call.FIND_ITEM, response)
         if row.action is not Action.PROCEED:
-            raise error_of_response(row, answer, item)
+            raise error_of_response(row, response, item)
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
-        """Note the removal; whether the blob's record named this attachment."""
+        """Record the removal; return whether the blob's record named this attachment."""
 
         def removed(blob: SourceBlob, record: AttachmentRecord) -> AttachmentRecord | None:
             if record.attachment_id != status.attachment_id:
@@ -183,7 +183,7 @@ class Attachments:
                 status="cancelled",
                 attachment_id="",
                 sources=tuple(source for source in record.sources if source not in own),
-                # It identifies the content. A record without room for it has none.
+                # It identifies the content. A record that was too large lacks it.
                 transfer_id=record.transfer_id or transfer_id,
                 attached_at="",
                 error_code=reason.code,

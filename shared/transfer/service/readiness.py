@@ -63,10 +63,10 @@ class Readiness:
             error = future.exception(timeout=max(0.0, until - time.monotonic()))
         except TimeoutError:
             seconds = f"{self._seconds:g} seconds"
-            return Check(name=name, ok=False, message=f"No answer within {seconds}. Try again.")
+            return Check(name=name, ok=False, message=f"No response within {seconds}. Try again.")
         if error is None:
             return future.result()
-        # Not its text, which may contain a secret.
+        # Without the error's text, which may contain a secret.
         return Check(name=name, ok=False, message=f"The check failed ({type(error).__name__}).")
 
     def _identity(self) -> Check:
@@ -84,7 +84,7 @@ class Readiness:
         try:
             exists = self._source.can_be_read(self._seconds)
         except StorageUnavailable as error:
-            reason = f"{error.status} {error.storage_code}" if error.status else "no answer"
+            reason = f"{error.status} {error.storage_code}" if error.status else "no response"
             message = (
                 f"The container {name} cannot be read ({reason}). Check the app's role on the "
                 "storage account, and its network."
@@ -107,10 +107,10 @@ class Readiness:
         response = self._graph.reach()
         action = decide(Call.REACH, response).action
         if action is Action.PROCEED:
-            return Check(name="graph", ok=True, message="Graph answers.")
+            return Check(name="graph", ok=True, message="Graph responds.")
         if response.no_response:
             reason = response.no_response.value
-            message = f"Graph gave no answer ({reason}). Check the app's network."
+            message = f"Graph did not respond ({reason}). Check the app's network."
         elif action is Action.RETRY:
             message = f"Graph is throttling or unavailable ({response.status}). Try again."
         else:

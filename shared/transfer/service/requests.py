@@ -11,15 +11,24 @@ from pydantic.alias_generators import to_camel
 from shared.errors import FieldFault, InvalidRequest
 from shared.outlook.item import ITEM_KINDS, OutlookItem
 from shared.path_segments import has_dot_segments
-from shared.transfer.addressing import item_id_fault, item_of, mailbox_fault, safe_content_id
+from shared.transfer.addressing import (
+    ID_LENGTH,
+    MAILBOX_LENGTH,
+    MAILBOX_PATTERN,
+    item_id_fault,
+    item_of,
+    mailbox_fault,
+    safe_content_id,
+)
 from shared.validation import field_faults
 
 MAX_BLOBS = 100
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# Narrower than what is accepted: clients that generate values from the description get good ones.
-_A_MAILBOX = r"^[A-Za-z0-9_.+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$"
-_AN_ID = r"^[A-Za-z0-9_+/=-]+$"
-_CONTENT_TYPE = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+$"
+_DOT_SEGMENTS = r"(^|\/)\.\.?(\/|$)"
+# Narrower than what is accepted: values that a client generates from it are always valid.
+_ID_PATTERN = r"^[A-Za-z0-9_+/=-]+$"
+_WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+_CONTENT_TYPE = rf'^{_WORD}/{_WORD}( *; *{_WORD}=({_WORD}|"[ !#-~]*"))*$'
 _ID_FIELDS = tuple(kind.request_field for kind in ITEM_KINDS.values())
 
 
@@ -35,10 +44,10 @@ _ONE_OF_EACH: dict[str, Any] = {"allOf": [_one_required("blob", "blobs"), _ONE_I
 def _blob_name(name: str) -> str:
     if _SCHEME.match(name):
         raise ValueError("should be the name of a blob in the source container, not a URL")
-    if name.startswith(("/", "\\")) or has_dot_segments(name):
-        raise ValueError("should be a blob's name: no leading slash, no . or .. in its path")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
-        raise ValueError("should hold no control characters")
+    if has_dot_segments(name):
+        raise ValueError("should be a blob's name: no . or .. as a folder in it")
+    if any(unicodedata.category(character) == "Cs" for character in name):
+        raise ValueError("should be valid Unicode")
     return name
 
 
@@ -63,16 +72,20 @@ def _content_id(content_id: str) -> str:
 BlobName = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_blob_name)]
 ItemId = Annotated[
     str,
-    Field(min_length=1, max_length=1_024, json_schema_extra={"pattern": _AN_ID}),
+    Field(min_length=1, max_length=ID_LENGTH, json_schema_extra={"pattern": _ID_PATTERN}),
     AfterValidator(_item_id),
 ]
 Mailbox = Annotated[
     str,
-    Field(min_length=1, max_length=320, json_schema_extra={"pattern": _A_MAILBOX}),
+    Field(
+        min_length=1,
+        max_length=MAILBOX_LENGTH,
+        json_schema_extra={"pattern": MAILBOX_PATTERN, "not": {"pattern": _DOT_SEGMENTS}},
+    ),
     AfterValidator(_mailbox),
 ]
-Short = Annotated[str, Field(min_length=1, max_length=1_024)]
-ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=127)]
+ShortText = Annotated[str, Field(min_length=1, max_length=1_024)]
+ContentType = Annotated[str, Field(pattern=_CONTENT_TYPE, max_length=255)]
 
 
 class _MailboxRequest(BaseModel):
@@ -121,7 +134,7 @@ class ItemRequest(_WithItemIds):
 
     @classmethod
     def _contradictions(cls, body: Mapping[str, object]) -> Iterator[FieldFault]:
-        """Faults that lie in more than one field."""
+        """Faults in the combination of fields."""
         yield from _exactly_one(body, *_ID_FIELDS)
 
 
@@ -136,10 +149,10 @@ class AttachRequest(ItemRequest):
 
     blob: BlobName | None = None
     blobs: Annotated[list[BlobName], Field(min_length=1, max_length=MAX_BLOBS)] | None = None
-    file_name: Short | None = None
+    file_name: ShortText | None = None
     content_type: ContentType | None = None
     is_inline: bool | None = None
-    content_id: Annotated[Short, AfterValidator(_content_id)] | None = None
+    content_id: Annotated[ShortText, AfterValidator(_content_id)] | None = None
     force: bool = False
 
     @property
@@ -166,7 +179,7 @@ class AttachRequest(ItemRequest):
 class UploadLinkRequest(ItemRequest):
     """The body of ``POST /api/uploads``: a file of ``size`` bytes that is about to be uploaded."""
 
-    file_name: Short
+    file_name: ShortText
     size: Annotated[int, Field(ge=0)]
     content_type: ContentType = "application/octet-stream"
 

@@ -1,4 +1,4 @@
-"""How every trigger starts a transfer: read the address, derive the instance id, start it once."""
+"""Starts transfers, for every trigger: read the address, derive the instance id, start it once."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import uuid
 from dataclasses import dataclass
 
 import azure.durable_functions as df
-import grpc
 
 from shared.errors import BlobDeleted, BlobNotFound, Permanent, StorageUnavailable, TransferError
 from shared.settings import Settings
@@ -14,13 +13,14 @@ from shared.storage.attachment_record import AttachmentRecord, fingerprint, read
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
-from shared.transfer.admission import check_mailbox, check_size
+from shared.transfer.admission import check_is_file, check_mailbox, check_name, check_size
 from shared.transfer.payloads import TransferRequest
+from shared.transfer.service.instances import raise_event, restart_instance, start_instance
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.transfer_requests import explicit_request, request_of_blob
 from shared.transfer.service.transfers import Transfer, find_by_fingerprint
 from shared.transfer.transfer_id import instance_id
-from shared.transfer.workflow.orchestrator import attach_blob, predecessor_done
+from shared.transfer.workflow.orchestrator import predecessor_done
 
 # A request starts transfers in these states again, and joins those in any other.
 _RESTARTED = frozenset({"failed", "cancelled", "superseded"})
@@ -66,14 +66,18 @@ class Starter:
     source: SourceContainer
 
     async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
-        """Start the transfer that a blob's own metadata or path asks for, or join it.
+        """Start the transfer to the item that the blob's metadata or path names, or join it.
 
-        Raises :class:`BlobDeleted` when there is no such blob, and :class:`StorageUnavailable`.
+        Raises :class:`BlobDeleted` when there is no such blob, :class:`FolderMarker` when it stands
+        for a folder, :class:`UnreadableBlob` and :class:`StorageUnavailable`.
         """
-        blob = await asyncio.to_thread(self.source.look, name)
+        blob = await self._look(name)
         request = request_of_blob(blob)
         id_ = instance_id(blob, str(request.item or ""))
-        return Started(id_, joined=not await self._schedule(client, id_, request))
+        started = await start_instance(client, id_, self._announced(request))
+        if started:
+            _log_start(id_, request)
+        return Started(id_, joined=not started)
 
     async def from_request(
         self, client: df.DurableFunctionsClient, attach: AttachRequest, attempt_key: str = ""
@@ -97,11 +101,18 @@ class Starter:
         results = await self._start_in_order(client, drafts)
         return tuple(results[name] for name in attach.names)
 
+    async def _look(self, name: str) -> SourceBlob:
+        """The blob as it is now, if it is a file."""
+        check_name(name)
+        blob = await asyncio.to_thread(self.source.look, name)
+        check_is_file(blob)
+        return blob
+
     async def _draft(
         self, client: df.DurableFunctionsClient, attach: AttachRequest, name: str, attempt_key: str
     ) -> StartResult | _Plan:
         try:
-            blob = await asyncio.to_thread(self.source.look, name)
+            blob = await self._look(name)
         except BlobDeleted:
             raise BlobNotFound(name) from None
         check_size(self.settings, blob.size)
@@ -146,39 +157,29 @@ class Starter:
     async def _start(
         self, client: df.DurableFunctionsClient, plan: _Plan, request: TransferRequest
     ) -> None:
-        if plan.known is not None:
-            # Some storage providers replace a finished instance, others refuse its id.
-            await client.purge_orchestration(plan.id)
-        if await self._schedule(client, plan.id, request):
+        start = start_instance if plan.known is None else restart_instance
+        if await start(client, plan.id, self._announced(request)):
+            _log_start(plan.id, request)
             return
         # Another call started it first, without these followers.
         for following in request.next:
-            await client.raise_orchestration_event(following, predecessor_done(plan.id))
+            await raise_event(client, following, predecessor_done(plan.id))
 
-    async def _schedule(
-        self, client: df.DurableFunctionsClient, id_: str, request: TransferRequest
-    ) -> bool:
-        """Start the transfer; False when there is one with that id already."""
+    def _announced(self, request: TransferRequest) -> TransferRequest:
         announced = self.settings.event_grid_topic_endpoint is not None
-        request = request.model_copy(update={"announced": announced})
-        try:
-            await client.schedule_new_orchestration(
-                attach_blob.__name__, input=request.to_json(), instance_id=id_
-            )
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
-                raise
-            return False
-        item = request.item or "no item"
-        extra = {"transfer_id": id_}
-        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
-        return True
+        return request.model_copy(update={"announced": announced})
+
+
+def _log_start(id_: str, request: TransferRequest) -> None:
+    item = request.item or "no item"
+    extra = {"transfer_id": id_}
+    _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
 
 
 def _transfer_to_join(
     id_: str, blob: SourceBlob, attach: AttachRequest, known: list[Transfer]
 ) -> Transfer | None:
-    """The transfer that makes another one unnecessary."""
+    """The existing transfer that a request without ``force`` joins, None to start one."""
     item = str(attach.item)
     for each in known:
         if each.completed_at is None:

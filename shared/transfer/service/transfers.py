@@ -5,23 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import azure.durable_functions as df
-from durabletask.client import OrchestrationQuery, OrchestrationState, OrchestrationStatus
+from durabletask.client import OrchestrationState, OrchestrationStatus
 from pydantic import Field
 
 from shared.errors import InternalError, TransferNotFound, TransferOver
 from shared.transfer.payloads import Failure, Payload, State, TransferRequest, TransferStatus
+from shared.transfer.service.instances import find_instances, is_running, raise_event
 from shared.transfer.workflow.orchestrator import CANCEL, attach_blob
 
 MAX_LISTED = 1_000
-_RUNNING = frozenset(
-    {
-        OrchestrationStatus.PENDING,
-        OrchestrationStatus.RUNNING,
-        OrchestrationStatus.SUSPENDED,
-        OrchestrationStatus.CONTINUED_AS_NEW,
-    }
-)
-
 _ENDED = [
     OrchestrationStatus.COMPLETED,
     OrchestrationStatus.FAILED,
@@ -55,13 +47,8 @@ class Transfers(Payload):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def is_running(state: OrchestrationState) -> bool:
-    """Whether the instance has not ended."""
-    return state.runtime_status in _RUNNING
-
-
 def transfer_of(state: OrchestrationState) -> Transfer:
-    """The transfer that an instance of ``attach_blob`` stands for."""
+    """The transfer of an instance of ``attach_blob``."""
     request = TransferRequest.from_json(state.get_input(dict) or {"blob": ""})
     last = state.get_output(dict) if _has_output(state) else state.get_custom_status(dict)
     status = TransferStatus.from_json(last or request.status.to_json())
@@ -71,13 +58,15 @@ def transfer_of(state: OrchestrationState) -> Transfer:
         status = status.model_copy(update={"state": "failed", "error": error})
     elif state.runtime_status is OrchestrationStatus.TERMINATED:
         status = status.model_copy(update={"state": "cancelled"})
+    # A custom status that would be too long has no names; the input always has the blob's.
+    names = {"blob": request.blob or status.blob}
     updated = _utc(state.last_updated_at)
     return Transfer(
         id=state.instance_id,
         created_at=_utc(state.created_at),
         updated_at=updated,
         completed_at=None if is_running(state) else updated,
-        **(request.status.model_dump() | status.model_dump(exclude_none=True)),
+        **(request.status.model_dump() | status.model_dump(exclude_none=True) | names),
     )
 
 
@@ -108,8 +97,7 @@ async def find_by_fingerprint(
     client: df.DurableFunctionsClient, fingerprint: str
 ) -> list[Transfer]:
     """The transfers of one content to one item that are in Durable's history, newest first."""
-    query = OrchestrationQuery(instance_id_prefix=fingerprint, fetch_inputs_and_outputs=True)
-    return _newest_first(await client.get_all_orchestration_states(query))
+    return _newest_first(await find_instances(client, id_prefix=fingerprint))
 
 
 async def list_transfers(
@@ -122,14 +110,13 @@ async def list_transfers(
 ) -> Transfers:
     """The transfers created since that time, newest first. The default is the last 24 hours.
 
-    Durable filters by time alone, and each storage provider sorts its own way: the rest is done
-    here.
+    Durable filters by time alone, and each storage provider sorts differently: the rest is
+    done here.
     """
     since = since or datetime.now(UTC) - timedelta(days=1)
-    query = OrchestrationQuery(created_time_from=since, fetch_inputs_and_outputs=True)
     found = [
         each
-        for each in _newest_first(await client.get_all_orchestration_states(query))
+        for each in _newest_first(await find_instances(client, created_from=since))
         if (state is None or each.state == state)
         and (mailbox is None or (each.mailbox or "").lower() == mailbox.lower())
     ]
@@ -152,8 +139,11 @@ async def cancel_transfer(client: df.DurableFunctionsClient, transfer_id: str) -
     if is_running(state) and transfer.state == "recording":
         raise TransferOver(transfer_id, "being recorded")
     if is_running(state):
-        await client.raise_orchestration_event(transfer_id, CANCEL)
-    elif transfer.state != "cancelled":
+        if await raise_event(client, transfer_id, CANCEL):
+            return transfer
+        # It has ended since it was read.
+        transfer = transfer_of(await _state(client, transfer_id))
+    if transfer.state != "cancelled":
         raise TransferOver(transfer_id, transfer.state)
     return transfer
 

@@ -1,6 +1,7 @@
-"""Upload links: a client uploads a file to the watched container, and the blob trigger goes on.
+"""Upload links: a client uploads a file to the watched container by a pre-signed URL.
 
-The app returns a pre-signed URL and the blob's metadata. The content never passes through it.
+The app returns the URL and the headers to send, and the blob trigger starts the transfer. The
+content never passes through the app.
 """
 
 import uuid

@@ -9,7 +9,7 @@ from typing import Any, Self
 from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
 
 from shared.transfer.activity_payloads import ActivityResult
-from shared.transfer.retry_policy import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MAX_UNREAD_LOOKS
+from shared.transfer.retry_policy import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MAX_UNREAD_SEARCHES
 from shared.transfer.workflow.locks import WAKE, Orchestration
 
 # A transfer is near its deadline in this last part of its time.
@@ -75,7 +75,7 @@ class Waits:
         timer.cancel()
 
     def wait_for_lock(self, seconds: float) -> Orchestration[None]:
-        """Wait until a lock is released, or is to be requested again, or is needed no more."""
+        """Wait until a lock is released, has to be requested again, or is no longer needed."""
         if self._woken.is_complete:
             # By the release of an earlier lock, or of this one.
             self._woken = self._ctx.wait_for_external_event(WAKE)
@@ -85,7 +85,7 @@ class Waits:
         timer.cancel()
 
     def timer(self, pause: Pause) -> TimerTask:
-        """A timer of twice the time for each try, with jitter, within the pause's own bounds."""
+        """A timer that doubles with each try, with jitter, within the pause's own bounds."""
         # Jitter must be the same at every replay, and differ between transfers.
         digest = hashlib.sha256(f"{self._ctx.instance_id}/{pause.tries}".encode()).digest()
         backoff = min(MAX_BACKOFF_SECONDS, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
@@ -141,7 +141,7 @@ class Patience:
         return self._attempts < MAX_ATTEMPTS
 
     def new_attempt(self, retry_after: float) -> Pause:
-        """The wait before another attempt: longer, since the service itself may be in trouble."""
+        """The wait before another attempt: longer, since the service itself may have failed."""
         self._attempts += 1
         return Pause(self._attempts + 1, retry_after)
 
@@ -187,4 +187,4 @@ class Search:
 
     def goes_on(self, now: datetime, *, unread: bool) -> bool:
         """Whether a search that found nothing, or something ``unread``, is to be repeated."""
-        return self.left(now) > 0 or (unread and self.unread < MAX_UNREAD_LOOKS)
+        return self.left(now) > 0 or (unread and self.unread < MAX_UNREAD_SEARCHES)

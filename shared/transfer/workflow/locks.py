@@ -24,8 +24,8 @@ from shared.transfer.workflow.mailbox_budget import (
     ReleaseLock,
 )
 
-# The external event after which a waiting transfer requests its locks again. Running transfers
-# and their histories know it by this name.
+# The external event after which a waiting transfer requests its locks again. Histories hold this
+# name, so it never changes.
 WAKE = "turn"
 _KEY_DIGITS = 32
 
@@ -48,12 +48,12 @@ class EntityLocks:
 
     The transfer that began first is first in either queue.
 
-    ``waited``: seconds between the first request for the locks and their grant.
+    ``waited``: seconds from the first request for the locks until they were granted.
     """
 
     def __init__(self, ctx: OrchestrationContext, item: OutlookItem) -> None:
         self._ctx = ctx
-        # Durable's times are UTC without saying so.
+        # Durable's times are UTC, but naive.
         self._since = ctx.current_utc_datetime.replace(tzinfo=UTC)
         # By the item's id alone: one mailbox can have several addresses.
         self._item = _entity(ITEM, item.id)
@@ -66,14 +66,14 @@ class EntityLocks:
         self.waited = 0.0
 
     def used(self, sent: int, retry_after: float) -> None:
-        """Note what was sent under the locks, and the Retry-After that came of it."""
+        """Note the bytes sent under the locks, and the Retry-After of the response."""
         self._sent, self._retry_after = sent, retry_after
 
     def acquire(self, size: int) -> Orchestration[float]:
         """Request both locks, to send ``size`` bytes: 0.0, or the seconds until the next request.
 
-        The locks held so far are released by it. The item's lock is kept while the mailbox's is
-        waited for, but never the other way round: others can use the mailbox meanwhile.
+        It releases the locks held so far. The item's lock is kept during a wait for the mailbox's,
+        but the mailbox's is not kept during a wait for the item's: others can use the mailbox.
         """
         self._known = True
         id_, since = self._ctx.instance_id, self._since
@@ -103,7 +103,7 @@ class EntityLocks:
         self._waiting_since = None if over else since
 
     def release(self) -> Orchestration[None]:
-        """Release the locks, or end the wait for them; the mailbox learns what was sent."""
+        """Release the locks, or end the wait for them, and report the bytes sent."""
         if not self._known:
             return
         id_ = self._ctx.instance_id
@@ -115,7 +115,7 @@ class EntityLocks:
         if self._awaited:
             yield from self._call(RELEASE, *releases)
         else:
-            # Nobody is to be woken, so the answer does not matter.
+            # No transfer has to be woken, so no result is needed.
             for entity, release in releases:
                 self._ctx.signal_entity(entity, RELEASE, release.to_json())
         self._known = False
@@ -124,13 +124,13 @@ class EntityLocks:
     def _call(
         self, operation: str, *inputs: tuple[EntityInstanceId, Payload]
     ) -> Orchestration[list[LockResult]]:
-        answers = yield when_all(
+        responses = yield when_all(
             [
                 self._ctx.call_entity(entity, operation, value.to_json(), return_type=dict)
                 for entity, value in inputs
             ]
         )
-        results = [LockResult.from_json(answer) for answer in answers]
+        results = [LockResult.from_json(each) for each in responses]
         for transfer_id in dict.fromkeys(each for result in results for each in result.wake):
             self._ctx.send_event(transfer_id, WAKE)
         return results
@@ -163,5 +163,5 @@ class ActivityLocks:
 
 
 def _entity(name: str, key: str) -> EntityInstanceId:
-    # A key may not hold every character that an address or an id may.
+    # Hashed: an entity key does not allow every character of an address or an id.
     return EntityInstanceId(name, hashlib.sha256(key.encode()).hexdigest()[:_KEY_DIGITS])

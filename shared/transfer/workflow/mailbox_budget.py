@@ -1,9 +1,9 @@
 """The locks of a mailbox and of an item: who may send, how much, and in which order.
 
-Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox, and an item takes one
+Outlook accepts 4 requests at once and 150 MB in 5 minutes per mailbox, and an item allows one
 writer (docs/protocol.md, "Limits of the service"). Entities hold the locks, so that all workers
 and transfers see the same. A lock is for one activity. The transfer that began first gets it
-first: files are attached one after the other instead of all at the last moment, and none starves.
+first: files are finished one after the other instead of all at the end, and no transfer starves.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ ACQUIRE, RELEASE = "ask", "give_back"
 
 
 class ReleaseLock(Payload):
-    """The input of ``release``: the bytes that were sent, and the Retry-After that came of it."""
+    """The input of ``release``: the bytes that were sent, and the Retry-After of the response."""
 
     transfer_id: str
     sent: int = 0
@@ -39,7 +39,7 @@ class ReleaseLock(Payload):
 class AcquireLock(ReleaseLock):
     """The input of ``acquire``, to send ``size`` bytes; ``since``: when the transfer began.
 
-    A lock that the transfer still holds is released by it.
+    It releases a lock that the transfer still holds.
     """
 
     since: datetime
@@ -81,7 +81,7 @@ def mailbox_limits(settings: Settings) -> Limits:
 
 
 class _State(BaseModel):
-    """A part of an entity's state; an alias is its key in states that were kept before."""
+    """A part of an entity's state; an alias is the key in stored states."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -155,7 +155,7 @@ class Budget(_State):
             self.retry_after_until = max(self.retry_after_until or retry_at, retry_at)
 
     def expire(self, limits: Limits, now: datetime) -> None:
-        """Drop what does not count any more; an expired lock counts with all its bytes."""
+        """Drop what no longer counts; an expired lock counts as if all its bytes were sent."""
         for transfer_id, held in list(self.held.items()):
             if held.until <= now:
                 del self.held[transfer_id]
@@ -166,12 +166,12 @@ class Budget(_State):
             self.retry_after_until = None
 
     def _wake(self, limits: Limits, now: datetime) -> tuple[str, ...]:
-        """Those that can have a lock now, and the first that cannot if it can have it sooner."""
+        """Those that can have a lock now, and the next one if its wait has become shorter."""
         woken = []
         for place, each in enumerate(self.queue):
             wait = self._wait(each, self.queue[:place], limits, now)
             retry_at = now + timedelta(seconds=wait)
-            # An earlier time for a mere poll is not worth an event.
+            # Not worth an event if it would only poll earlier.
             only_polls = wait >= LOCK_POLL_SECONDS and self._is_full(place, limits)
             if retry_at < each.retry_at and not only_polls:
                 each.retry_at = retry_at
@@ -191,11 +191,11 @@ class Budget(_State):
         return self._wait_for_window(own.size, limits.window_bytes, ahead, limits, now)
 
     def _is_full(self, ahead: int, limits: Limits) -> bool:
-        """Whether no lock is left behind so many others."""
+        """Whether no lock remains for the next, with so many ahead of it."""
         return len(self.held) + ahead >= limits.at_once
 
     def _poll(self, ahead: int, limits: Limits) -> float:
-        """Seconds until the next request, behind so many others, if no event comes before."""
+        """Seconds until the next request, with so many ahead, unless an event comes earlier."""
         if not ahead and not all(each.is_awaited for each in self.held.values()):
             return FIRST_LOCK_POLL_SECONDS
         rounds = 1 + ahead // limits.at_once
@@ -208,7 +208,7 @@ class Budget(_State):
         before = sum(each.size for each in ahead)
         before += sum(each.size for each in self.held.values())
         over = before + sum(each.size for each in self.sent) + size - most
-        # More than a whole window is sent when the window is empty.
+        # A request larger than the whole window is sent when the window is empty.
         if over <= 0 or not (before or self.sent):
             return 0.0
         for each in sorted(self.sent, key=lambda sent: sent.at):

@@ -28,7 +28,6 @@ from shared.transfer.workflow.locks import (
     began_at,
     is_1_0,
 )
-from shared.transfer.workflow.stages import Stage
 from shared.transfer.workflow.state_machine import StateMachine
 
 # The external event that cancels a transfer.
@@ -90,7 +89,7 @@ class _Transfer:
 
     def show(self, **fields: object) -> None:
         """Make the status the custom status, with these fields for now."""
-        self.ctx.set_custom_status(self.status.model_copy(update=fields).to_json())
+        self.ctx.set_custom_status(self.status.model_copy(update=fields).to_custom_status())
 
     def run(self) -> Orchestration[None]:
         if self.predecessor:
@@ -200,9 +199,8 @@ class _Transfer:
         machine.begin(self.ctx.current_utc_datetime)
         machine.measure(self.ctx.current_utc_datetime, locks.waited)
         self.show(state="uploading", bytes_sent=machine.offset)
-        stage, most = machine.stage, machine.sends
         result = yield from self._run_stage(machine)
-        locks.used(result.sent if stage is Stage.UPLOAD else most, result.retry_after or 0.0)
+        locks.used(result.sent, result.retry_after or 0.0)
         self._apply(machine, result)
         if machine.pause is not None:
             yield from locks.release()

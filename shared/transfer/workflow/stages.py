@@ -20,20 +20,21 @@ from shared.transfer.payloads import State as StatusState
 
 
 class Stage(Enum):
-    """The kinds of work; the value is the activity that does it."""
+    """The kinds of work; the value is the name of the activity that does it."""
 
     POST = "attach_small_file"
     CREATE = "create_upload_session"
     UPLOAD = "upload_ranges"
     CLOSE = "cancel_upload_session"
-    LOOK = "find_attachment"
+    SEARCH = "find_attachment"
 
 
 class State(Enum):
     """What is done next, and why.
 
     In doubt: an earlier delivery may have attached the file. Late: the deadline is over, and one
-    search remains. Cut short: late, and Outlook may still commit what was sent.
+    search remains. Cut short: late, and Outlook may still commit what was sent. "The same" refers
+    to the state before.
     """
 
     QUEUED_TO_POST = Stage.POST, "waits for its first locks, to send the file in one request"
@@ -41,23 +42,23 @@ class State(Enum):
     POSTING = Stage.POST, "sends the file in one request"
     POSTING_IN_DOUBT = Stage.POST, "the same, in doubt"
     CREATING = Stage.CREATE, "creates an upload session"
-    CREATING_IN_DOUBT = Stage.CREATE, "the same, in doubt about the request before"
+    CREATING_IN_DOUBT = Stage.CREATE, "the same, in doubt about the POST before it"
     UPLOADING = Stage.UPLOAD, "puts the next ranges"
     UPLOADING_IN_DOUBT = Stage.UPLOAD, "the same, in doubt"
     CLOSING_TO_RESTART = Stage.CLOSE, "deletes the session before the next attempt"
     CLOSING_TO_END = Stage.CLOSE, "deletes the session, then ends as cancelled"
-    CLOSING_TO_LOOK = Stage.CLOSE, "deletes the session before a search, so that it cannot commit"
+    CLOSING_TO_SEARCH = Stage.CLOSE, "deletes the session before a search, so that it cannot commit"
     CLOSING_CANCELLED = Stage.CLOSE, "the same, after a cancellation"
     CLOSING_LATE = Stage.CLOSE, "the same, late"
     CLOSING_CUT_SHORT = Stage.CLOSE, "the same, late and cut short"
-    LOOKING_FOR_POST = Stage.LOOK, "searches for the attachment of a request"
-    LAST_LOOK_FOR_POST = Stage.LOOK, "searches once more before the file is sent again"
-    LOOKING_FOR_UPLOAD = Stage.LOOK, "searches for the attachment of a session"
-    LAST_LOOK_FOR_UPLOAD = Stage.LOOK, "searches once more before the next session"
-    LOOKING_CANCELLED = Stage.LOOK, "searches after a cancellation"
-    LAST_LOOK_CANCELLED = Stage.LOOK, "searches once more before it ends as cancelled"
-    LOOKING_LATE = Stage.LOOK, "searches, late"
-    LOOKING_CUT_SHORT = Stage.LOOK, "searches, late and cut short"
+    SEARCHING_FOR_POST = Stage.SEARCH, "searches for the attachment of a request"
+    LAST_SEARCH_FOR_POST = Stage.SEARCH, "searches once more before the file is sent again"
+    SEARCHING_FOR_UPLOAD = Stage.SEARCH, "searches for the attachment of a session"
+    LAST_SEARCH_FOR_UPLOAD = Stage.SEARCH, "searches once more before the next session"
+    SEARCHING_CANCELLED = Stage.SEARCH, "searches after a cancellation"
+    LAST_SEARCH_CANCELLED = Stage.SEARCH, "searches once more before it ends as cancelled"
+    SEARCHING_LATE = Stage.SEARCH, "searches, late"
+    SEARCHING_CUT_SHORT = Stage.SEARCH, "searches, late and cut short"
 
     def __init__(self, stage: Stage, meaning: str) -> None:
         self.stage = stage
@@ -71,7 +72,7 @@ class Ending(Enum):
     FAILED = "failed", "Outlook, Graph or the blob does not allow it"
     SUPERSEDED = "superseded", "the blob has other content"
     CANCELLED = "cancelled", "nothing is attached"
-    UNKNOWN = "failed", "nobody can find out if the file is attached"
+    UNKNOWN = "failed", "it cannot be determined whether the file is attached"
     TOO_LATE = "failed", "nothing is attached before the deadline"
     NEVER_STARTED = "failed", "the mailbox was busy until the deadline of the queue"
 
@@ -103,10 +104,10 @@ class Event(Enum):
     PROGRESS = "progress"
     RETRY = "retry"
     RETRY_IN_DOUBT = "retry, and a delivery of this work may have attached the file"
-    RETRIES_SPENT = "retry, but it was repeated often enough"
+    RETRIES_SPENT = "retry, but the bound on tries is reached"
     SESSION_INSTEAD = "session_instead"
     POST_INSTEAD = "post_instead"
-    NEITHER_WAY = "the other way instead, which was refused before"
+    BOTH_REFUSED = "the other request instead, which was refused before"
     NEW_SESSION = "new_session"
     START_OVER = "start_over"
     RECONCILE = "reconcile"
@@ -114,7 +115,7 @@ class Event(Enum):
     NOT_YET = "not attached, but the search goes on"
     FAILED_ANYWAY = "not attached, and what led to the search was a failure"
     SUPERSEDED_ANYWAY = "not attached, and what led to the search was other content"
-    ATTEMPTS_SPENT = "another attempt is needed, but there were enough"
+    ATTEMPTS_SPENT = "another attempt is needed, but the bound on attempts is reached"
     BEGIN = "the first locks are acquired"
     CANCEL = "a cancellation is requested"
     DEADLINE = "the deadline is over"
@@ -123,34 +124,35 @@ class Event(Enum):
     NO_CALL_LEFT = "no call is allowed until the deadline, or was possible shortly after it"
 
 
-# It is open whether the file is attached, and being found out.
+# It is not known whether the file is attached, and a search is to find out.
 SEARCHES = frozenset(
     {
-        State.CLOSING_TO_LOOK,
+        State.CLOSING_TO_SEARCH,
         State.CLOSING_CANCELLED,
         State.CLOSING_LATE,
         State.CLOSING_CUT_SHORT,
-        *(state for state in State if state.stage is Stage.LOOK),
+        *(state for state in State if state.stage is Stage.SEARCH),
     }
 )
 LATE = frozenset(
     {
         State.CLOSING_LATE,
         State.CLOSING_CUT_SHORT,
-        State.LOOKING_LATE,
-        State.LOOKING_CUT_SHORT,
+        State.SEARCHING_LATE,
+        State.SEARCHING_CUT_SHORT,
     }
 )
-# The transfer acts on what these find out: the activity may decide by the size alone.
-LAST_LOOKS = frozenset(
+# After these the file is sent again, or the transfer ends as not attached. So the activity may
+# decide by the size alone.
+LAST_SEARCHES = frozenset(
     {
-        State.LAST_LOOK_FOR_POST,
-        State.LAST_LOOK_FOR_UPLOAD,
-        State.LAST_LOOK_CANCELLED,
+        State.LAST_SEARCH_FOR_POST,
+        State.LAST_SEARCH_FOR_UPLOAD,
+        State.LAST_SEARCH_CANCELLED,
     }
 )
 
-# Bytes of a request beside the file's own, rounded up generously.
+# Upper bound on the bytes of a request besides the file.
 _ENVELOPE = 4_096
 
 
@@ -175,15 +177,15 @@ def work_of(state: State, job: Job, offset: int, *, noted: bool) -> Payload:
             return UploadRanges(job=job, offset=offset)
         case Stage.CLOSE:
             return CancelUploadSession(transfer_id=job.transfer_id, job=job)
-        case Stage.LOOK:
-            return FindAttachment(job=job, is_last_attempt=state in LAST_LOOKS, noted=noted)
+        case Stage.SEARCH:
+            return FindAttachment(job=job, is_last_attempt=state in LAST_SEARCHES, noted=noted)
         case _:
             return job
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a transfer ended: the fields of its status that say so."""
+    """How a transfer ended, as fields of its status."""
 
     state: StatusState
     bytes_sent: int

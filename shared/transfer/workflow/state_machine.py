@@ -1,8 +1,8 @@
-"""One transfer's way through the table of ``transitions``, as values and without I/O.
+"""The state machine of one transfer: the table of ``transitions``, with counts and deadlines.
 
-Activities' results and the orchestrator's clock drive it, so that a replay decides the same.
-Everything ends shortly after the deadline; what a result says may be repeated is repeated only so
-often without progress.
+Without I/O: its only inputs are results of activities and the orchestrator's clock, so a replay
+makes the same decisions. Retries without progress are bounded, and every transfer ends shortly
+after its deadline.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.payloads import Failure, Payload
-from shared.transfer.retry_policy import LAST_LOOK_PATIENCE
+from shared.transfer.retry_policy import LAST_SEARCH_PATIENCE
 from shared.transfer.workflow.backoff import Deadline, Patience, Pause, Search
 from shared.transfer.workflow.stages import (
-    LAST_LOOKS,
+    LAST_SEARCHES,
     LATE,
     SEARCHES,
     End,
@@ -25,10 +25,10 @@ from shared.transfer.workflow.stages import (
     bytes_sent_by,
     work_of,
 )
-from shared.transfer.workflow.transitions import TABLE
+from shared.transfer.workflow.transitions import TRANSITIONS
 
-# Smaller files go up by one POST. The limits of Outlook are not published, so either way can lead
-# to the other; base64 of this fits a request of 4 MB.
+# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
+# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
 SMALL_FILE_BYTES = 3_000_000
 
 _ANYWAY = {"failed": Event.FAILED_ANYWAY, "superseded": Event.SUPERSEDED_ANYWAY}
@@ -36,10 +36,10 @@ _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 
 
 class StateMachine:
-    """The state of one job: ``work()`` is what to do next, ``apply`` takes in its result.
+    """The state of one job: ``work()`` is the next activity's input, ``apply`` its result.
 
-    ``pause`` is the wait before that work, None for no wait; ``end`` is set at the end. Until
-    ``begin`` is called it waits for its locks, with a deadline of its own.
+    ``pause`` is the wait before that activity, None for no wait; ``end`` is set when the transfer
+    has ended. Until the first ``begin``, the deadline is that of the queue.
     """
 
     def __init__(self, job: Job, now: datetime) -> None:
@@ -70,8 +70,8 @@ class StateMachine:
         return work_of(self.state, self.job, self.offset, noted=self._noted)
 
     def begin(self, now: datetime) -> None:
-        """The locks are acquired; the first time, the transfer begins."""
-        if Event.BEGIN in TABLE[self.state]:
+        """Note that the locks are acquired; the first time, the transfer's own deadline begins."""
+        if Event.BEGIN in TRANSITIONS[self.state]:
             self._deadline = Deadline.after(self.job.deadline_seconds, now)
             self._move(Event.BEGIN, now)
 
@@ -83,12 +83,12 @@ class StateMachine:
         self._update_job(waited_seconds=waited, near_deadline=near)
 
     def patience(self, now: datetime) -> float:
-        """Seconds for which it may wait for its locks."""
-        grace = LAST_LOOK_PATIENCE.total_seconds() if self.state in LATE else 0.0
+        """The longest wait for the locks, in seconds."""
+        grace = LAST_SEARCH_PATIENCE.total_seconds() if self.state in LATE else 0.0
         return max(0.0, self._deadline.left(now) + grace)
 
     def waited(self, now: datetime) -> None:
-        """Until this time it waited for its locks."""
+        """Note that the wait for the locks lasted until now."""
         self.pause = None
         if self.state in LATE and not self.patience(now):
             self._move(Event.NO_CALL_LEFT, now)
@@ -96,28 +96,28 @@ class StateMachine:
             self._check_deadline(now)
 
     def cancel(self, now: datetime) -> None:
-        """Send nothing more; what may be attached already is still searched for."""
+        """Send no more bytes; a file that may be attached is still searched for."""
         if self.end is None:
             self._move(Event.CANCEL, now)
 
     def apply(self, result: ActivityResult, now: datetime) -> None:
-        """Go on from the result of the stage's activity."""
+        """Choose the next state by the result of the stage's activity."""
         self.pause = None
         self._last_failure = result.failure or self._last_failure
         if result.etag:
             self._update_job(etag=result.etag)
         self._patience.note(result.offset)
         event = self._first(self._events_of(result, now))
-        self._take_in(result, event, now)
+        self._update(result, event, now)
         self._move(event, now, result)
         if self.end is None:
             if result.retry_after and self.pause is None:
-                # Whatever is next, it is not allowed earlier.
+                # No call is allowed earlier, whichever comes next.
                 self.pause = Pause(0, result.retry_after)
             self._check_deadline(now)
 
     def _events_of(self, result: ActivityResult, now: datetime) -> Iterator[Event]:
-        """What the result stands for, special cases first."""
+        """The events that the result can stand for, special cases first."""
         outcome = result.outcome
         if outcome == "retry":
             if self.state in LATE or not self._patience.allows(result):
@@ -125,7 +125,7 @@ class StateMachine:
             if self._leaves_doubt(result):
                 yield Event.RETRY_IN_DOUBT
         if outcome == ("post_instead" if _is_small(self.job) else "session_instead"):
-            yield Event.NEITHER_WAY
+            yield Event.BOTH_REFUSED
         if outcome == "not_attached":
             if self._search.goes_on(now, unread=result.failure is not None):
                 yield Event.NOT_YET
@@ -136,14 +136,14 @@ class StateMachine:
         yield Event(outcome)
 
     def _first(self, events: Iterator[Event]) -> Event:
-        """The first special case that the state tells apart, or the general one, the last."""
+        """The first special case in the state's row, or else the general case, which is last."""
         *special, general = events
-        return next((each for each in special if each in TABLE[self.state]), general)
+        return next((each for each in special if each in TRANSITIONS[self.state]), general)
 
     def _leaves_doubt(self, result: ActivityResult) -> bool:
-        """Whether a delivery of the work that is to be repeated may have attached the file."""
+        """Whether an earlier delivery of the work to repeat may have attached the file."""
         if self.stage is Stage.POST:
-            # The notes of an earlier delivery may be what could not be read.
+            # An earlier delivery may have sent the file, and its notes could not be read.
             return result.storage_failed
         return self._may_be_complete
 
@@ -152,8 +152,8 @@ class StateMachine:
         """Whether this work, or a delivery of it, sends the last byte of the file."""
         return self.offset + self.job.activity_bytes >= self.job.size
 
-    def _take_in(self, result: ActivityResult, event: Event, now: datetime) -> None:
-        """What an event changes beside the state."""
+    def _update(self, result: ActivityResult, event: Event, now: datetime) -> None:
+        """Update what the event changes besides the state."""
         match event:
             case Event.ATTACHED:
                 self.offset = self.job.size
@@ -168,7 +168,7 @@ class StateMachine:
                 self._new_attempt(result)
             case Event.NOT_YET:
                 self._search_again(now)
-            case Event.NOT_ATTACHED if self.state in LAST_LOOKS:
+            case Event.NOT_ATTACHED if self.state in LAST_SEARCHES:
                 if self._search.otherwise and self._search.otherwise.etag:
                     self._update_job(etag=self._search.otherwise.etag)
                 self._new_attempt(result)
@@ -178,14 +178,14 @@ class StateMachine:
 
     def _progress(self, result: ActivityResult) -> None:
         if self.stage is Stage.UPLOAD and result.offset <= self.offset:
-            # Accepted, but no further than before: not at full speed without an end.
+            # Accepted without progress: a pause, so that this is not an endless busy loop.
             self.pause = self._patience.pause()
         self.offset = result.offset
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # Refused. By the number, a second delivery that was not can be told apart, even one
-            # that could not read that it is the second.
+            # This POST was refused, so the next one is not a second delivery of it. The number in
+            # the notes tells them apart.
             self._update_job(attempt=self.job.attempt + 1)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:
@@ -203,12 +203,12 @@ class StateMachine:
         if left > 0:
             self.pause = self._patience.pause(at_most=left)
         else:
-            # Something is there whose bytes Outlook did not give this time.
+            # There is a candidate whose bytes Outlook did not return this time.
             self._search = replace(self._search, unread=self._search.unread + 1)
             self.pause = self._patience.pause()
 
     def _check_deadline(self, now: datetime) -> None:
-        """Take in that the deadline is over, or that no work is allowed before it is."""
+        """Change the state if the deadline is over, or if no call is allowed before it."""
         left = self._deadline.left(now)
         retry_after = self.pause.retry_after if self.pause else 0.0
         if left > retry_after:
@@ -228,7 +228,7 @@ class StateMachine:
 
     def _move(self, event: Event, now: datetime, result: ActivityResult | None = None) -> None:
         """Go to the state that the table gives, or to the end."""
-        before, after = self.state, TABLE[self.state][event]
+        before, after = self.state, TRANSITIONS[self.state][event]
         if isinstance(after, Ending):
             error = after.error(self._last_failure, self.job.mailbox)
             id_ = result.attachment_id if result else None

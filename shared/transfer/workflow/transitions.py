@@ -1,14 +1,15 @@
-"""What follows what: for every state of a transfer, the events that it can meet.
+"""The transitions of a transfer: for every state, the events that can occur and what follows.
 
-The only place that decides it. An event that is a special case of another (``RETRY_IN_DOUBT`` of
-``RETRY``, for example) counts only where the state's row has it; otherwise the general one does.
+No other module decides what follows. An event that is a special case of another one
+(``RETRY_IN_DOUBT`` of ``RETRY``, for example) applies only in states that list it; the others use
+the general event.
 """
 
 from shared.transfer.workflow.stages import Ending, Event, State
 
-type Row = dict[Event, State | Ending]
+type Targets = dict[Event, State | Ending]
 
-_SENDING: Row = {
+_SENDING: Targets = {
     Event.ATTACHED: Ending.ATTACHED,
     Event.FAILED: Ending.FAILED,
     Event.SUPERSEDED: Ending.SUPERSEDED,
@@ -17,76 +18,76 @@ _SENDING: Row = {
     Event.DEADLINE: Ending.TOO_LATE,
     Event.NO_CALL_LEFT: Ending.TOO_LATE,
 }
-_IN_DOUBT: Row = {
+_IN_DOUBT: Targets = {
     Event.CANCEL: State.CLOSING_CANCELLED,
     Event.DEADLINE: State.CLOSING_LATE,
     Event.NO_CALL_LEFT: Ending.UNKNOWN,
 }
-_POSTING: Row = _SENDING | {
+_POSTING: Targets = _SENDING | {
     Event.RETRY: State.POSTING,
     Event.RETRY_IN_DOUBT: State.POSTING_IN_DOUBT,
     Event.SESSION_INSTEAD: State.CREATING,
-    Event.NEITHER_WAY: Ending.FAILED,
+    Event.BOTH_REFUSED: Ending.FAILED,
     Event.START_OVER: State.POSTING,
     Event.ATTEMPTS_SPENT: Ending.FAILED,
-    Event.RECONCILE: State.LOOKING_FOR_POST,
+    Event.RECONCILE: State.SEARCHING_FOR_POST,
 }
-_CREATING: Row = _SENDING | {
+_CREATING: Targets = _SENDING | {
     Event.PROGRESS: State.UPLOADING,
     Event.RETRY: State.CREATING,
-    Event.NEITHER_WAY: Ending.FAILED,
-    Event.RECONCILE: State.LOOKING_FOR_UPLOAD,
+    Event.BOTH_REFUSED: Ending.FAILED,
+    Event.RECONCILE: State.SEARCHING_FOR_UPLOAD,
 }
-_UPLOADING: Row = _SENDING | {
+_UPLOADING: Targets = _SENDING | {
     Event.PROGRESS: State.UPLOADING,
     Event.RETRY: State.UPLOADING,
     Event.RETRY_IN_DOUBT: State.UPLOADING_IN_DOUBT,
     Event.NEW_SESSION: State.CLOSING_TO_RESTART,
     Event.START_OVER: State.CLOSING_TO_RESTART,
     Event.ATTEMPTS_SPENT: Ending.FAILED,
-    Event.RECONCILE: State.CLOSING_TO_LOOK,
+    Event.RECONCILE: State.CLOSING_TO_SEARCH,
     Event.DEADLINE_IN_DOUBT: State.CLOSING_LATE,
 }
-# No outcome of a deletion but the end of the transfer holds it up: a session expires by itself.
-_CLOSING: Row = {
+# A session that cannot be deleted expires by itself: the transfer goes on without the deletion.
+_CLOSING: Targets = {
     Event.FAILED: Ending.FAILED,
     Event.CANCEL: State.CLOSING_TO_END,
     Event.DEADLINE: Ending.TOO_LATE,
     Event.DEADLINE_IN_DOUBT: State.CLOSING_LATE,
     Event.NO_CALL_LEFT: Ending.TOO_LATE,
 }
-# A refusal of a search, or of what leads to it, says nothing about the attachment.
-_SEARCH: Row = {
+# A refused search does not show whether the file is attached.
+_SEARCH: Targets = {
     Event.FAILED: Ending.UNKNOWN,
     Event.NO_CALL_LEFT: Ending.UNKNOWN,
 }
-_CLOSING_FOR_SEARCH: Row = _SEARCH | {
+_CLOSING_FOR_SEARCH: Targets = _SEARCH | {
     Event.CANCEL: State.CLOSING_CANCELLED,
     Event.DEADLINE: State.CLOSING_LATE,
     Event.DEADLINE_CUTS_SHORT: State.CLOSING_CUT_SHORT,
 }
-_LOOKING: Row = _SEARCH | {
+_SEARCHING: Targets = _SEARCH | {
     Event.ATTACHED: Ending.ATTACHED,
     Event.RETRIES_SPENT: Ending.UNKNOWN,
-    Event.CANCEL: State.LOOKING_CANCELLED,
-    Event.DEADLINE: State.LOOKING_LATE,
-    Event.DEADLINE_CUTS_SHORT: State.LOOKING_CUT_SHORT,
+    Event.CANCEL: State.SEARCHING_CANCELLED,
+    Event.DEADLINE: State.SEARCHING_LATE,
+    Event.DEADLINE_CUTS_SHORT: State.SEARCHING_CUT_SHORT,
 }
-# The time of the search is over already.
-_LAST_LOOK: Row = _SEARCH | {
+# RECONCILE_SECONDS are over, so no deadline cuts this search short.
+_LAST_SEARCH: Targets = _SEARCH | {
     Event.ATTACHED: Ending.ATTACHED,
     Event.RETRIES_SPENT: Ending.UNKNOWN,
-    Event.CANCEL: State.LAST_LOOK_CANCELLED,
-    Event.DEADLINE: State.LOOKING_LATE,
+    Event.CANCEL: State.LAST_SEARCH_CANCELLED,
+    Event.DEADLINE: State.SEARCHING_LATE,
 }
 # After the deadline nothing is repeated.
-_LATE_LOOK: Row = _SEARCH | {
+_LATE_SEARCH: Targets = _SEARCH | {
     Event.ATTACHED: Ending.ATTACHED,
     Event.RETRIES_SPENT: Ending.UNKNOWN,
     Event.NOT_YET: Ending.UNKNOWN,
 }
 
-TABLE: dict[State, Row] = {
+TRANSITIONS: dict[State, Targets] = {
     State.QUEUED_TO_POST: {
         Event.BEGIN: State.POSTING,
         Event.CANCEL: Ending.CANCELLED,
@@ -131,82 +132,82 @@ TABLE: dict[State, Row] = {
         Event.RETRY: State.CLOSING_TO_END,
         Event.RETRIES_SPENT: Ending.CANCELLED,
     },
-    State.CLOSING_TO_LOOK: _CLOSING_FOR_SEARCH
+    State.CLOSING_TO_SEARCH: _CLOSING_FOR_SEARCH
     | {
-        Event.PROGRESS: State.LOOKING_FOR_UPLOAD,
-        Event.RETRY: State.CLOSING_TO_LOOK,
-        Event.RETRIES_SPENT: State.LOOKING_FOR_UPLOAD,
+        Event.PROGRESS: State.SEARCHING_FOR_UPLOAD,
+        Event.RETRY: State.CLOSING_TO_SEARCH,
+        Event.RETRIES_SPENT: State.SEARCHING_FOR_UPLOAD,
     },
     State.CLOSING_CANCELLED: _CLOSING_FOR_SEARCH
     | {
-        Event.PROGRESS: State.LOOKING_CANCELLED,
+        Event.PROGRESS: State.SEARCHING_CANCELLED,
         Event.RETRY: State.CLOSING_CANCELLED,
-        Event.RETRIES_SPENT: State.LOOKING_CANCELLED,
+        Event.RETRIES_SPENT: State.SEARCHING_CANCELLED,
     },
     State.CLOSING_LATE: _SEARCH
     | {
-        Event.PROGRESS: State.LOOKING_LATE,
-        Event.RETRIES_SPENT: State.LOOKING_LATE,
+        Event.PROGRESS: State.SEARCHING_LATE,
+        Event.RETRIES_SPENT: State.SEARCHING_LATE,
         Event.CANCEL: State.CLOSING_LATE,
         Event.DEADLINE: State.CLOSING_LATE,
     },
     State.CLOSING_CUT_SHORT: _SEARCH
     | {
-        Event.PROGRESS: State.LOOKING_CUT_SHORT,
-        Event.RETRIES_SPENT: State.LOOKING_CUT_SHORT,
+        Event.PROGRESS: State.SEARCHING_CUT_SHORT,
+        Event.RETRIES_SPENT: State.SEARCHING_CUT_SHORT,
         Event.CANCEL: State.CLOSING_CUT_SHORT,
         Event.DEADLINE: State.CLOSING_CUT_SHORT,
     },
-    State.LOOKING_FOR_POST: _LOOKING
+    State.SEARCHING_FOR_POST: _SEARCHING
     | {
-        Event.RETRY: State.LOOKING_FOR_POST,
-        Event.NOT_YET: State.LOOKING_FOR_POST,
-        Event.NOT_ATTACHED: State.LAST_LOOK_FOR_POST,
+        Event.RETRY: State.SEARCHING_FOR_POST,
+        Event.NOT_YET: State.SEARCHING_FOR_POST,
+        Event.NOT_ATTACHED: State.LAST_SEARCH_FOR_POST,
     },
-    State.LAST_LOOK_FOR_POST: _LAST_LOOK
+    State.LAST_SEARCH_FOR_POST: _LAST_SEARCH
     | {
-        Event.RETRY: State.LAST_LOOK_FOR_POST,
-        Event.NOT_YET: State.LAST_LOOK_FOR_POST,
+        Event.RETRY: State.LAST_SEARCH_FOR_POST,
+        Event.NOT_YET: State.LAST_SEARCH_FOR_POST,
         Event.NOT_ATTACHED: State.POSTING,
         Event.ATTEMPTS_SPENT: Ending.FAILED,
     },
-    State.LOOKING_FOR_UPLOAD: _LOOKING
+    State.SEARCHING_FOR_UPLOAD: _SEARCHING
     | {
-        Event.RETRY: State.LOOKING_FOR_UPLOAD,
-        Event.NOT_YET: State.LOOKING_FOR_UPLOAD,
-        Event.NOT_ATTACHED: State.LAST_LOOK_FOR_UPLOAD,
+        Event.RETRY: State.SEARCHING_FOR_UPLOAD,
+        Event.NOT_YET: State.SEARCHING_FOR_UPLOAD,
+        Event.NOT_ATTACHED: State.LAST_SEARCH_FOR_UPLOAD,
     },
-    State.LAST_LOOK_FOR_UPLOAD: _LAST_LOOK
+    State.LAST_SEARCH_FOR_UPLOAD: _LAST_SEARCH
     | {
-        Event.RETRY: State.LAST_LOOK_FOR_UPLOAD,
-        Event.NOT_YET: State.LAST_LOOK_FOR_UPLOAD,
+        Event.RETRY: State.LAST_SEARCH_FOR_UPLOAD,
+        Event.NOT_YET: State.LAST_SEARCH_FOR_UPLOAD,
         Event.NOT_ATTACHED: State.CREATING,
         Event.ATTEMPTS_SPENT: Ending.FAILED,
         Event.FAILED_ANYWAY: Ending.FAILED,
         Event.SUPERSEDED_ANYWAY: Ending.SUPERSEDED,
     },
-    State.LOOKING_CANCELLED: _LOOKING
+    State.SEARCHING_CANCELLED: _SEARCHING
     | {
-        Event.RETRY: State.LOOKING_CANCELLED,
-        Event.NOT_YET: State.LOOKING_CANCELLED,
-        Event.NOT_ATTACHED: State.LAST_LOOK_CANCELLED,
+        Event.RETRY: State.SEARCHING_CANCELLED,
+        Event.NOT_YET: State.SEARCHING_CANCELLED,
+        Event.NOT_ATTACHED: State.LAST_SEARCH_CANCELLED,
     },
-    State.LAST_LOOK_CANCELLED: _LAST_LOOK
+    State.LAST_SEARCH_CANCELLED: _LAST_SEARCH
     | {
-        Event.RETRY: State.LAST_LOOK_CANCELLED,
-        Event.NOT_YET: State.LAST_LOOK_CANCELLED,
+        Event.RETRY: State.LAST_SEARCH_CANCELLED,
+        Event.NOT_YET: State.LAST_SEARCH_CANCELLED,
         Event.NOT_ATTACHED: Ending.CANCELLED,
     },
-    State.LOOKING_LATE: _LATE_LOOK
+    State.SEARCHING_LATE: _LATE_SEARCH
     | {
         Event.NOT_ATTACHED: Ending.TOO_LATE,
-        Event.CANCEL: State.LOOKING_LATE,
-        Event.DEADLINE: State.LOOKING_LATE,
+        Event.CANCEL: State.SEARCHING_LATE,
+        Event.DEADLINE: State.SEARCHING_LATE,
     },
-    State.LOOKING_CUT_SHORT: _LATE_LOOK
+    State.SEARCHING_CUT_SHORT: _LATE_SEARCH
     | {
         Event.NOT_ATTACHED: Ending.UNKNOWN,
-        Event.CANCEL: State.LOOKING_CUT_SHORT,
-        Event.DEADLINE: State.LOOKING_CUT_SHORT,
+        Event.CANCEL: State.SEARCHING_CUT_SHORT,
+        Event.DEADLINE: State.SEARCHING_CUT_SHORT,
     },
 }

@@ -5,11 +5,13 @@ Anybody may load them. Their data comes from calls that need the key.
 
 import hashlib
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import azure.functions as func
 
+from shared.transfer.addressing import MAILBOX_PATTERN
 from shared.triggers.http.responses import problem_response
 
 _FOLDER = Path(__file__).parent / "monitor"
@@ -37,7 +39,9 @@ class _File:
 
     @classmethod
     def read(cls, path: Path) -> "_File":
-        content = path.read_bytes()
+        # The page trims what is typed.
+        pattern = rf"\s*{MAILBOX_PATTERN[1:-1]}\s*"
+        content = path.read_bytes().replace(b"MAILBOX_PATTERN", escape(pattern).encode())
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         return cls(content, _TYPES[path.suffix], etag)
 
@@ -66,7 +70,7 @@ class MonitorPage:
         """The style, script or picture that the route names; 404 for any other name."""
         name = req.route_params["asset"]
         if name not in ASSETS:
-            return problem_response(404, "NotFound", "The page has no such part.")
+            return problem_response(404, "NotFound", "The page has no such file.")
         return _file_response(_FILES[name], req, {})
 
 

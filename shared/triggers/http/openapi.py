@@ -45,7 +45,7 @@ _IN_PATH: dict[str, dict[str, Any]] = {
         "in": "path",
         "required": True,
         "schema": {"type": "string", "enum": list(ASSETS)},
-        "description": "A part of the page",
+        "description": "A file of the page",
     },
 }
 

@@ -15,7 +15,7 @@ def read_json(body: bytes) -> object:
     Raises :class:`InvalidRequest`.
     """
     if len(body) > MAX_BODY_BYTES:
-        _refuse(f"has {len(body):,} bytes; {MAX_BODY_BYTES:,} are the most")
+        _refuse(f"has {len(body):,} bytes; at most {MAX_BODY_BYTES:,} are allowed")
     try:
         return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError:

@@ -119,14 +119,14 @@ def error_boundary(handler: Handler) -> Handler:
             return error_response(error)
         except grpc.RpcError as error:
             _LOG.warning(
-                "%s: Durable's engine does not respond: %s", handler.__name__, error.code()
+                "%s: the Durable engine does not respond: %s", handler.__name__, error.code()
             )
             return problem_response(
-                503, "EngineUnavailable", "Durable's engine does not respond. Retry."
+                503, "EngineUnavailable", "The Durable engine does not respond. Try again."
             )
         except Exception:  # noqa: BLE001 (a caller must get a response to any error)
             _LOG.exception("%s failed", handler.__name__)
-            sentence = "Internal error of the app. Its log has the details."
+            sentence = "The app failed with an internal error. Its log has the details."
             return problem_response(500, "InternalError", sentence)
 
     return guarded

@@ -2,7 +2,7 @@
 
 Points: before Outlook reads a request; after it accepted one, before the response; while the
 worker writes to storage before or after that, its activity not yet complete. Transfers overlap:
-a kill hits the one it aims at and whatever else runs.
+a kill hits the one it aims at and everything else that runs.
 """
 
 import argparse

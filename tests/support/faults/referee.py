@@ -80,9 +80,9 @@ class Referee:
         ]
 
     def _crashed(self, transfer: ObservedTransfer) -> Iterator[Finding]:
-        trouble = transfer.crash or transfer.engine.failed
-        if trouble:
-            yield Finding("crashed", trouble)
+        failure = transfer.crash or transfer.engine.failed
+        if failure:
+            yield Finding("crashed", failure)
 
     def _lost(self, transfer: ObservedTransfer, ours: list[Attachment]) -> Iterator[Finding]:
         status = transfer.status

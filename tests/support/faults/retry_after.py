@@ -1,4 +1,4 @@
-"""What Outlook asked clients to wait, and the requests that did not."""
+"""The Retry-After of each response, and the requests that came too early."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

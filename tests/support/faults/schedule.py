@@ -60,7 +60,7 @@ class Schedule:
 
     def content(self, version: int) -> bytes:
         """The blob's content; version 1 and up are those that it is overwritten with."""
-        # Without an MD5 and a new creation time, only the size tells new content from old.
+        # Without an MD5 and a new creation time, only the size distinguishes new content from old.
         grows = self.seed % 2 or not self.size
         grows = grows or not (self.has_md5 or self.overwrite_moves_creation)
         size = self.size + version if grows else self.size
@@ -123,7 +123,7 @@ def _service(rng: random.Random) -> tuple[Rules, int, int]:
         repeated_range=rng.choice(("416", "400", "200")),
         next_ranges_key=rng.choice(("NextExpectedRanges", "nextExpectedRanges")),
         next_range_form=rng.choice(("2097152", "2097152-", "2097152-4194303")),
-        location_ids=rng.choice(("as asked", "mutable")),
+        location_ids=rng.choice(("as requested", "mutable")),
         session_minutes=rng.choice((60, 60, 60, 2)),
         commit_visible_after=rng.choice((0, 0, 0, 2, 45)),
         page_size=rng.choice((1, 2, 10)),

@@ -57,7 +57,7 @@ class Variant:
 
     def content(self, version: int) -> bytes:
         """The blob's content; version 1 and up are those that it is overwritten with."""
-        # Without an MD5 and a new creation time, only the size tells new content from old.
+        # Without an MD5 and a new creation time, only the size distinguishes new content from old.
         grows = not self.size or not (self.has_md5 or self.overwrite_moves_creation)
         size = self.size + version if grows else self.size
         return (bytes([version]) + random.Random(version).randbytes(size))[:size]

@@ -147,6 +147,14 @@ class InMemoryApp(VirtualApp):
 
     def finish_in_time(self) -> None:
         """Run every transfer to its end; timers fire in the order of their times."""
-        while running := [each for each in self.engines.values() if not each.is_over]:
-            active = next((each for each in running if each.is_active), None)
-            (active or min(running, key=lambda each: each.next_timer)).advance()
+        while self.advance_in_time():
+            pass
+
+    def advance_in_time(self) -> bool:
+        """Advance one transfer: a timer fires only if nothing else is due. False at the end."""
+        running = [each for each in self.engines.values() if not each.is_over]
+        if not running:
+            return False
+        active = next((each for each in running if each.is_active), None)
+        (active or min(running, key=lambda each: each.next_timer)).advance()
+        return True

@@ -180,7 +180,7 @@ class MemoryBlobClient:
     container: MemoryContainer
     name: str
 
-    def get_blob_properties(self) -> Any:
+    def get_blob_properties(self, **_: object) -> Any:
         """What the app reads of ``BlobProperties``."""
         blob = self.container.blob(self.name)
         settings = SimpleNamespace(content_type="application/pdf", content_md5=blob.md5)
@@ -191,6 +191,7 @@ class MemoryBlobClient:
             creation_time=blob.created,
             blob_type="BlockBlob",
             blob_tier="Hot",
+            copy=SimpleNamespace(status=None, progress=None),
             metadata=dict(blob.metadata),
         )
 

@@ -1,4 +1,4 @@
-"""Every alert asks for something that is sent, and none rests on a figure alone."""
+"""Every alert queries something that is sent, and none rests on a metric alone."""
 
 import re
 from datetime import UTC, datetime
@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from infra.offline.bicep import INFRA, Template
+from shared.outlook import graph_http
 from shared.storage.ledger import Ledger
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import traced_activity
 from shared.transfer.activity_payloads import ActivityResult, Job, RecordAttachment, UploadRanges
 from shared.transfer.payloads import Failure, TransferStatus
+from shared.transfer.retry_policy import RESPONSE_RULES
 from tests.support.in_memory.storage import MemoryContainer
 from tests.support.in_memory.tables import MemoryTables
 
@@ -23,7 +25,7 @@ OPERATORS = {"startswith": str.startswith, "endswith": str.endswith, "contains":
 
 
 def queries(templates: dict[str, Template]) -> dict[str, str]:
-    """What each alert asks of Application Insights."""
+    """What each alert queries in Application Insights."""
     alerts: list[dict[str, Any]] = templates["app/alerts.bicep"].variables["queries"]
     return {alert["name"]: alert["query"] for alert in alerts}
 
@@ -107,6 +109,15 @@ def test_a_transfer_near_its_deadline_is_found_in_the_log(
     assert len(found) == near
 
 
+def test_every_answer_that_counts_as_throttled_is_found(templates: dict[str, Template]) -> None:
+    """Among the calls, by their own attribute and by the statuses of the app's own table."""
+    query = queries(templates)["outlook-throttles"]
+    (attribute,) = re.findall(r"isnotempty\(tostring\(customDimensions\.(\w+)\)\)", query)
+    (codes,) = re.findall(r"resultCode in \(([^)]+)\)", query)
+    assert {int(code) for code in re.findall(r"\d+", codes)} == set(RESPONSE_RULES.throttled)
+    assert f'set_attribute("{attribute}"' in Path(graph_http.__file__).read_text()
+
+
 def test_events_that_are_lost_raise_an_alert(templates: dict[str, Template]) -> None:
     """Of both topics: those kept as dead letters, and those that are gone."""
     text = (INFRA / "app" / "alerts.bicep").read_text()
@@ -122,7 +133,7 @@ def test_events_that_are_lost_raise_an_alert(templates: dict[str, Template]) -> 
 
 
 def test_the_workbook_is_of_this_app() -> None:
-    """Without that it asks for an Application Insights resource each time."""
+    """Without that it prompts for an Application Insights resource each time."""
     text = (INFRA / "app" / "workbook.bicep").read_text()
     assert "fallbackResourceIds: [ componentId ]" in text
     assert Path(INFRA / "app" / "workbook.json").read_text().count("fallbackResourceIds") == 0

@@ -45,6 +45,9 @@ def test_both_accounts_log_who_writes(templates: dict[str, Template]) -> None:
         for module in uses(templates, "app/storage-logs.bicep")
     ]
     assert accounts == ["sourceStorage.outputs.name", "hostStorage.outputs.name"]
+    text = templates["main.bicep"].text
+    conditions = re.findall(r"'app/storage-logs\.bicep' = if \((.*)\) \{", text)
+    assert conditions == ["storageLogs != 'None'"] * 2
     template = templates["app/storage-logs.bicep"]
     logs = only(templates, template.file, "Microsoft.Insights/diagnosticSettings")
     assert logs.body["scope"] == "blobs"
@@ -57,6 +60,11 @@ def test_only_files_can_be_restored(templates: dict[str, Template]) -> None:
     """Those of the watched account. Upload URLs, of the other one, must be gone when they are."""
     (watched,) = uses(templates, "app/watched-blobs.bicep")
     assert shown(watched.arguments["accountName"]) == "sourceStorage.outputs.name"
+    assert shown(watched.arguments["softDeleteDays"]) == "blobSoftDeleteDays"
+    template = templates["app/watched-blobs.bicep"]
+    service = only(templates, template.file, "Microsoft.Storage/storageAccounts/blobServices")
+    kept = list(template.alternatives(service.body["properties"]["deleteRetentionPolicy"]))
+    assert kept == [{"enabled": False}, {"enabled": True, "days": "softDeleteDays"}]
     settings = [file for file, each in templates.items() if "deleteRetentionPolicy" in each.text]
     assert settings == ["app/watched-blobs.bicep"]
     assert templates["main.bicep"].parameters["blobSoftDeleteDays"]["default"] > 0

@@ -1,4 +1,4 @@
-"""The job of the workflow that compiles the templates tells what the compiler says."""
+"""The job of the workflow that compiles the templates prints the compiler's output."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def test_what_the_compiler_says_is_printed_and_fails(tmp_path: Path, said: str, 
     ended = compiled(tmp_path, f"echo '{said}' >&2; exit {code}")
     assert ended.returncode == 1
     assert said in ended.stdout
-    # The other files are compiled all the same: one run tells everything.
+    # The other files are compiled all the same: one run shows every error.
     assert len((tmp_path / "az.calls").read_text().splitlines()) > 1
 
 

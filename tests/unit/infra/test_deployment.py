@@ -15,6 +15,7 @@ from infra.offline.bicep import Template
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "infra" / "scripts"
 FUNCIGNORE = (ROOT / ".funcignore").read_text()
+AZURE_YAML = (ROOT / "azure.yaml").read_text()
 
 
 def package() -> set[str]:
@@ -136,7 +137,7 @@ def test_what_lies_around_does_not_go_to_azure(
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_are_shell(script: Path) -> None:
-    """As far as the shell can tell without running them; and they say which shell it is."""
+    """As far as the shell can check without running them; and they say which shell it is."""
     assert script.read_text().startswith("#!/bin/sh\n")
     subprocess.run(["sh", "-n", script], check=True)
 
@@ -229,9 +230,9 @@ def test_the_hook_gives_up_and_says_what_to_do(tmp_path: Path) -> None:
     assert ended.stderr.splitlines()[-1].endswith("then run: azd hooks run postdeploy")
 
 
-@pytest.mark.parametrize("location", ["westeurope", ""])
+@pytest.mark.parametrize("location", ["westeurope", "northeurope", "North Europe", "WestEurope"])
 def test_a_region_with_the_plan_is_taken(tmp_path: Path, location: str) -> None:
-    """However Azure writes its name; none yet is for azd to ask for."""
+    """However Azure or its user writes the name."""
     machine = Machine(tmp_path, 'printf "North Europe\\nwesteurope\\n"')
     ended = machine.run("check-region.sh", AZURE_LOCATION=location)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -242,20 +243,33 @@ def test_a_region_with_the_plan_is_taken(tmp_path: Path, location: str) -> None:
 def test_the_check_works_before_azd_knows_the_subscription(tmp_path: Path) -> None:
     """The one that the Azure CLI is signed in to is taken then."""
     machine = Machine(tmp_path, "echo westeurope")
-    ended = machine.run("check-region.sh", AZURE_SUBSCRIPTION_ID="", AZURE_LOCATION="")
+    ended = machine.run("check-region.sh", AZURE_SUBSCRIPTION_ID="", AZURE_LOCATION="westeurope")
     assert (ended.returncode, ended.stderr) == (0, "")
     (call,) = machine.calls("az")
     assert "--subscription" not in call
 
 
-def test_a_region_without_the_plan_is_refused(tmp_path: Path) -> None:
-    """With those that have it."""
+@pytest.mark.parametrize("location", ["westindia", "west.urope", "europe"])
+def test_a_region_without_the_plan_is_refused(tmp_path: Path, location: str) -> None:
+    """With those that have it; a name is no pattern."""
     machine = Machine(tmp_path, 'printf "westeurope\\nNorth Europe\\n"')
-    ended = machine.run("check-region.sh", AZURE_LOCATION="westindia")
+    ended = machine.run("check-region.sh", AZURE_LOCATION=location)
     assert ended.returncode == 1
-    assert "westindia does not offer the Flex Consumption plan" in ended.stderr
+    assert f"{location} does not offer the Flex Consumption plan" in ended.stderr
     assert "Nothing was created" in ended.stderr
     assert ended.stderr.splitlines()[-2:] == ["northeurope", "westeurope"]
+
+
+def test_nothing_is_created_in_a_region_that_was_not_checked(tmp_path: Path) -> None:
+    """`azd provision` asks for the region after the check; `azd up` asks before it."""
+    ended = Machine(tmp_path, "echo westeurope").run("check-region.sh", AZURE_LOCATION="")
+    assert ended.returncode == 1
+    assert "Nothing was created" in ended.stderr
+    assert "azd env set AZURE_LOCATION" in ended.stderr
+    assert ended.stderr.splitlines()[-1] == "westeurope"
+    powershell = (SCRIPTS / "check-region.ps1").read_text()
+    assert "No region is set" in ended.stderr
+    assert "No region is set" in powershell
 
 
 @pytest.mark.parametrize("az", ["exit 0", "echo 'no such sku' >&2; exit 1"])
@@ -272,14 +286,24 @@ def test_azd_runs_the_hooks() -> None:
 
     They talk to the person at the keyboard, so their output is not hidden.
     """
-    text = (ROOT / "azure.yaml").read_text()
-    hooks = dict(re.findall(r"(?m)^  (\w+):\n((?:    .*\n)+)", section_of(text, "hooks")))
+    hooks = dict(re.findall(r"(?m)^  (\w+):\n((?:    .*\n)+)", section_of(AZURE_YAML, "hooks")))
     assert set(hooks) == {"preprovision", "postdeploy"}
     for hook, script in (("preprovision", "check-region"), ("postdeploy", "subscribe")):
         runs = re.findall(r"run: (\S+)", hooks[hook])
         assert runs == [f"infra/scripts/{script}.sh", f"infra/scripts/{script}.ps1"]
         assert all((ROOT / file).is_file() for file in runs)
         assert hooks[hook].count("interactive: true") == len(runs)
+
+
+def test_azd_is_new_enough() -> None:
+    """Before 1.18.0 it does not read .funcignore; before 1.16 unset parameters are empty texts.
+
+    An empty text is none of the allowed values, and takes the place of a default.
+    """
+    (required,) = re.findall(r"(?m)^requiredVersions:\n  azd: \"(.+)\"$", AZURE_YAML)
+    assert required == ">= 1.18.0"
+    for document in ("README.md", "infra/OPERATIONS.md"):
+        assert "1.18" in (ROOT / document).read_text(), document
 
 
 def section_of(text: str, name: str) -> str:

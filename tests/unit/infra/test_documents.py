@@ -1,14 +1,31 @@
-"""README and OPERATIONS.md name what is there."""
+"""The documents name commands, settings, files and functions that exist."""
 
+import pkgutil
 import re
 from typing import get_args
+
+import pytest
 
 from infra.offline.bicep import INFRA, Template
 from shared.transfer.payloads import State
 
-README = (INFRA.parent / "README.md").read_text()
+ROOT = INFRA.parent
+README = (ROOT / "README.md").read_text()
 OPERATIONS = (INFRA / "OPERATIONS.md").read_text()
 CAPACITY = (INFRA / "CAPACITY.md").read_text()
+FILES = [
+    file.relative_to(ROOT)
+    for folder in ("shared", "tests", "infra", "docs")
+    for file in sorted((ROOT / folder).rglob("*"))
+    if not {"node_modules", "__pycache__"} & set(file.parts)
+]
+DOCUMENTS = {
+    str(file.relative_to(ROOT)): file.read_text()
+    for pattern in ("README.md", "docs/*.md", "tests/README.md", "infra/*.md")
+    for file in sorted(ROOT.glob(pattern))
+}
+# These two describe the code, and name parts of it by less than the whole path.
+ABOUT_CODE = ("docs/architecture.md", "tests/README.md")
 UPGRADE = "Upgrade with transfers in flight"
 # From the references of the Azure CLI and azd: one that is not here has to be looked up there.
 COMMANDS = {
@@ -70,13 +87,13 @@ def test_the_app_is_deployed_by_six_commands_at_most() -> None:
     assert '"Calendars.ReadWrite"' in section(OPERATIONS, "Permissions on mailboxes")
 
 
-def test_every_choice_is_told() -> None:
+def test_every_choice_is_described() -> None:
     """What main.parameters.json reads from the environment, here or as a setting in README."""
     chosen = set(re.findall(r"\$\{(\w+)\}", (INFRA / "main.parameters.json").read_text()))
     table = section(OPERATIONS, "Deploy") + section(README, "Settings")
-    told = set(re.findall(r"`([A-Z_]+)`", table))
-    # azd asks for these two itself.
-    assert chosen - told == {"AZURE_ENV_NAME", "AZURE_LOCATION"}
+    described = set(re.findall(r"`([A-Z_]+)`", table))
+    # azd prompts for these two itself.
+    assert chosen - described == {"AZURE_ENV_NAME", "AZURE_LOCATION"}
     assert set(re.findall(r"(?m)^\| `([A-Z_]+)`", section(OPERATIONS, "Deploy"))) <= chosen
 
 
@@ -168,11 +185,55 @@ def test_every_meter_that_runs_while_nothing_happens_is_listed() -> None:
     assert "1,000 ms" in CAPACITY
 
 
-def test_every_file_that_is_named_is_there() -> None:
-    """Scripts and templates."""
-    named = re.findall(r"infra/[\w/-]+\.(?:ps1|sh|bicep)", README + OPERATIONS)
-    assert {"infra/scripts/grant-mailboxes.ps1", "infra/app/graph-role.bicep"} <= set(named)
-    assert [file for file in named if not (INFRA.parent / file).is_file()] == []
+def missing_paths(text: str) -> set[str]:
+    """The paths in a text that do not exist: from the root, or a test or module by its name."""
+    from_root = set(re.findall(r"(?<![\w/.-])(?:shared|tests|infra|docs)/[\w./*-]*[\w*]", text))
+    by_name = set(re.findall(r"\btest_\w+\.py\b|(?<=`)[\w/]+\.py(?=`)", text)) - from_root
+    return {path for path in from_root if not any(ROOT.glob(path))} | {
+        path for path in by_name if not any(file.match(path) for file in FILES)
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_in_a_document_exists(document: str) -> None:
+    """Folders, files, patterns of files, and tests by the names of their modules."""
+    assert missing_paths(DOCUMENTS[document]) == set()
+
+
+def test_a_path_that_does_not_exist_is_found() -> None:
+    """Also in an abbreviated form, and by a pattern."""
+    text = (
+        "`shared/app.py` `shared/nap.py` `http/routes.py` `http/boots.py` infra/*.bicep infra/*.tf"
+    )
+    assert missing_paths(text) == {"shared/nap.py", "http/boots.py", "infra/*.tf"}
+    assert missing_paths("`tests/unit/test_a.py`, `test_b.py`; test_replay.py") == {
+        "tests/unit/test_a.py",
+        "test_b.py",
+    }
+
+
+@pytest.mark.parametrize("document", ABOUT_CODE)
+def test_every_module_in_a_document_about_code_exists(document: str) -> None:
+    """Written as ``service/start``, as ``python -m``, or with a name in it."""
+    text = DOCUMENTS[document]
+    short = set(re.findall(r"`(\w+/\w+)`", text))
+    known = {str(file.with_suffix("")) for file in FILES}
+    assert {each for each in short if not any(f"/{k}".endswith(f"/{each}") for k in known)} == set()
+    names = re.findall(r"python -m ((?:tests|infra)[\w.]*\w)", text)
+    names += [f"tests.{name}" for name in re.findall(r"`(support\.[\w.]+)`", text)]
+    for name in names:
+        pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize("document", ["README.md", *ABOUT_CODE])
+def test_every_identifier_in_a_document_is_in_the_code(document: str) -> None:
+    """Functions, classes, settings, keys and error codes."""
+    sources = [ROOT / "host.json", ROOT / "Makefile", ROOT / "pyproject.toml"]
+    sources += [ROOT / file for file in FILES if file.suffix in {".py", ".js", ".json", ".bicep"}]
+    words = set().union(*(re.findall(r"\w+", file.read_text()) for file in sources))
+    words |= {part for file in FILES for part in (*file.parts, file.stem)}
+    named = set(re.findall(r"`([A-Za-z]\w+)`", DOCUMENTS[document]))
+    assert named - words == set()
 
 
 def test_every_alert_says_what_to_do(templates: dict[str, Template]) -> None:

@@ -11,7 +11,7 @@ TOPICS = "Microsoft.EventGrid/topics"
 CHILD = f"""
 param events bool = true
 param topicName string = ''
-resource topic '{TOPICS}@2025-02-15' existing = {{
+resource topic '{TOPICS}@2025-02-15' existing = if (!empty(topicName)) {{
   name: %s
 }}
 resource subscription '{TOPICS}/eventSubscriptions@2025-02-15' = if (!empty(topicName)) {{
@@ -43,11 +43,11 @@ def test_the_templates_break_no_rule(templates: dict[str, Template]) -> None:
 )
 def test_a_conditional_name_that_can_be_empty_is_found(tmp_path: Path, name: str) -> None:
     """The parent's, through a text and a condition, too: its child would be called ``/orders``."""
-    (fault,) = found(tmp_path, one=CHILD % name)
-    assert fault == (
-        "one.bicep: subscription: its name is checked even when its condition is false, "
+    assert found(tmp_path, one=CHILD % name) == [
+        f"one.bicep: {symbol}: its name is checked even when its condition is false, "
         "and that of topic can be empty"
-    )
+        for symbol in ("topic", "subscription")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,37 @@ def test_a_conditional_name_that_can_be_empty_is_found(tmp_path: Path, name: str
 def test_a_conditional_name_with_a_substitute_is_none(tmp_path: Path, name: str) -> None:
     """It is something in either case."""
     assert found(tmp_path, one=CHILD % name) == []
+
+
+EXTENSION = f"""
+param topicName string = ''
+resource topic '{TOPICS}@2025-02-15' existing = if (!empty(topicName)) {{
+  name: %s
+}}
+resource lock 'Microsoft.Authorization/locks@2020-05-01' = if (!empty(topicName)) {{
+  scope: topic
+  name: 'keep'
+}}
+"""
+
+
+def test_the_name_of_a_scope_is_part_of_the_name(tmp_path: Path) -> None:
+    """As a parent's is: what is put on a resource is called after it."""
+    assert found(tmp_path, one=EXTENSION % "empty(topicName) ? 'none' : topicName") == []
+    _, fault = found(tmp_path, one=EXTENSION % "topicName")
+    assert fault == (
+        "one.bicep: lock: its name is checked even when its condition is false, "
+        "and that of topic can be empty"
+    )
+
+
+def test_a_substitute_for_a_resource_is_never_read(tmp_path: Path) -> None:
+    """A template with symbolic names reads each existing resource whose condition is not false."""
+    name = "empty(topicName) ? 'none' : topicName"
+    unconditional = EXTENSION.replace("existing = if (!empty(topicName))", "existing =") % name
+    assert found(tmp_path, one=unconditional) == [
+        "one.bicep: topic: it may be absent, and is read all the same; give it a condition"
+    ]
 
 
 ENDPOINTS = """
@@ -107,7 +138,7 @@ def test_a_host_name_of_one_cloud_is_found(tmp_path: Path, line: str, host: str)
 
 
 def test_host_names_of_the_cloud_are_none(tmp_path: Path) -> None:
-    """Nor are types, comments and what a resource tells of itself."""
+    """Nor are types, comments and the properties of a resource itself."""
     text = """
     // Not storage.blob.core.windows.net itself.
     resource app 'Microsoft.Web/sites@2024-11-01' existing = { name: 'an-app' }

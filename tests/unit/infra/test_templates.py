@@ -10,7 +10,7 @@ import pytest
 from infra.offline import references
 from infra.offline.bicep import INFRA, Resource, Template, read_templates, shown
 
-# The app's meters, as README tells them.
+# The app's meters, as README lists them.
 METERS = {
     "blob_to_outlook.transfers",
     "blob_to_outlook.bytes",
@@ -186,12 +186,12 @@ def test_every_abbreviation_is_used(templates: dict[str, Template]) -> None:
     assert set(used) == set(json.loads((INFRA / "abbreviations.json").read_text()))
 
 
-def test_alerts_ask_for_meters_that_the_app_has(templates: dict[str, Template]) -> None:
-    """An alert on a name that nobody counts would never be heard."""
+def test_alerts_query_meters_that_the_app_has(templates: dict[str, Template]) -> None:
+    """An alert on a meter that does not exist would never fire."""
     alerts = templates["app/alerts.bicep"].variables["queries"]
-    asked = [re.findall(r"blob_to_outlook\.\w+", alert["query"]) for alert in alerts]
-    assert {meter for meters in asked for meter in meters} <= METERS
-    assert sum(map(bool, asked)) == 3
+    named = [re.findall(r"blob_to_outlook\.\w+", alert["query"]) for alert in alerts]
+    assert {meter for meters in named for meter in meters} <= METERS
+    assert sum(map(bool, named)) == 3
 
 
 def test_the_workbook_shows_meters_that_the_app_has() -> None:

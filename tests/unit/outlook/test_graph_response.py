@@ -3,7 +3,13 @@ from collections.abc import Mapping
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from shared.outlook.graph_response import GraphResponse, NoResponse, parse_response, retry_after
+from shared.outlook.graph_response import (
+    MAX_LOCATION,
+    GraphResponse,
+    NoResponse,
+    parse_response,
+    retry_after,
+)
 
 ID = "AAMkADI5MAAIT3drCAAABEgAQANAqbAe7qaROhYdTnUQwXm0="
 
@@ -62,6 +68,18 @@ def test_an_unreadable_success_is_a_lost_response(content: bytes) -> None:
     assert parsed(200, content).no_response is NoResponse.UNKNOWN
 
 
+def test_an_answer_of_300_is_no_success() -> None:
+    """Its text need not be JSON."""
+    assert parsed(300, b"<html>") == GraphResponse(status=300)
+    assert parsed(299, b"<html>").no_response is NoResponse.UNKNOWN
+
+
+def test_an_error_without_code_and_message_has_none() -> None:
+    """Both are empty."""
+    response = parsed(400, b'{"error": {"code": null}}')
+    assert (response.code, response.message) == ("", "")
+
+
 def test_an_unreadable_refusal_is_still_a_refusal() -> None:
     """The status of a proxy's HTML page is enough."""
     assert parsed(502, b"<html>Bad Gateway</html>").status == 502
@@ -80,6 +98,9 @@ def test_an_unreadable_refusal_is_still_a_refusal() -> None:
         ("1e9", None, None),
         ("Sun, 22 Nov 2026 10:00:30 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 30.0),
         ("Sun, 22 Nov 2026 09:00:00 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 0.0),
+        ("Sun, 22 Nov 2026 10:00:30 -0000", "Sun, 22 Nov 2026 12:00:00 +0200", 30.0),
+        ("Mon, 23 Nov 2026 10:00:01 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 86_400.0),
+        ("86401", None, 86_400.0),
     ],
 )
 def test_retry_after_in_every_form(
@@ -87,3 +108,11 @@ def test_retry_after_in_every_form(
 ) -> None:
     """Seconds, fractions and dates; a date is relative to the server's own clock."""
     assert retry_after(value, date) == seconds
+
+
+def test_a_location_without_end_names_no_attachment() -> None:
+    """It is not searched; one that is long for Outlook is."""
+    place = "https://outlook.office.com/api/v2.0/Users('u')/Messages('m')/Attachments('A1')"
+    assert GraphResponse(201, location=f"{place}?{'x' * 4_000}").attachment_id == "A1"
+    for end in ("x" * MAX_LOCATION, "Attachments('" * 5_000):
+        assert GraphResponse(201, location=f"{place}?{end}").attachment_id is None

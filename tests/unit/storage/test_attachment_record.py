@@ -1,5 +1,7 @@
+import re
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,3 +125,47 @@ def test_keys_are_the_documented_ones() -> None:
         "attachmentstatus",
         "attachmenttransfer",
     ]
+
+
+def merged_into(free: int, record: AttachmentRecord) -> dict[str, str]:
+    """The metadata that a record becomes where so many bytes are free."""
+    return merge_record({"k": "x" * (METADATA_BYTES - 1 - free)}, record)
+
+
+@pytest.mark.parametrize("free", range(120, 140))
+def test_a_sentence_that_is_cut_keeps_as_much_as_fits(free: int) -> None:
+    """But no half of an escape."""
+    record = AttachmentRecord(status="failed", error_code="E", error_message="\u00fc" * 99)
+    merged = merged_into(free, record)
+    value = merged["attachmenterror"]
+    assert re.fullmatch("E: (%[0-9A-F]{2})*", value)
+    assert free - 2 <= sum(map(len, [*merged, *merged.values()])) - METADATA_BYTES + free <= free
+
+
+def test_a_sentence_without_escapes_is_cut_anywhere() -> None:
+    """To the last byte."""
+    record = AttachmentRecord(status="failed", error_code="E", error_message="x" * 99)
+    merged = merged_into(60, record)
+    assert sum(map(len, [*merged, *merged.values()])) == METADATA_BYTES
+
+
+@pytest.mark.parametrize(("free", "kept"), [(33, 1), (49, 1), (50, 2), (65, 2), (66, 3)])
+def test_as_many_fingerprints_stay_as_fit(free: int, kept: int) -> None:
+    """The newest ones; never half of one."""
+    sources = tuple(f"{n:016x}" for n in range(3))
+    record = AttachmentRecord(attachment_id="A", sources=sources)
+    own = len("attachmentid") + len("A")
+    assert read_record(merged_into(own + free, record)).sources == sources[:kept]
+
+
+def test_metadata_without_a_record_is_an_empty_record() -> None:
+    """Each field is empty."""
+    assert read_record({"owner": "me"}) == AttachmentRecord()
+
+
+def test_an_item_of_any_characters_is_shown_in_ascii() -> None:
+    """Metadata takes nothing else; the fingerprint is that of the text that is shown."""
+    item = "\u00fc@contoso.com/messages/{M~} \x1f"
+    merged = merge_record({}, replace(ATTACHED, item=item))
+    assert merged["attachmentitem"] == "%C3%BC@contoso.com/messages/{M~} %1F"
+    assert fingerprint(BLOB, item) == fingerprint(BLOB, merged["attachmentitem"])

@@ -1,15 +1,42 @@
+import json
+import re
+import shutil
+import subprocess
 import unicodedata
+from html import unescape
+from urllib.parse import quote
 
+import azure.functions as func
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ContradictoryAddress, TransferError, Unaddressed
 from shared.outlook.item import OutlookItem
-from shared.transfer.addressing import FILE_NAME_LENGTH, decode, read_address, safe_file_name
+from shared.transfer.addressing import (
+    FILE_NAME_LENGTH,
+    decode,
+    mailbox_fault,
+    read_address,
+    safe_file_name,
+)
+from shared.transfer.service.requests import AttachRequest
+from shared.triggers.http.monitor_page import MonitorPage
+from shared.triggers.http.openapi import openapi_document
 
 MESSAGE = {"mailbox": "a@contoso.com", "messageid": "AAMk="}
 ITEM = OutlookItem("a@contoso.com", "message", "AAMk=")
+
+MAILBOXES = [
+    *(f"a{character}b@contoso.com" for character in "!#$%&'*+-/=?^_`{|}~."),
+    "guest_fabrikam.com#ext#@contoso.onmicrosoft.com",
+    "o'brien@contoso.com",
+    "50%25off@contoso.com",
+    "b\u00fcro@m\u00fcller.example",
+    "\u0438\u0432\u0430\u043d@\u043f\u043e\u0447\u0442\u0430.example",
+    "\u7530\u4e2d@\u4f8b.example",
+    "0f4e9a2e-1111-2222-3333-444455556666",
+]
 
 
 def test_metadata_names_the_item() -> None:
@@ -66,7 +93,13 @@ def test_other_paths_name_no_item(name: str) -> None:
         (MESSAGE | {"mailbox": "a%E2%80%AE@contoso.com"}, "address"),
         (MESSAGE | {"mailbox": "../admin"}, "address"),
         (MESSAGE | {"mailbox": "evil@evil.example#@contoso.com"}, "address"),
-        (MESSAGE | {"mailbox": "a?b@contoso.com"}, "address"),
+        (MESSAGE | {"mailbox": "a?b"}, "address"),
+        (MESSAGE | {"mailbox": "a@contoso.com/messages"}, "address"),
+        (MESSAGE | {"mailbox": "a/../b@contoso.com"}, "address"),
+        (MESSAGE | {"mailbox": "a b@contoso.com"}, "address"),
+        (MESSAGE | {"mailbox": "a" * 309 + "@contoso.com"}, "320 characters"),
+        (MESSAGE | {"messageid": "M" * 1_025}, "1,024 characters"),
+        (MESSAGE | {"contentid": "c" * 1_025}, "1,024 characters"),
         (MESSAGE | {"mailbox": "%2e%2e"}, "address"),
         (MESSAGE | {"mailbox": "@contoso.com"}, "address"),
         (MESSAGE | {"messageid": "../../users/b@contoso.com"}, "path"),
@@ -139,6 +172,47 @@ def test_a_content_id_cannot_break_a_header() -> None:
     """Line breaks, blanks and angle brackets go."""
     metadata = MESSAGE | {"contentid": "a%0D%0AX-Evil: <b>"}
     assert read_address("x", metadata).content_id == "aX-Evil:b"
+
+
+@pytest.mark.parametrize("mailbox", MAILBOXES)
+def test_a_mailbox_may_hold_what_an_address_may(mailbox: str) -> None:
+    """In metadata and in a path, encoded once, and in the body of a call as it is."""
+    item = OutlookItem(mailbox, "message", "M=")
+    metadata = {"mailbox": quote(mailbox, safe=""), "messageid": "M="}
+    assert read_address("x", metadata).item == item
+    assert read_address(f"{quote(mailbox, safe='')}/messages/M=/x", {}).item == item
+    body = {"blob": "x", "mailbox": mailbox, "messageId": "M="}
+    assert AttachRequest.read(body).item == item
+
+
+@pytest.mark.parametrize("mailbox", [*MAILBOXES, "a/../b@contoso.com", "a b@c", "a@b@c", "a(b@c"])
+def test_server_and_description_agree_on_a_mailbox(mailbox: str) -> None:
+    """What the description calls valid is taken, and nothing else is."""
+    schema = openapi_document()["components"]["schemas"]["AttachRequest"]["properties"]["mailbox"]
+    described = re.search(schema["pattern"], mailbox) and not re.search(
+        schema["not"]["pattern"], mailbox
+    )
+    assert bool(described) is (mailbox_fault(mailbox) is None)
+
+
+def test_browsers_read_the_pattern_as_the_server_does() -> None:
+    """The page's pattern is the same one, in the syntax that both know."""
+    node = shutil.which("node")
+    assert node
+    rejected = ["a b@contoso.com", "a@b@c", "a(b@c", "@contoso.com", "a\u202e@contoso.com", "a?b"]
+    page = MonitorPage("https://account.blob.core.windows.net").page(
+        func.HttpRequest("GET", "/api/monitor", body=b"")
+    )
+    found = re.search(r'pattern="([^"]*)"', page.get_body().decode())
+    assert found
+    script = (
+        "const [p, good, bad] = JSON.parse(process.argv[1]);"
+        "const r = new RegExp(`^(?:${p})$`, 'v');"
+        "console.log(good.every((x) => r.test(x)) && !bad.some((x) => r.test(x)));"
+    )
+    given_ = json.dumps([unescape(found[1]), [*MAILBOXES, f" {MAILBOXES[0]} "], rejected])
+    done = subprocess.run([node, "-e", script, given_], capture_output=True, text=True, check=True)
+    assert done.stdout == "true\n"
 
 
 def test_a_mailbox_may_be_an_object_id() -> None:

@@ -44,6 +44,13 @@ def test_a_refusal_says_what_to_change(
     assert part in failure.message
 
 
+def test_a_quoted_message_is_one_line() -> None:
+    """What Graph says cannot make an entry of the log that is not the app's."""
+    response = GraphResponse(400, code="Odd\r\n", message="Bad\ntransfer x\u2028ended: attached")
+    failure = failure_of_response(decide(Call.RANGE, response), response, job())
+    assert len(failure.message.splitlines()) == 1
+
+
 def test_a_quoted_url_is_redacted() -> None:
     """No URL in an error message reaches the record."""
     response = GraphResponse(400, message="Bad https://outlook.office.com/x?authtoken=canary here")

@@ -219,7 +219,7 @@ def test_a_session_that_is_gone_is_deleted(status: int) -> None:
 
 @pytest.mark.parametrize(("status"), [404, 410])
 def test_a_missing_attachment_may_mean_a_missing_item(status: int) -> None:
-    """The second request tells them apart."""
+    """The second request distinguishes them."""
     row = decide(Call.FIND_ITEM, GraphResponse(status=status))
     assert (row.action, row.error) == (Action.GIVE_UP, ItemNotFound)
 

@@ -74,6 +74,32 @@ def html(response: Response) -> Response:
     return replace(with_header("Content-Type", "text/html")(response), body=b"<html>Wait.</html>")
 
 
+def body_changed(change: Callable[[bytes], bytes]) -> Alteration:
+    """Change the bytes of a 2xx response."""
+
+    def altered(response: Response) -> Response:
+        if response.status >= 300 or not response.body:
+            return response
+        return replace(response, body=change(response.body))
+
+    return altered
+
+
+def keys_changed(change: Callable[[str], str]) -> Alteration:
+    """Change the keys of every JSON object in a response of any status."""
+
+    def spelled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {change(key): value for key, value in pairs}
+
+    def altered(response: Response) -> Response:
+        if not response.body:
+            return response
+        body = json.loads(response.body, object_pairs_hook=spelled)
+        return replace(response, body=json.dumps(body).encode())
+
+    return altered
+
+
 def json_changed(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Alteration:
     """Change the JSON object of a 2xx response."""
 

@@ -4,6 +4,7 @@ A request is *refused*, and nothing is stored; or *accepted*, but the response i
 that the client cannot know; or its *connection breaks* before it was read. `families` lists them.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -145,6 +146,16 @@ def not_json() -> Misbehaviour:
 
     kinds = ANY_KIND - {"raw_content"}
     return Misbehaviour(name="HTML for JSON", kinds=kinds, alteration=alterations.html)
+
+
+def other_case(change: Callable[[str], str]) -> Misbehaviour:
+    """The keys of every JSON object in the response, spelled in another case."""
+    return Misbehaviour(name="keys in another case", alteration=alterations.keys_changed(change))
+
+
+def unreadable(around: Callable[[bytes], bytes], *, kinds: frozenset[Kind]) -> Misbehaviour:
+    """A success whose body is no JSON object, but has the true one in it."""
+    return Misbehaviour(name="unreadable", kinds=kinds, alteration=alterations.body_changed(around))
 
 
 def without_location() -> Misbehaviour:

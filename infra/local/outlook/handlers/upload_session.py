@@ -112,7 +112,7 @@ def _finished(request: UploadRequest) -> Response:
     attachment = request.tenant.committer(request.commit_delay).commit_session(
         request.item, session
     )
-    immutable = session.immutable_ids and request.tenant.rules.location_ids == "as asked"
+    immutable = session.immutable_ids and request.tenant.rules.location_ids == "as requested"
     attachment_id = ids.format_id(attachment.id, immutable=immutable)
     created = Response(201)
     created.headers["Location"] = f"{request.items_path}/Attachments('{attachment_id}')"

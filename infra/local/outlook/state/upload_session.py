@@ -75,7 +75,7 @@ class UploadSession:
 def check_declared_size(size: int, rules: Rules) -> None:
     """Refuse a session for a file that is too small or too large for one.
 
-    Raises 400 or 413 (`docs/protocol.md`, "Which way for which size").
+    Raises 400 or 413 (`docs/protocol.md`, "Which request for which size").
     """
     if size < rules.minimum_session_bytes:
         raise GraphError(

@@ -42,7 +42,7 @@ export function facts(pairs) {
   );
 }
 
-/** Ask for confirmation of something that cannot be undone; resolves to true for yes. */
+/** Request confirmation of something that cannot be undone; resolves to true for yes. */
 export function confirmed(text) {
   const dialog = byId('confirmation');
   setText(byId('confirmation-text'), text);

@@ -39,7 +39,7 @@ def test_a_refusal_keeps_its_retry_after(
     retry_after: float | None,
     tries: int | None,
 ) -> None:
-    """The result has the row's outcome and bound, and the wait that was asked for."""
+    """The result has the row's outcome and bound, and the response's Retry-After."""
     result = result_of_refusal(call, response, job())
     assert result is not None
     assert (result.outcome, result.retry_after, result.tries) == (outcome, retry_after, tries)

@@ -1,4 +1,4 @@
-"""Uploading ranges into one session: how often the session is asked where it stands."""
+"""Uploading ranges into one session: how often the state of the session is queried."""
 
 from collections.abc import Mapping
 from typing import cast

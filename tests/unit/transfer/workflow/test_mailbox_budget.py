@@ -282,3 +282,78 @@ def test_a_state_that_version_1_0_kept_is_read() -> None:
     assert again.keys() == kept.keys()
     assert again["line"][0].keys() == {"since", "transfer_id", "size", "asks_at"}
     assert Budget.model_validate(again) == budget
+
+
+@pytest.mark.parametrize(
+    ("waiting", "seconds"),
+    [(0, 60), (1, 60), (2, 120), (3, 120), (4, 180), (58, 1_800), (99, 1_800)],
+)
+def test_a_place_far_behind_polls_seldom(waiting: int, seconds: float) -> None:
+    """A minute for each round of locks before its own, but never longer than a lease."""
+    budget = Budget()
+    for name in ("a", "b"):
+        acquire(budget, name)
+    for place in range(waiting):
+        assert not acquire(budget, f"{place}", began=place + 1).granted
+    for name in ("a", "b"):
+        acquire(budget, name)
+    held = [each.is_awaited for each in budget.held.values()]
+    own = acquire(budget, "own", began=1_000)
+    assert held == [waiting > 0] * 2
+    assert own.retry_after == (seconds if waiting else 5)
+
+
+def test_a_lock_and_a_wait_end_with_their_last_second() -> None:
+    """Not before it."""
+    budget = Budget()
+    lease = LOCK_LEASE.total_seconds()
+    acquire(budget, "a", limits=ONE_WRITER)
+    acquire(budget, "b", began=1, limits=ONE_WRITER)
+    budget.expire(ONE_WRITER, NOW + timedelta(seconds=304.9))
+    assert [each.transfer_id for each in budget.queue] == ["b"]
+    budget.expire(ONE_WRITER, NOW + timedelta(seconds=305))
+    assert budget.queue == []
+    budget.expire(ONE_WRITER, NOW + timedelta(seconds=lease - 0.1))
+    assert list(budget.held) == ["a"]
+    budget.expire(ONE_WRITER, NOW + timedelta(seconds=lease))
+    assert budget.held == {}
+
+
+def test_the_longest_retry_after_counts() -> None:
+    """A shorter one that comes later does not end it."""
+    budget = Budget()
+    for name, seconds in (("a", 30), ("b", 10), ("c", 40)):
+        release(budget, name, retry_after=seconds)
+    assert acquire(budget, "d").retry_after == 40
+    assert acquire(budget, "d", at=39.9).retry_after == pytest.approx(0.1)
+    assert acquire(budget, "d", at=40).granted
+
+
+def test_a_release_without_a_lock_counts_no_bytes() -> None:
+    """Of a transfer that waited only, or whose lease is over."""
+    budget = Budget()
+    release(budget, "a", sent=100)
+    assert acquire(budget, "b", size=100).granted
+
+
+def test_bytes_of_all_who_hold_a_lock_or_wait_before_count() -> None:
+    """As if they were sent already; the wait is a window at most, or a poll while it is empty."""
+    budget = Budget()
+    acquire(budget, "a", size=60)
+    assert acquire(budget, "b", size=50, began=1).retry_after == 60
+    release(budget, "a", sent=60)
+    assert acquire(budget, "b", size=50, began=1, at=100).retry_after == 200
+    assert acquire(budget, "c", size=40, began=2, at=100).retry_after == 200
+    wide = Limits(at_once=9, window_bytes=100, window=timedelta(seconds=300))
+    assert acquire(budget, "d", size=90, began=3, at=100, limits=wide).retry_after == 300
+
+
+def test_the_first_of_the_queue_that_can_be_sooner_is_woken() -> None:
+    """The bytes that were reserved were not sent: the window has room earlier than expected."""
+    budget = Budget()
+    acquire(budget, "z", size=40)
+    release(budget, "z", sent=40)
+    acquire(budget, "a", size=60, at=100)
+    assert acquire(budget, "b", size=50, began=1, at=100).retry_after == 300
+    assert release(budget, "a", sent=20, at=101) == ("b",)
+    assert acquire(budget, "b", size=50, began=1, at=101).retry_after == 199

@@ -1,5 +1,5 @@
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,13 +14,13 @@ from shared.transfer.activity_payloads import (
     UploadRanges,
 )
 from shared.transfer.payloads import Failure
+from shared.transfer.workflow.backoff import Pause
 from shared.transfer.workflow.stages import End, Event, Stage, State
 from shared.transfer.workflow.state_machine import SMALL_FILE_BYTES, StateMachine
-from shared.transfer.workflow.transitions import TABLE
-from tests.support.jobs import LARGE, job
+from shared.transfer.workflow.transitions import TRANSITIONS
+from tests.support.jobs import BUSY, LARGE, STORE_AWAY, job, result
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-BUSY = Failure(code="GraphRefused", message="busy")
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
@@ -48,13 +48,9 @@ def end_of(machine: StateMachine) -> End:
     return machine.end
 
 
-def result(outcome: Outcome, **fields: object) -> ActivityResult:
-    return ActivityResult.model_validate({"outcome": outcome, **fields})
-
-
 def is_possible(state: State, outcome: Outcome) -> bool:
     """Whether a state's activity can have this outcome; any activity can say that it is busy."""
-    return outcome == "retry" or (outcome != "recorded" and Event(outcome) in TABLE[state])
+    return outcome == "retry" or (outcome != "recorded" and Event(outcome) in TRANSITIONS[state])
 
 
 def test_a_large_file_is_uploaded_by_a_session() -> None:
@@ -99,14 +95,14 @@ def test_a_file_that_fits_neither_way_ends() -> None:
     assert end.error == BUSY
 
 
-def test_an_unknown_outcome_deletes_the_session_before_it_looks() -> None:
+def test_an_unknown_outcome_deletes_the_session_before_it_searches() -> None:
     """A session that lives could commit after the search."""
     machine = begun(job(), NOW)
     stages = drive(machine, result("progress"), result("reconcile"))
     assert isinstance(machine.work(), CancelUploadSession)
     stages += drive(machine, result("progress"), result("not_attached"))
-    assert stages == ["CREATE", "UPLOAD", "CLOSE", "LOOK"]
-    assert machine.stage is Stage.LOOK
+    assert stages == ["CREATE", "UPLOAD", "CLOSE", "SEARCH"]
+    assert machine.stage is Stage.SEARCH
     assert machine.pause is not None
 
 
@@ -116,7 +112,7 @@ def test_outlook_may_commit_late() -> None:
     drive(machine, result("progress"), result("progress", offset=9), result("reconcile"))
     drive(machine, result("progress"))
     machine.apply(result("not_attached"), NOW + timedelta(seconds=100))
-    assert machine.stage is Stage.LOOK
+    assert machine.stage is Stage.SEARCH
     machine.apply(result("not_attached"), NOW + timedelta(seconds=130))
     assert isinstance(last := machine.work(), FindAttachment)
     assert last.is_last_attempt
@@ -130,7 +126,7 @@ def test_a_post_whose_answer_was_lost_is_searched_for() -> None:
     machine = begun(job(5), NOW)
     assert drive(machine, result("reconcile"), result("attached", attachment_id="A")) == [
         "POST",
-        "LOOK",
+        "SEARCH",
     ]
 
 
@@ -268,7 +264,7 @@ def test_the_deadline_during_a_search_leaves_the_outcome_unknown() -> None:
     machine = begun(job(5), NOW)
     drive(machine, result("reconcile"))
     machine.apply(result("retry", failure=BUSY), NOW + timedelta(hours=2))
-    assert machine.end is None, "there is one last look"
+    assert machine.end is None, "there is one last search"
     machine.apply(result("retry", failure=BUSY), NOW + timedelta(hours=2))
     end = end_of(machine)
     assert end.error is not None
@@ -337,3 +333,306 @@ def test_at_the_deadline_no_guess_is_made() -> None:
     work = machine.work()
     assert isinstance(work, FindAttachment)
     assert not work.is_last_attempt
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def pause_of(machine: StateMachine) -> Pause:
+    """The pause before the next work."""
+    assert machine.pause is not None
+    return machine.pause
+
+
+def test_a_wait_for_locks_lasts_to_the_deadline() -> None:
+    """That of the queue at first, that of the transfer from the first locks on."""
+    machine = StateMachine(job(), NOW)
+    assert machine.patience(after(200)) == 7_000
+    machine.begin(after(1_000))
+    assert machine.patience(after(1_000)) == 3_600
+    assert machine.patience(after(4_599.5)) == 0.5
+    machine.begin(after(2_000))
+    assert machine.patience(after(2_000)) == 2_600
+    assert machine.patience(after(9_999)) == 0
+
+
+@pytest.mark.parametrize(("seconds", "over"), [(29.0, False), (30.0, True)])
+def test_a_late_search_waits_half_a_minute_for_its_locks(seconds: float, *, over: bool) -> None:
+    """Then nobody can know what became of the file."""
+    machine = begun(job(5), NOW)
+    machine.apply(result("reconcile", failure=BUSY), NOW)
+    machine.waited(after(3_600))
+    assert machine.state is State.SEARCHING_LATE or machine.state is State.SEARCHING_CUT_SHORT
+    assert machine.patience(after(3_600)) == 30
+    machine.waited(after(3_600 + seconds))
+    assert (machine.end is not None) is over
+    if over:
+        error = end_of(machine).error
+        assert error is not None
+        assert error.code == "OutcomeUnknown"
+        assert "busy" in error.message
+
+
+def begin_at(machine: StateMachine, seconds: float, waited: float = 0.0) -> tuple[float, bool]:
+    """What the job of the next work says of the waits, and of the deadline."""
+    machine.begin(after(seconds))
+    machine.measure(after(seconds), waited)
+    return machine.job.waited_seconds, machine.job.near_deadline
+
+
+def test_the_job_says_once_that_the_deadline_is_near() -> None:
+    """In the last fifth of the time, and how long the locks took each time."""
+    machine = begun(job(), NOW)
+    assert begin_at(machine, 2_879.9, waited=3.0) == (3.0, False)
+    assert begin_at(machine, 2_880, waited=1.5) == (1.5, True)
+    assert begin_at(machine, 2_881) == (0.0, False)
+
+
+def test_a_deletion_does_not_say_that_the_deadline_is_near() -> None:
+    """Its input is not the job: the work after it says so."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("new_session"))
+    assert begin_at(machine, 2_900) == (0.0, False)
+    drive(machine, result("progress"))
+    assert begin_at(machine, 2_901) == (0.0, True)
+
+
+def test_a_post_that_storage_prevented_keeps_its_number() -> None:
+    """The notes of an earlier delivery of the same attempt may be what could not be read."""
+    machine = begun(job(5), NOW)
+    drive(machine, result("retry", failure=STORE_AWAY, storage_failed=True))
+    assert (machine.job.attempt, machine.state) == (1, State.POSTING_IN_DOUBT)
+    drive(machine, result("retry", failure=BUSY))
+    assert (machine.job.attempt, machine.state) == (2, State.POSTING)
+
+
+@pytest.mark.parametrize(
+    ("results", "noted"),
+    [
+        ([result("retry", failure=STORE_AWAY, storage_failed=True)], False),
+        ([result("reconcile"), result("not_attached")], True),
+        ([result("session_instead"), result("progress", offset=5)], True),
+    ],
+)
+def test_a_search_knows_if_there_must_be_notes(
+    results: list[ActivityResult], *, noted: bool
+) -> None:
+    """Without notes nothing was sent, unless they are known to have been there."""
+    machine = begun(job(5), NOW)
+    drive(machine, *results)
+    if machine.stage is Stage.UPLOAD:
+        drive(machine, result("reconcile"))
+    machine.cancel(NOW)
+    if machine.stage is Stage.CLOSE:
+        drive(machine, result("progress"))
+    assert isinstance(work := machine.work(), FindAttachment)
+    assert work.noted is noted
+
+
+@pytest.mark.parametrize("size", [5, LARGE])
+def test_a_transfer_is_cancelled_at_once_if_nothing_can_be_attached(size: int) -> None:
+    """Before its first locks and after them."""
+    for machine in (StateMachine(job(size), NOW), begun(job(size), NOW)):
+        machine.cancel(NOW)
+        assert end_of(machine) == End("cancelled", 0)
+
+
+def test_a_cancelled_upload_says_how_many_bytes_were_sent() -> None:
+    """Outlook has them until the session is deleted. A pause ends with it."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("retry", offset=1_000, retry_after=9.0))
+    machine.cancel(NOW)
+    assert end_of(machine) == End("cancelled", 1_000)
+    assert machine.pause is None
+
+
+def test_a_cancelled_upload_that_may_be_attached_is_searched_for() -> None:
+    """For RECONCILE_SECONDS after the cancellation; its session is deleted first."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("progress", offset=LARGE - 1_000))
+    drive(machine, result("retry", offset=LARGE - 1_000, failure=BUSY))
+    machine.cancel(after(10))
+    machine.cancel(after(11))
+    assert (machine.stage, machine.job.unsure) == (Stage.CLOSE, True)
+    machine.apply(result("progress"), after(12))
+    machine.apply(result("not_attached"), after(129.5))
+    assert (machine.state, pause_of(machine).at_most) == (State.SEARCHING_CANCELLED, 0.5)
+    machine.apply(result("not_attached"), after(130))
+    assert (machine.state, machine.pause) == (State.LAST_SEARCH_CANCELLED, None)
+    machine.apply(result("not_attached"), after(130))
+    assert end_of(machine) == End("cancelled", 0)
+
+
+def test_a_session_that_is_gone_is_deleted_before_a_cancelled_transfer_ends() -> None:
+    """Without a search: nothing of it is attached."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("new_session"))
+    machine.cancel(NOW)
+    drive(machine, result("retry", tries=2), result("retry", tries=2))
+    assert end_of(machine) == End("cancelled", 0)
+
+
+GONE = Failure(code="BlobDeleted", message="gone")
+
+
+@pytest.mark.parametrize("outcome", ["failed", "superseded"])
+def test_a_search_that_finds_nothing_ends_as_the_upload_would_have(outcome: Any) -> None:
+    """The blob was gone or replaced, and it was only unknown if the file was attached before."""
+    machine = begun(job(), NOW)
+    otherwise = result(outcome, failure=GONE)
+    drive(machine, result("progress"), result("progress", offset=9_000))
+    drive(machine, result("reconcile", offset=9_000, failure=BUSY, otherwise=otherwise))
+    drive(machine, result("progress"), result("retry", failure=STORE_AWAY, storage_failed=True))
+    drive(machine, *[result("not_attached")] * 2, seconds=121)
+    assert end_of(machine) == End(outcome, 0, error=GONE)
+
+
+def test_a_search_that_finds_nothing_starts_over_with_the_new_etag() -> None:
+    """The blob may have other content; the search itself was for what the old one had."""
+    machine = begun(job(), NOW)
+    otherwise = result("start_over", etag="e2")
+    drive(machine, result("progress"), result("reconcile", otherwise=otherwise))
+    drive(machine, result("progress"))
+    assert machine.job.etag == "e1"
+    drive(machine, *[result("not_attached")] * 2, seconds=130)
+    assert (machine.state, machine.job.etag, machine.job.attempt) == (State.CREATING, "e2", 2)
+    assert pause_of(machine).tries == 3
+
+
+def test_attachments_that_cannot_be_read_are_searched_a_few_times_more() -> None:
+    """Four times after the search's own time; then the last search decides without the bytes."""
+    machine = begun(job(5), NOW)
+    machine.apply(result("reconcile"), NOW)
+    machine.apply(result("not_attached", failure=BUSY), after(119))
+    assert pause_of(machine).at_most == 1
+    tries = []
+    while machine.state is State.SEARCHING_FOR_POST:
+        machine.apply(result("not_attached", failure=BUSY), after(120))
+        tries.append(machine.pause.tries if machine.pause else None)
+    assert tries == [1, 2, 3, 4, None]
+    machine.apply(result("not_attached", failure=BUSY), after(120))
+    assert machine.state is State.POSTING
+
+
+def test_the_last_attempt_ends_after_its_search() -> None:
+    """By the reason of the last trouble, with the bytes that were sent."""
+    machine = begun(job(5), NOW)
+    now = 0.0
+    for attempt in range(1, 6):
+        assert machine.job.attempt == attempt
+        machine.apply(result("reconcile", failure=BUSY), after(now))
+        now += 120
+        for _ in range(2):
+            machine.apply(result("not_attached"), after(now))
+    assert end_of(machine) == End("failed", 0, error=BUSY)
+
+
+def test_a_search_that_is_refused_leaves_the_outcome_unknown() -> None:
+    """For good, or as often as it is worth a repetition."""
+    for last in (result("failed", failure=BUSY), result("retry", tries=1, failure=BUSY)):
+        machine = begun(job(5), NOW)
+        drive(machine, result("reconcile"), last)
+        error = end_of(machine).error
+        assert error is not None
+        assert error.code == "OutcomeUnknown"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ends"), [(3_589.0, False), (3_590.0, True)], ids=["before", "at the deadline"]
+)
+def test_a_retry_after_up_to_the_deadline_ends_the_transfer(seconds: float, *, ends: bool) -> None:
+    """No call would be possible any more."""
+    machine = begun(job(), NOW)
+    machine.apply(result("retry", retry_after=seconds, failure=BUSY), after(10))
+    assert (machine.end is not None) is ends
+    if not ends:
+        assert machine.pause == Pause(0, seconds, 3_590.0)
+
+
+def test_a_pause_ends_at_the_deadline() -> None:
+    """A backoff must not last longer."""
+    machine = begun(job(), NOW)
+    machine.apply(result("retry", failure=BUSY), after(3_599.5))
+    assert machine.pause == Pause(0, 0.0, 0.5)
+
+
+def test_a_retry_after_holds_for_the_next_work_of_any_kind() -> None:
+    """Even after a result that needs no pause; a backoff of its own counts as well."""
+    machine = begun(job(), NOW)
+    machine.apply(result("progress", retry_after=7.0), NOW)
+    assert (pause_of(machine).tries, pause_of(machine).retry_after) == (0, 7.0)
+    machine.apply(result("new_session", retry_after=8.0), NOW)
+    assert (pause_of(machine).tries, pause_of(machine).retry_after) == (3, 8.0)
+
+
+def test_each_attempt_waits_longer_than_the_one_before() -> None:
+    """And longer than a repetition: the service itself may be in trouble."""
+    machine = begun(job(), NOW)
+    tries = []
+    for _ in range(4):
+        drive(machine, result("progress"), result("new_session"))
+        tries.append(pause_of(machine).tries)
+        drive(machine, result("progress"))
+    assert tries == [3, 4, 5, 6]
+
+
+def test_another_stage_starts_the_backoff_again() -> None:
+    """As progress does; a repetition lets it grow."""
+    machine = begun(job(), NOW)
+    drive(machine, *[result("retry")] * 3)
+    assert pause_of(machine).tries == 2
+    drive(machine, result("progress"), result("retry"))
+    assert pause_of(machine).tries == 0
+    drive(machine, result("retry"))
+    assert pause_of(machine).tries == 1
+    drive(machine, result("progress", offset=1_000), result("retry", offset=1_000))
+    assert pause_of(machine).tries == 0
+
+
+@pytest.mark.parametrize("offset", [LARGE - 1_001, LARGE - 1_000])
+def test_a_whole_session_is_searched_for_at_the_deadline(offset: int) -> None:
+    """Once, if the next activity could have sent the last byte."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("progress", offset=offset))
+    machine.waited(after(3_600))
+    if offset < LARGE - 1_000:
+        error = end_of(machine).error
+        assert error is not None
+        assert error.code == "DeadlineExceeded"
+        return
+    assert (machine.state, machine.job.unsure) == (State.CLOSING_LATE, True)
+    machine.apply(result("retry"), after(3_601))
+    assert (machine.state, machine.pause) == (State.SEARCHING_LATE, None)
+    machine.apply(result("attached", attachment_id="A"), after(3_602))
+    assert end_of(machine) == End("attached", LARGE, "A")
+
+
+def test_an_attempt_after_an_unknown_outcome_is_searched_for_at_the_deadline() -> None:
+    """Outlook may have committed the earlier one late, even if this one has no byte yet."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("reconcile"), result("progress"))
+    drive(machine, *[result("not_attached")] * 2, seconds=130)
+    drive(machine, result("progress"))
+    machine.waited(after(3_600))
+    assert machine.state is State.CLOSING_LATE
+
+
+def test_a_throttled_deletion_at_the_deadline_leaves_the_outcome_unknown() -> None:
+    """The search would have to wait."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("progress", offset=LARGE - 1_000))
+    machine.waited(after(3_600))
+    machine.apply(result("retry", retry_after=1.0), after(3_601))
+    error = end_of(machine).error
+    assert error is not None
+    assert error.code == "OutcomeUnknown"
+
+
+def test_an_end_without_a_reason_has_a_sentence() -> None:
+    """Outlook gave none."""
+    machine = begun(job(), NOW)
+    drive(machine, result("retry", tries=1))
+    error = end_of(machine).error
+    assert error is not None
+    assert "did not accept the file" in error.message

@@ -21,7 +21,7 @@ def test_a_value_is_read() -> None:
         (b"[" * 60_000, "nested too deeply"),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "nested too deeply"),
         (b'{"n": ' + b"9" * 6_000 + b"}", "too long"),
-        (b" " * (MAX_BODY_BYTES + 1), "65,536 are the most"),
+        (b" " * (MAX_BODY_BYTES + 1), "at most 65,536 are allowed"),
     ],
     ids=lambda value: repr(value[:12]),
 )

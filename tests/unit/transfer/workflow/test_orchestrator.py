@@ -1,0 +1,463 @@
+"""The orchestrator over the real engine and the real locks, with activities of the test's own."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.settings import Settings
+from shared.transfer.activity_payloads import (
+    ActivityResult,
+    CancelUploadSession,
+    Inspection,
+    RecordAttachment,
+)
+from shared.transfer.payloads import TransferRequest, TransferStatus
+from shared.transfer.workflow.mailbox_budget import lock_entities
+from shared.transfer.workflow.orchestrator import CANCEL, attach_blob, predecessor_done
+from tests.support.engine.clock import VirtualClock
+from tests.support.engine.entities import VirtualEntities
+from tests.support.engine.virtual_engine import Activity, VirtualEngine
+from tests.support.jobs import BUSY, STORE_AWAY, job, result
+
+REQUEST = TransferRequest(
+    blob="x", mailbox="a@contoso.com", item_type="message", item_id="M", file_name="x"
+)
+HOURS = 3600.0
+
+
+class Script:
+    """Activities whose results are listed: the last of each is given again and again."""
+
+    def __init__(self, **results: list[ActivityResult | Inspection | Exception]) -> None:
+        defaults: dict[str, list[Any]] = {
+            "inspect_blob": [Inspection(job=job(5))],
+            "attach_small_file": [result("attached", attachment_id="A")],
+            "create_upload_session": [result("progress")],
+            "upload_ranges": [result("attached", attachment_id="A")],
+            "cancel_upload_session": [result("progress")],
+            "record_attachment": [result("recorded")],
+            "announce_end": [result("recorded")],
+        }
+        self._results = {name: list(each) for name, each in (defaults | results).items()}
+        self.inputs: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def activities(self) -> dict[str, Activity]:
+        """The activities by name."""
+        return {name: self._activity(name) for name in self._results}
+
+    def _activity(self, name: str) -> Activity:
+        def run(payload: dict[str, Any]) -> dict[str, Any]:
+            self.inputs.append((name, payload))
+            results = self._results[name]
+            given = results.pop(0) if len(results) > 1 else results[0]
+            if isinstance(given, Exception):
+                raise given
+            return dict(given.to_json())
+
+        return run
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """The inputs of one activity."""
+        return [payload for each, payload in self.inputs if each == name]
+
+    @property
+    def names(self) -> list[str]:
+        """The activities in the order of their calls."""
+        return [name for name, _ in self.inputs]
+
+    @property
+    def record(self) -> RecordAttachment:
+        """The last record."""
+        return RecordAttachment.from_json(self.of("record_attachment")[-1])
+
+
+def start(script: Script, request: TransferRequest = REQUEST, id_: str = "f-1") -> VirtualEngine:
+    clock = VirtualClock()
+    entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
+    return VirtualEngine(clock, attach_blob, id_, request.to_json(), script.activities, entities)
+
+
+def end(engine: VirtualEngine) -> TransferStatus:
+    """The output."""
+    return TransferStatus.from_json(engine.run())
+
+
+def states(engine: VirtualEngine) -> list[str]:
+    """The states that the custom status went through."""
+    found = [str(each["state"]) for each in engine.statuses]
+    return [state for n, state in enumerate(found) if n == 0 or state != found[n - 1]]
+
+
+def test_a_small_file_is_inspected_attached_and_recorded() -> None:
+    """The custom status shows each part; the output is the last one."""
+    script = Script()
+    engine = start(script)
+    status = end(engine)
+    assert script.names == ["inspect_blob", "attach_small_file", "record_attachment"]
+    assert script.of("inspect_blob") == [{"transferId": "f-1", "request": REQUEST.to_json()}]
+    assert states(engine) == ["queued", "uploading", "recording", "attached"]
+    assert status == REQUEST.status.model_copy(
+        update={"state": "attached", "size": 5, "bytes_sent": 5, "attachment_id": "A"}
+    )
+    assert engine.statuses[-1] == status.to_json()
+    assert script.record == RecordAttachment(
+        transfer_id="f-1", content=None, status=status, record="attached"
+    )
+
+
+def test_the_custom_status_counts_the_bytes() -> None:
+    """After each activity, the bytes that Outlook has."""
+    ranges = [result("progress", offset=n, sent=n) for n in (1_000, 2_000)]
+    script = Script(
+        inspect_blob=[Inspection(job=job(3_000_500))],
+        upload_ranges=[*ranges, result("attached", attachment_id="A")],
+    )
+    engine = start(script)
+    end(engine)
+    sent = [each["bytesSent"] for each in engine.statuses if each["state"] == "uploading"]
+    assert list(dict.fromkeys(sent)) == [0, 1_000, 2_000]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(4.9, False), (5.0, True)])
+def test_a_long_retry_after_is_shown(seconds: float, *, shown: bool) -> None:
+    """A pause of a few seconds is not worth a change of the status."""
+    script = Script(
+        attach_small_file=[
+            result("retry", retry_after=seconds, failure=BUSY),
+            result("attached", attachment_id="A"),
+        ]
+    )
+    engine = start(script)
+    assert end(engine).state == "attached"
+    assert ("waiting" in states(engine)) is shown
+    assert engine.waits[0] >= seconds
+
+
+def test_a_transfer_that_waits_for_its_locks_says_so() -> None:
+    """Another one holds the item, and does not know of this one, which polls soon."""
+    clock = VirtualClock()
+    entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
+    engines: dict[str, VirtualEngine] = {}
+    for id_ in ("first", "second"):
+        parts = (Script().activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, REQUEST.to_json(), *parts)
+        engines[id_].advance()
+    assert engines["first"].next_activity == "attach_small_file"
+    second = engines["second"]
+    assert (second.next_activity, states(second)[-1]) == (None, "waiting")
+    engines["first"].run()
+    second.advance()
+    assert (second.next_activity, states(second)[-1]) == ("attach_small_file", "uploading")
+    assert second.waits == [5.0]
+
+
+def test_an_outage_of_storage_is_waited_for_at_both_ends() -> None:
+    """With a growing backoff before and after the file is attached."""
+    script = Script(
+        inspect_blob=[*[Inspection(unavailable=STORE_AWAY)] * 3, Inspection(job=job(5))],
+        record_attachment=[*[result("retry", failure=STORE_AWAY)] * 3, result("recorded")],
+    )
+    engine = start(script)
+    assert end(engine).state == "attached"
+    assert [script.names.count(name) for name in ("inspect_blob", "record_attachment")] == [4, 4]
+    for waits in (engine.waits[:3], engine.waits[3:]):
+        assert [round(wait / 2**n) for n, wait in enumerate(waits)] == [1, 1, 1]
+
+
+def test_an_outage_at_the_inspection_ends_after_hours() -> None:
+    """As failed, by the reason of the outage, and recorded if that is possible again."""
+    script = Script(inspect_blob=[Inspection(unavailable=STORE_AWAY)])
+    engine = start(script)
+    status = end(engine)
+    assert (status.state, status.error) == ("failed", STORE_AWAY)
+    assert script.record.record == "failed"
+    assert sum(engine.waits) == pytest.approx(4 * HOURS)
+    assert set(script.names) == {"inspect_blob", "record_attachment"}
+
+
+def test_an_outage_at_the_record_ends_after_hours() -> None:
+    """What is attached stays so."""
+    script = Script(record_attachment=[result("retry", failure=STORE_AWAY)])
+    engine = start(script)
+    assert end(engine).state == "attached"
+    assert sum(engine.waits) == pytest.approx(4 * HOURS)
+
+
+def test_a_transfer_can_be_cancelled_during_an_outage() -> None:
+    """At once, without an error."""
+    script = Script(inspect_blob=[Inspection(unavailable=STORE_AWAY)])
+    engine = start(script)
+    for _ in range(5):
+        engine.advance()
+    now = engine.clock.now
+    engine.raise_event(CANCEL)
+    status = end(engine)
+    assert (status.state, status.error) == ("cancelled", None)
+    assert script.record.record == "cancelled"
+    assert engine.clock.now == now
+
+
+def test_a_cancellation_does_not_hasten_the_record() -> None:
+    """The pauses of the record keep their lengths."""
+    script = Script(
+        record_attachment=[*[result("retry", failure=STORE_AWAY)] * 3, result("recorded")],
+    )
+    engine = start(script)
+    engine.run_until("record_attachment")
+    engine.raise_event(CANCEL)
+    assert end(engine).state == "attached"
+    assert sum(engine.waits) > 5
+
+
+@pytest.mark.parametrize("record", ["unaddressed", None])
+def test_an_inspection_can_end_the_transfer(record: Any) -> None:
+    """Nothing is sent, and its status becomes the transfer's."""
+    ended = REQUEST.status.model_copy(update={"state": "failed", "error": STORE_AWAY})
+    script = Script(inspect_blob=[Inspection(ended=ended, record=record)])
+    assert end(start(script)) == ended
+    expected = ["inspect_blob"] + ["record_attachment"] * (record is not None)
+    assert script.names == expected
+
+
+def test_a_superseded_transfer_has_no_record() -> None:
+    """The blob's new content has a transfer of its own. The notes are deleted."""
+    script = Script(attach_small_file=[result("superseded", failure=STORE_AWAY)])
+    assert end(start(script)).state == "superseded"
+    assert script.names == ["inspect_blob", "attach_small_file", "cancel_upload_session"]
+
+
+@pytest.mark.parametrize(
+    ("announced", "names"), [(True, ["announce_end"]), (False, [])], ids=["topic", "no topic"]
+)
+def test_a_recorded_end_is_announced(names: list[str], *, announced: bool) -> None:
+    """By an activity with the same input as the record's."""
+    script = Script()
+    end(start(script, REQUEST.model_copy(update={"announced": announced})))
+    assert script.names[3:] == names
+    assert [payload for _, payload in script.inputs[3:]] == [script.inputs[2][1]] * len(names)
+
+
+def test_an_end_without_record_is_not_announced() -> None:
+    """Superseded, for example."""
+    script = Script(attach_small_file=[result("superseded", failure=STORE_AWAY)])
+    end(start(script, REQUEST.model_copy(update={"announced": True})))
+    assert "announce_end" not in script.names
+
+
+def test_an_announcement_that_fails_changes_nothing() -> None:
+    """The transfer has ended well."""
+    script = Script(announce_end=[RuntimeError("no topic")])
+    engine = start(script, REQUEST.model_copy(update={"announced": True}))
+    assert end(engine).state == "attached"
+
+
+FOLLOWS = REQUEST.model_copy(update={"follows": "f-0", "next": ("f-2", "f-3")})
+
+
+def sent(engine: VirtualEngine) -> list[tuple[str, str]]:
+    """The external events that it sent."""
+    events = [each.eventSent for each in engine.history if each.HasField("eventSent")]
+    return [(each.instanceId, each.name) for each in events]
+
+
+def test_a_follower_begins_when_its_predecessor_is_done() -> None:
+    """And its own followers when it is done."""
+    script = Script()
+    engine = start(script, FOLLOWS)
+    due = [engine.next_activity]
+    engine.raise_event(predecessor_done("f-0"))
+    assert [*due, engine.next_activity] == [None, "inspect_blob"]
+    assert end(engine).state == "attached"
+    assert sent(engine) == [(id_, predecessor_done("f-1")) for id_ in ("f-2", "f-3")]
+    assert sum(engine.waits) == 0
+
+
+def test_a_follower_begins_after_a_day_at_the_latest() -> None:
+    """Its predecessor may be lost."""
+    engine = start(Script(), FOLLOWS)
+    engine.advance()
+    assert engine.waits == [24 * HOURS]
+    assert engine.next_activity == "inspect_blob"
+
+
+def test_a_cancelled_follower_releases_its_own_followers_in_their_order() -> None:
+    """It ends at once, but they must not overtake its predecessor."""
+    cancelled = REQUEST.status.model_copy(update={"state": "cancelled"})
+    script = Script(inspect_blob=[Inspection(ended=cancelled)])
+    engine = start(script, FOLLOWS)
+    engine.raise_event(CANCEL)
+    engine.advance()
+    assert script.names == ["inspect_blob"]
+    assert (states(engine)[-1], sent(engine), engine.is_over) == ("cancelled", [], False)
+    engine.raise_event(predecessor_done("f-0"))
+    assert (len(sent(engine)), engine.is_over) == (2, True)
+
+
+def is_held(engine: VirtualEngine) -> bool:
+    """Whether an entity holds or queues the transfer."""
+    return engine.instance_id in str(engine.entities.states)
+
+
+def failing(script: Script, request: TransferRequest = REQUEST) -> VirtualEngine:
+    """Run a transfer that ends by a bug."""
+    engine = start(script, request)
+    while not engine.is_over:
+        engine.advance()
+    assert engine.failed is not None
+    assert "it broke" in engine.failed
+    return engine
+
+
+def test_a_bug_ends_with_an_error_and_a_cleanup() -> None:
+    """The status says so, the locks are released, the notes deleted, the followers released."""
+    script = Script(inspect_blob=[Inspection(job=job())], upload_ranges=[RuntimeError("it broke")])
+    request = REQUEST.model_copy(update={"next": ("f-2",), "announced": True})
+    engine = failing(script, request)
+    assert script.names[3:] == ["cancel_upload_session", "record_attachment", "announce_end"]
+    (deletion,) = [CancelUploadSession.from_json(x) for x in script.of("cancel_upload_session")]
+    assert deletion == CancelUploadSession(
+        transfer_id="f-1", delete_notes=True, must_wait=False, best_effort=True
+    )
+    error = script.record.status.error
+    assert error is not None
+    assert (script.record.record, error.code) == ("failed", "InternalError")
+    assert "f-1" in error.message
+    assert sent(engine) == [("f-2", predecessor_done("f-1"))]
+    assert not is_held(engine)
+
+
+def test_a_bug_during_a_retry_after_calls_outlook_no_more() -> None:
+    """The session expires by itself, and the end that was reached is recorded."""
+    script = Script(
+        attach_small_file=[result("failed", failure=BUSY, retry_after=300.0)],
+        cancel_upload_session=[RuntimeError("it broke"), result("progress")],
+    )
+    failing(script)
+    assert deletions(script) == [(True, False), (True, True)]
+    assert script.record.status.error == BUSY
+
+
+def test_a_bug_after_the_end_keeps_the_end() -> None:
+    """The record breaks once: the file is attached, and the record says so in the end."""
+    script = Script(record_attachment=[RuntimeError("it broke"), result("recorded")])
+    failing(script)
+    assert script.names[1:] == ["attach_small_file", "record_attachment", "record_attachment"]
+    assert script.record.record == "attached"
+    assert script.record.status.attachment_id == "A"
+
+
+def test_a_cleanup_that_breaks_does_not_stop_the_others() -> None:
+    """The record is written although the notes cannot be deleted."""
+    script = Script(
+        attach_small_file=[RuntimeError("it broke")],
+        cancel_upload_session=[RuntimeError("this, too")],
+    )
+    failing(script)
+    assert script.names[2:] == ["cancel_upload_session", "record_attachment"]
+    assert script.record.record == "failed"
+
+
+def deletions(script: Script) -> list[tuple[bool, bool]]:
+    """Of the deletions at the end: whether Outlook was left alone, and whether it was the last."""
+    works = [CancelUploadSession.from_json(each) for each in script.of("cancel_upload_session")]
+    assert all(each.delete_notes for each in works)
+    return [(each.must_wait, each.best_effort) for each in works]
+
+
+def test_the_notes_are_deleted_after_a_failure_in_four_tries() -> None:
+    """With a growing backoff; the last one does not depend on Outlook."""
+    script = Script(
+        attach_small_file=[result("failed", failure=BUSY)],
+        cancel_upload_session=[result("retry", failure=STORE_AWAY)],
+    )
+    engine = start(script)
+    assert end(engine).error == BUSY
+    assert deletions(script) == [(False, False)] * 3 + [(False, True)]
+    assert [round(wait / 2 ** (n + 1)) for n, wait in enumerate(engine.waits)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(300.0, [(True, False), (False, False)]), (900.0, [(True, True)])],
+)
+def test_the_deletion_keeps_a_retry_after(
+    seconds: float, expected: list[tuple[bool, bool]]
+) -> None:
+    """Without a call to Outlook at first; one that is too long leaves the session to expire."""
+    script = Script(
+        attach_small_file=[result("failed", failure=BUSY, retry_after=seconds)],
+        cancel_upload_session=[result("retry"), result("progress")],
+    )
+    engine = start(script)
+    assert end(engine).state == "failed"
+    assert deletions(script) == expected
+    assert sum(engine.waits) == (seconds if seconds < 600 else 0)
+
+
+def test_no_call_is_made_before_a_retry_after_is_over() -> None:
+    """A cancellation ends the pause, but the search for what may be attached waits."""
+    script = Script(
+        attach_small_file=[result("reconcile", retry_after=60.0, failure=BUSY)],
+        find_attachment=[result("not_attached")],
+    )
+    engine = start(script)
+    engine.run_until("attach_small_file")
+    engine.raise_event(CANCEL)
+    began = engine.clock.now
+    engine.run_until("find_attachment")
+    assert engine.clock.now - began >= timedelta(seconds=60)
+    assert end(engine).state == "cancelled"
+
+
+def test_the_locks_are_released_during_a_pause_and_at_the_end() -> None:
+    """Others use the mailbox meanwhile."""
+    script = Script(
+        attach_small_file=[result("retry", failure=BUSY), result("attached", attachment_id="A")]
+    )
+    engine = start(script)
+    engine.advance()
+    assert is_held(engine)
+    engine.advance()
+    assert not is_held(engine)
+    engine.advance()
+    assert is_held(engine)
+    engine.advance()
+    assert (engine.next_activity, is_held(engine)) == ("record_attachment", False)
+
+
+def test_the_deletion_waits_for_its_locks() -> None:
+    """An older transfer is at the item; Outlook is called when it has ended."""
+    clock = VirtualClock()
+    entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
+    engines: dict[str, VirtualEngine] = {}
+    scripts = {
+        "old": Script(
+            attach_small_file=[
+                result("retry", failure=BUSY),
+                result("attached", attachment_id="A"),
+            ]
+        ),
+        "young": Script(
+            attach_small_file=[result("failed", failure=BUSY)],
+            cancel_upload_session=[result("retry"), result("progress")],
+        ),
+    }
+    for id_, script in scripts.items():
+        parts = (script.activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, REQUEST.to_json(), *parts)
+        engines[id_].advance()
+        if id_ == "old":
+            engines[id_].advance()
+            clock.advance(0.5)
+    old, young = engines["old"], engines["young"]
+    assert young.next_activity == "attach_small_file"
+    old.advance()
+    assert states(old)[-1] == "waiting"
+    for _ in range(2):
+        young.advance()
+    assert deletions(scripts["young"]) == [(True, False)]
+    old.run()
+    assert end(young).error == BUSY
+    assert deletions(scripts["young"]) == [(True, False), (False, False)]
