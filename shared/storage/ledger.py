@@ -47,7 +47,8 @@ class LedgerEntry:
     ``run`` is a fencing token: when the run that wrote last began, as text that sorts by time. A
     run that began earlier sends nothing. ``attempt`` is the one that last began to send, from 1
     on. ``state`` is *open* while its run may send, *ended* when it ended with nothing attached.
-    ``earlier_attachments`` are the ids that the item had before this transfer sent anything.
+    ``earlier_attachments`` are the ids that the item had before this transfer sent anything, None
+    before it was ready to send.
     ``etag`` is the version that was read, empty for an entry that has no row yet.
     """
 
@@ -56,7 +57,7 @@ class LedgerEntry:
     attempt: int = 0
     state: EntryState = "open"
     attachment_id: str = ""
-    earlier_attachments: tuple[str, ...] = ()
+    earlier_attachments: tuple[str, ...] | None = None
     upload_url: Secret | None = None
     etag: str = ""
 
@@ -83,9 +84,10 @@ class Ledger:
         """
         text = _text(entry)
         if len(text) > MAX_DOCUMENT_CHARACTERS:
+            number = len(entry.earlier_attachments or ())
             raise StorageUnavailable(
-                f"The item holds {len(entry.earlier_attachments):,} attachments, more than the "
-                "app can keep track of. Remove some of them."
+                f"The item holds {number:,} attachments, more than the app can keep track of. "
+                "Remove some of them."
             )
         columns = {
             "state": entry.state,
@@ -132,7 +134,7 @@ def _entry(transfer_id: str, document: Document) -> LedgerEntry:
 
 def _parsed(transfer_id: str, values: Mapping[str, Any], document: Document) -> LedgerEntry:
     earlier, state = values["earlierAttachments"], document.columns["state"]
-    if state not in _STATES or not all(isinstance(each, str) for each in earlier):
+    if state not in _STATES or not all(isinstance(each, str) for each in earlier or ()):
         raise ValueError(state)
     url = str(document.columns["uploadUrl"])
     return LedgerEntry(
@@ -141,7 +143,7 @@ def _parsed(transfer_id: str, values: Mapping[str, Any], document: Document) -> 
         attempt=int(values["attempt"]),
         state=state,
         attachment_id=str(values["attachmentId"]),
-        earlier_attachments=tuple(earlier),
+        earlier_attachments=None if earlier is None else tuple(earlier),
         upload_url=Secret(url, "upload URL") if url else None,
         etag=document.etag,
     )

@@ -20,6 +20,10 @@ from shared.transfer.payloads import (
     TransferStatus,
 )
 
+# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
+# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
+SMALL_FILE_BYTES = 3_000_000
+
 
 class Inspect(Payload):
     """The input of ``inspect_blob``; ``run``: see :class:`Job`."""
@@ -58,6 +62,7 @@ class Job(ItemAddress):
     attempt: int = 1
     unsure: bool = False
     run: str = ""
+    small_file_bytes: int = SMALL_FILE_BYTES
     range_bytes: int | None = None
     activity_bytes: int
     queue_seconds: float
@@ -65,6 +70,11 @@ class Job(ItemAddress):
     reconcile_seconds: float
     waited_seconds: float = 0.0
     near_deadline: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the file is sent by one POST."""
+        return self.size < self.small_file_bytes
 
     @property
     def content(self) -> BlobVersion:
@@ -219,3 +229,9 @@ class RecordAttachment(Payload):
     def item(self) -> str:
         """The item as text, empty if there is none."""
         return str(self.status.item or "")
+
+
+class Announced(Payload):
+    """The result of ``announce_end``."""
+
+    sent: bool

@@ -50,8 +50,12 @@ ALL = frozenset(Call)
 # Bounds. Progress is a byte that Outlook did not have before.
 # Attempts to attach one file without progress, each with an upload session of its own.
 MAX_ATTEMPTS = 5
-# Seconds: the longest wait between two tries without a Retry-After.
+# Seconds: the longest wait between the first tries without a Retry-After. After so many tries it
+# grows by a tenth each time: what was unavailable for hours need not be tried every minute.
 MAX_BACKOFF_SECONDS = 60.0
+LONG_BACKOFF_TRIES = 20
+LONG_BACKOFF_GROWTH = 1.1
+MAX_LONG_BACKOFF_SECONDS = 1_800.0
 # Seconds: the Retry-After that a caller of the API gets where Graph gives none.
 DEFAULT_RETRY_AFTER = 5.0
 # Requests for the state of an upload session, and refusals of one range.
@@ -70,6 +74,9 @@ MAX_ETAG_CHANGES = 5
 MAX_RECORD_WRITES = 5
 # How long inspection and record wait for storage that is unavailable, or for a lease on the blob.
 STORAGE_PATIENCE = timedelta(hours=4)
+# An activity that takes longer, and a timer that is this late, show that the app did not run.
+LONGEST_ACTIVITY = timedelta(minutes=5)
+LATENESS_ALLOWANCE = timedelta(minutes=1)
 # How long a transfer waits for the end of its predecessor.
 PREDECESSOR_PATIENCE = timedelta(hours=24)
 # A lock that is not released within this time belongs to a dead transfer: no activity takes so
@@ -84,6 +91,17 @@ FIRST_LOCK_POLL_SECONDS, LOCK_POLL_SECONDS = 5.0, 60.0
 MAX_CLAIM_SECONDS = 30.0
 # Retries of one event by the Event Grid SDK.
 MAX_ANNOUNCE_RETRIES = 3
+
+
+def backoff_seconds(tries: int) -> float:
+    """The wait after so many tries: 1, 2, 4 … 60 seconds, and after 20 of them longer.
+
+    The waits of a day are fewer than 100, which bounds the history: all of it is replayed at
+    every step.
+    """
+    longer = LONG_BACKOFF_GROWTH ** max(0, min(tries - LONG_BACKOFF_TRIES, 100))
+    seconds = min(MAX_BACKOFF_SECONDS, 2.0 ** min(tries, 6)) * longer
+    return float(min(seconds, MAX_LONG_BACKOFF_SECONDS))
 
 
 def _names_retry_after(response: GraphResponse) -> bool:

@@ -9,20 +9,23 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from shared.errors import OutcomeUnknown, StorageUnavailable, UploadHostNotAllowed
-from shared.outlook.byte_ranges import ByteRange, next_expected_range
+from shared.outlook.byte_ranges import next_expected_range
 from shared.outlook.graph_client import GraphClient
 from shared.secret import Secret
 from shared.settings import Settings
 from shared.storage.documents import DocumentConflict
 from shared.storage.ledger import LedgerEntry
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.blob_reader import BlobReader
+from shared.transfer.activities.attempts import Attempts
 from shared.transfer.activities.claims import Claims
 from shared.transfer.activities.find_attachment import AttachmentFinder
 from shared.transfer.activities.locking import post_bytes, range_bytes, with_lock
 from shared.transfer.activities.mailbox_locks import MailboxLocks
 from shared.transfer.activities.reader_cache import ReaderCache
-from shared.transfer.activities.results import activity_boundary, result_of_refusal
+from shared.transfer.activities.results import (
+    activity_boundary,
+    result_of_refusal,
+)
 from shared.transfer.activities.upload_ranges import RangeUploader
 from shared.transfer.activity_payloads import (
     ActivityResult,
@@ -60,19 +63,17 @@ class Attacher:
         entry = self.claims.entry(job)
         if entry and entry.run == job.run and entry.attempt >= job.attempt:
             return ActivityResult(outcome="reconcile", sent=post_bytes(job))
-        claimed = self._before_attempt(job, entry)
-        if isinstance(claimed, ActivityResult):
-            return claimed
-        with BlobReader(self.source, job) as reader:
-            content = reader.read(ByteRange(0, job.size))
         try:
-            claim = self.claims.claim(claimed)
+            post = self._attempts.prepare_post(job, entry)
+            if isinstance(post, ActivityResult):
+                return post
+            claim = self.claims.claim(post.entry)
         except DocumentConflict:
             # Another delivery sends it; two POSTs would attach the file twice.
             return ActivityResult(outcome="reconcile")
         if not claim.is_valid:
             return ActivityResult(outcome="reconcile")
-        response = self.graph.attach_small_file(job.item, job.file, content)
+        response = self.graph.attach_small_file(job.item, job.file, post.content)
         result = result_of_refusal(Call.SMALL_POST, response, job) or ActivityResult(
             outcome="attached", offset=job.size, attachment_id=str(response.body["id"])
         )
@@ -88,7 +89,7 @@ class Attacher:
         entry = self.claims.entry(job)
         if entry and entry.run == job.run and entry.attempt >= job.attempt and entry.upload_url:
             return self._resume(job, entry.upload_url)
-        claimed = self._before_attempt(job, entry)
+        claimed = self._attempts.prepare(job, entry)
         if isinstance(claimed, ActivityResult):
             return claimed
         if pending := self._cancel(job.transfer_id, entry):
@@ -154,7 +155,8 @@ class Attacher:
         entry = self.claims.entry(job)
         if entry is None and work.noted:
             raise OutcomeUnknown
-        if entry is None:
+        if entry is None or entry.earlier_attachments is None:
+            # Nothing was sent.
             return ActivityResult(outcome="not_attached")
         response, attachments = self.graph.list_attachments(job.item)
         if result := result_of_refusal(Call.LIST, response, job):
@@ -191,6 +193,10 @@ class Attacher:
             self.claims.close(job, at_the_end=work.delete_notes)
         return ActivityResult(outcome="progress")
 
+    @property
+    def _attempts(self) -> Attempts:
+        return Attempts(self.claims, self.source, self.graph)
+
     def _cancel(self, transfer_id: str, entry: LedgerEntry | None) -> ActivityResult | None:
         """Delete the session in the row, if any; a result if that needs another try."""
         if entry is None or not entry.upload_url:
@@ -220,30 +226,3 @@ class Attacher:
         state = self.graph.session_state(self.graph.upload_url(url.reveal()))
         expected = next_expected_range(state.body, job.size) if state.succeeded else None
         return ActivityResult(outcome="progress", offset=expected.start if expected else 0)
-
-    def _before_attempt(self, job: Job, entry: LedgerEntry | None) -> LedgerEntry | ActivityResult:
-        """The row for this attempt, with the item's attachments; a result if that decides.
-
-        The ids of the first attempt stay: an attachment of an earlier attempt that Outlook added
-        late is found here, before the file is sent again.
-        """
-        response, attachments = self.graph.list_attachments(job.item)
-        if result := result_of_refusal(Call.LIST, response, job):
-            return result
-        if entry is None or entry.state == "removed":
-            etag = entry.etag if entry else ""
-            ids = tuple(each.id for each in attachments)
-            return LedgerEntry(
-                job.transfer_id, job.run, job.attempt, earlier_attachments=ids, etag=etag
-            )
-        # An earlier run of the same transfer may have sent the file.
-        if job.unsure or entry.run != job.run:
-            found = AttachmentFinder(self.graph, self.source).find(
-                job, entry.earlier_attachments, attachments, is_last_attempt=False
-            )
-            if found.own is not None:
-                return ActivityResult(outcome="attached", offset=job.size, attachment_id=found.own)
-            if found.unread:
-                # Another search, with waits, before anything is sent.
-                return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
-        return replace(entry, run=job.run, attempt=job.attempt, state="open", upload_url=None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from shared.errors import TransferError
 from shared.secret import Secret
-from shared.storage.ledger import EntryState, Ledger, LedgerEntry
+from shared.storage.ledger import Ledger, LedgerEntry
 from shared.storage.session_store import SessionStore
 from shared.transfer.activity_payloads import Job
 from shared.transfer.retry_policy import MAX_CLAIM_SECONDS
@@ -80,7 +80,7 @@ class Claims:
         return entry
 
     def claim(self, entry: LedgerEntry) -> Claim:
-        """Claim the entry's attempt.
+        """Claim the entry's attempt, to send it or to give it up.
 
         Raises :class:`~shared.storage.documents.DocumentConflict` when another delivery was first.
         """
@@ -95,17 +95,30 @@ class Claims:
         """
         self.ledger.put(entry)
 
+    def take_over(self, job: Job, entry: LedgerEntry) -> None:
+        """Make the row one of this run: the run that wrote it, if it goes on, claims no more.
+
+        Raises :class:`~shared.storage.documents.DocumentConflict`.
+        """
+        self.ledger.put(replace(entry, run=job.run, attempt=job.attempt - 1))
+
     def close(self, job: Job, *, at_the_end: bool) -> None:
         """Note that the attempt's session is closed, and at the end that nothing is attached.
 
-        Leaves a row alone that is of a later run or attempt, or says that the file is attached.
+        At the end there is a row, even if nothing was sent: a late delivery finds it. A row is not
+        changed that is of a later run or attempt, or says that the file is attached.
         """
-        entry = self.own_entry(job)
-        if entry is None or entry.state != "open":
+        try:
+            entry = self.entry(job)
+        except (StaleDelivery, AlreadyAttached):
             return
-        if at_the_end or entry.upload_url:
-            state: EntryState = "ended" if at_the_end else "open"
-            self.ledger.put(replace(entry, state=state, upload_url=None))
+        if at_the_end:
+            entry = entry or LedgerEntry(job.transfer_id)
+            self.ledger.put(
+                replace(entry, run=job.run, attempt=job.attempt, state="ended", upload_url=None)
+            )
+        elif entry and entry.run == job.run and entry.upload_url:
+            self.ledger.put(replace(entry, upload_url=None))
 
     def own_entry(self, job: Job) -> LedgerEntry | None:
         """The row, if it is of this very run and no later attempt; for what only cleans up."""

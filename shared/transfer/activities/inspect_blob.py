@@ -10,7 +10,7 @@ from shared.storage.ledger import Ledger
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
-from shared.transfer.activity_payloads import Inspect, Inspection, Job
+from shared.transfer.activity_payloads import SMALL_FILE_BYTES, Inspect, Inspection, Job
 from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
 from shared.transfer.transfer_id import matches, may_match
@@ -95,6 +95,7 @@ class Inspector:
             file_name=request.file_name,
             content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
+            small_file_bytes=SMALL_FILE_BYTES,
             range_bytes=self.settings.range_bytes,
             activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
             queue_seconds=self.settings.queue_deadline_hours * 3_600,

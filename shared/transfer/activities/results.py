@@ -45,9 +45,11 @@ def result_of_refusal(call: Call, response: GraphResponse, job: Job) -> Activity
     )
 
 
-def result_of_error(error: RestartRequired | TransferError) -> ActivityResult:
+def result_of_error(error: RestartRequired | Throttled | TransferError) -> ActivityResult:
     """The result for a typed error."""
     match error:
+        case Throttled():
+            return ActivityResult(outcome="retry", retry_after=error.retry_after)
         case RestartRequired():
             return ActivityResult(
                 outcome="start_over", etag=error.etag, failure=_CHANGES_ALL_THE_TIME
@@ -90,9 +92,7 @@ def _result[Owner, Work: TransferWork](
 ) -> ActivityResult:
     try:
         return activity(owner, work)
-    except Throttled as error:
-        return ActivityResult(outcome="retry", retry_after=error.retry_after)
     except AlreadyAttached as error:
         return ActivityResult(outcome="attached", attachment_id=error.attachment_id)
-    except (RestartRequired, TransferError) as error:
+    except (RestartRequired, Throttled, TransferError) as error:
         return result_of_error(error)

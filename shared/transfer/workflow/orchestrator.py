@@ -5,6 +5,7 @@ Deterministic: every decision rests on results of activities and entities and on
 in a status. How a change of this code keeps running transfers replayable: docs/architecture.md.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
@@ -12,6 +13,7 @@ from durabletask.task import OrchestrationContext, Task, TaskFailedError
 from shared.errors import InternalError
 from shared.transfer.activity_payloads import (
     ActivityResult,
+    Announced,
     Inspect,
     Inspection,
     Job,
@@ -21,13 +23,8 @@ from shared.transfer.payloads import Failure, RecordedStatus, TransferRequest
 from shared.transfer.retry_policy import PREDECESSOR_PATIENCE
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
-from shared.transfer.workflow.locks import (
-    ActivityLocks,
-    EntityLocks,
-    Orchestration,
-    began_at,
-    is_1_0,
-)
+from shared.transfer.workflow.entity_locks import EntityLocks, is_1_0
+from shared.transfer.workflow.locks import ActivityLocks, Locks, Orchestration
 from shared.transfer.workflow.state_machine import StateMachine
 
 # The external event that cancels a transfer.
@@ -78,11 +75,12 @@ class _Transfer:
             self.predecessor = ctx.wait_for_external_event(predecessor_done(request.follows))
         self.recorded: RecordedStatus | None = None
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
-        self.waits = Waits(ctx, self.cancelled)
+        old = is_1_0(ctx)
+        self.run_id = "" if old else _as_text(ctx.current_utc_datetime)
+        self.waits = Waits(ctx, self.cancelled, counts_outages=not old)
         self.activities = ActivityCalls(ctx, self.waits)
-        self.run_id = "" if is_1_0(ctx) else began_at(ctx)
-        self.locks: EntityLocks | ActivityLocks = ActivityLocks(ctx)
-        if is_1_0(ctx) and request.item:
+        self.locks: Locks = ActivityLocks(ctx)
+        if old and request.item:
             self.locks = EntityLocks(ctx, request.item)
         self.job: Job | None = None
         self.show()
@@ -120,7 +118,8 @@ class _Transfer:
         """Publish an event about the end, if the transfer has a record and the app has a topic."""
         if self.request.announced and self.recorded:
             try:
-                yield self.activities.call("announce_end", self._ended(self.recorded))
+                ended = self._ended(self.recorded)
+                yield from self.activities.run("announce_end", ended, Announced)
             except TaskFailedError:
                 # The engine logs it; the transfer itself has ended well.
                 return
@@ -132,7 +131,7 @@ class _Transfer:
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
         self.recorded = self.recorded or _RECORDS.get(self.status.state)
-        for cleanup in (self._release_locks, self._clean_up_after_a_bug, self._record_again):
+        for cleanup in (self.locks.release, self._clean_up_after_a_bug, self._record_again):
             try:
                 yield from cleanup()
             except TaskFailedError:
@@ -156,65 +155,45 @@ class _Transfer:
         return Inspection(ended=ended, record=_RECORDS[ended.state])
 
     def _attach(self, job: Job) -> Orchestration[None]:
-        machine = StateMachine(job, self.ctx.current_utc_datetime)
+        machine = StateMachine(job, self.waits.app_time)
         while True:
             if self.cancelled.is_complete:
-                machine.cancel(self.ctx.current_utc_datetime)
+                machine.cancel(self.waits.app_time)
             self.job = machine.job
             if machine.end is not None:
                 break
             # A cancellation ends a pause, but never a Retry-After before the next call.
             if retry_after := self.waits.retry_after:
-                yield self.waits.timer(exactly(retry_after))
-            elif isinstance(self.locks, EntityLocks):
-                yield from self._advance_1_0(machine, self.locks)
+                yield from self.waits.pause_fully(exactly(retry_after))
             else:
-                yield from self._advance(machine, self.locks)
+                yield from self._advance(machine)
         self.status = self.status.model_copy(update=machine.end.status())
-        yield from self._release_locks()
+        yield from self.locks.release()
         if machine.end.state != "attached":
             yield from self.activities.clean_up(machine.job, self.locks)
 
-    def _advance(self, machine: StateMachine, locks: ActivityLocks) -> Orchestration[None]:
-        """Run the stage's activity, which acquires its lock itself; wait if it gets none."""
-        began = self.ctx.current_utc_datetime
-        machine.measure(began, locks.waited)
-        if not locks.waited:
-            self.show(state="uploading", bytes_sent=machine.offset)
-        result = yield from self._run_stage(machine)
-        locks.note(result)
-        if result.outcome == "locked":
-            yield from self._wait_for_lock(machine, result.retry_after or 0.0)
-            return
-        # The time of a transfer begins with its first lock.
-        machine.begin(began)
-        self._apply(machine, result)
-        yield from self._pause(machine)
-
-    def _advance_1_0(self, machine: StateMachine, locks: EntityLocks) -> Orchestration[None]:
-        """Acquire the locks, run the stage's activity, and keep the locks if there is no pause."""
-        if wait := (yield from locks.acquire(machine.sends)):
+    def _advance(self, machine: StateMachine) -> Orchestration[None]:
+        """Run the stage's activity under the lock, and keep the lock if there is no pause."""
+        wait = yield from self.locks.acquire(machine.sends)
+        if not wait:
+            began = self.waits.app_time
+            machine.measure(began, self.locks.waited)
+            if not self.locks.is_queued:
+                self.show(state="uploading", bytes_sent=machine.offset)
+            name, work = machine.stage.value, machine.work()
+            result = yield from self.activities.run(name, work, ActivityResult)
+            wait = self.locks.note(result)
+        if wait:
             yield from self._wait_for_lock(machine, wait)
             return
-        machine.begin(self.ctx.current_utc_datetime)
-        machine.measure(self.ctx.current_utc_datetime, locks.waited)
-        self.show(state="uploading", bytes_sent=machine.offset)
-        result = yield from self._run_stage(machine)
-        locks.used(result.sent, result.retry_after or 0.0)
-        self._apply(machine, result)
-        if machine.pause is not None:
-            yield from locks.release()
-        yield from self._pause(machine)
-
-    def _run_stage(self, machine: StateMachine) -> Orchestration[ActivityResult]:
-        call = self.activities.call(machine.stage.value, machine.work())
-        return ActivityResult.from_json((yield call))
-
-    def _apply(self, machine: StateMachine, result: ActivityResult) -> None:
+        machine.begin(began)
         self.waits.note_retry_after(result)
-        machine.apply(result, self.ctx.current_utc_datetime)
+        machine.apply(result, self.waits.app_time)
         if self.cancelled.is_complete:
-            machine.cancel(self.ctx.current_utc_datetime)
+            machine.cancel(self.waits.app_time)
+        if machine.pause is not None:
+            yield from self.locks.release()
+        yield from self._pause(machine)
 
     def _pause(self, machine: StateMachine) -> Orchestration[None]:
         if machine.pause is not None:
@@ -224,9 +203,9 @@ class _Transfer:
 
     def _wait_for_lock(self, machine: StateMachine, seconds: float) -> Orchestration[None]:
         self.show(state="waiting", bytes_sent=machine.offset)
-        patience = machine.patience(self.ctx.current_utc_datetime)
+        patience = machine.patience(self.waits.app_time)
         yield from self.waits.wait_for_lock(min(seconds, patience))
-        machine.waited(self.ctx.current_utc_datetime)
+        machine.waited(self.waits.app_time)
 
     def _record_again(self) -> Orchestration[None]:
         if self.recorded:
@@ -257,8 +236,14 @@ class _Transfer:
     def _clean_up_after_a_bug(self) -> Orchestration[None]:
         if self.status.state != "attached":
             must_wait = self.waits.retry_after > 0
-            yield from self.activities.clean_up_once(self.job, must_wait=must_wait, last=True)
+            for last_must_wait in (must_wait, True):
+                result = yield from self.activities.clean_up_once(
+                    self.job, must_wait=last_must_wait, last=True
+                )
+                if not self.locks.note(result):
+                    return
 
-    def _release_locks(self) -> Orchestration[None]:
-        if isinstance(self.locks, EntityLocks):
-            yield from self.locks.release()
+
+def _as_text(began: datetime) -> str:
+    """When a run began, in UTC, as text that sorts by time."""
+    return began.replace(tzinfo=UTC).isoformat(timespec="microseconds")

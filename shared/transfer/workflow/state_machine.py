@@ -27,10 +27,6 @@ from shared.transfer.workflow.stages import (
 )
 from shared.transfer.workflow.transitions import TRANSITIONS
 
-# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
-# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
-SMALL_FILE_BYTES = 3_000_000
-
 _ANYWAY = {"failed": Event.FAILED_ANYWAY, "superseded": Event.SUPERSEDED_ANYWAY}
 _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 
@@ -38,21 +34,21 @@ _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 class StateMachine:
     """The state of one job: ``work()`` is the next activity's input, ``apply`` its result.
 
-    ``pause`` is the wait before that activity, None for no wait; ``end`` is set when the transfer
-    has ended. Until the first ``begin``, the deadline is that of the queue.
+    ``pause`` is the wait before that activity, if any; ``end`` is set when the transfer has ended.
+    Until the first ``begin``, the deadline is that of the queue.
     """
 
     def __init__(self, job: Job, now: datetime) -> None:
         self.job = job
-        self.state = State.QUEUED_TO_POST if _is_small(job) else State.QUEUED_TO_CREATE
+        self.state = State.QUEUED_TO_POST if job.is_small else State.QUEUED_TO_CREATE
         self.offset = 0
         self.pause: Pause | None = None
         self.end: End | None = None
-        self._deadline = Deadline.after(job.queue_seconds, now)
+        self._deadline = Deadline(now + timedelta(seconds=job.queue_seconds))
         self._patience = Patience()
         self._search = Search(now)
         self._last_failure: Failure | None = None
-        # Whether the session store is known to have had notes of this transfer.
+        # Whether the ledger is known to have had a row of this transfer.
         self._noted = False
 
     @property
@@ -62,7 +58,7 @@ class StateMachine:
 
     @property
     def sends(self) -> int:
-        """The most bytes that this work sends to the mailbox."""
+        """The most bytes that this work sends."""
         return bytes_sent_by(self.stage, self.job, self.offset)
 
     def work(self) -> Payload:
@@ -124,7 +120,7 @@ class StateMachine:
                 yield Event.RETRIES_SPENT
             if self._leaves_doubt(result):
                 yield Event.RETRY_IN_DOUBT
-        if outcome == ("post_instead" if _is_small(self.job) else "session_instead"):
+        if outcome == ("post_instead" if self.job.is_small else "session_instead"):
             yield Event.BOTH_REFUSED
         if outcome == "not_attached":
             if self._search.goes_on(now, unread=result.failure is not None):
@@ -178,14 +174,13 @@ class StateMachine:
 
     def _progress(self, result: ActivityResult) -> None:
         if self.stage is Stage.UPLOAD and result.offset <= self.offset:
-            # Accepted without progress: a pause, so that this is not an endless busy loop.
+            # Against a busy loop.
             self.pause = self._patience.pause()
         self.offset = result.offset
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # This POST was refused, so the next one is not a second delivery of it. The number in
-            # the notes tells them apart.
+            # The attempt is over: its POST was refused, or the delivery that claimed it sent none.
             self._update_job(attempt=self.job.attempt + 1)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:
@@ -247,7 +242,3 @@ class StateMachine:
 
     def _update_job(self, **fields: object) -> None:
         self.job = self.job.model_copy(update=fields)
-
-
-def _is_small(job: Job) -> bool:
-    return job.size < SMALL_FILE_BYTES

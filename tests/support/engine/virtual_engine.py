@@ -33,7 +33,8 @@ class VirtualEngine:
 
     ``performed`` are the names of the activities so far, ``waits`` the seconds of the timers and
     ``statuses`` the custom statuses. ``output`` is set when it completes, ``failed`` when it ends
-    by an exception. ``peers`` are the instances that it may send events to.
+    by an exception. ``peers`` are the instances that it may send events to, ``version`` is that of
+    the app that started it.
     """
 
     clock: VirtualClock
@@ -49,6 +50,7 @@ class VirtualEngine:
     history: list[pb.HistoryEvent] = field(default_factory=list)
     output: dict[str, Any] | None = None
     failed: str | None = None
+    version: str = VERSION
 
     def __post_init__(self) -> None:
         self._orchestrator = OrchestratorRun(self.orchestrator, self.instance_id)
@@ -58,7 +60,7 @@ class VirtualEngine:
         self._received_events: deque[pb.HistoryEvent] = deque()
         name, input_ = self.orchestrator.__name__, json.dumps(self.payload)
         started = helpers.new_execution_started_event(
-            name, self.instance_id, input_, version=VERSION
+            name, self.instance_id, input_, version=self.version
         )
         self._process([started])
 
