@@ -30,14 +30,18 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── OutcomeUnknown             it cannot be determined whether the file is attached
 │   └── InternalError              a bug of this app
 ├── Superseded                     the blob was overwritten; the new content has its own transfer
+├── StaleDelivery                  shared/transfer/activities/claims: a later run or attempt decides
 ├── GraphUnavailable               the caller can try again; carries retry_after
 └── StorageUnavailable             worth another try; carries status and code
     ├── StorageNotFound            shared/storage/storage_errors: no such blob or container
     ├── StorageDenied              shared/storage/storage_errors: the identity lacks a role
-    └── NotesTaken                 shared/storage/session_store: another delivery wrote the notes
+    ├── ContainerTaken             shared/storage/source_container: another deployment's files
+    ├── DocumentConflict           shared/storage/documents: another delivery wrote the row
+    └── LedgerUnreadable           shared/storage/ledger: a row that another program wrote
 BlobChanged                        shared/storage/storage_errors: the ETag is another one now
 ResponseTooLarge                   shared/outlook/graph_http: more bytes than the limit
 Throttled                          shared/transfer/activities/find_attachment: wait first
+AlreadyAttached                    shared/transfer/activities/claims: the ledger says so
 RestartRequired                    shared/transfer/activities/blob_reader: content may have changed
 MalformedEvent                     shared/triggers/event_grid: not what its type promises
 DroppedEvent                       shared/triggers/event_grid: valid, but not for this app

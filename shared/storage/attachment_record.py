@@ -110,7 +110,7 @@ def write_record(
         except (BlobChanged, StorageUnavailable) as error:
             if rules.is_outdated(error):
                 continue
-            if rules.is_refused(error):
+            if rules.is_refused(error, blob.has_endless_lease):
                 raise RecordNotWritable(f"Its record cannot be written: {error}") from None
             raise
         return read_record(metadata)

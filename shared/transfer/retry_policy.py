@@ -18,7 +18,6 @@ Retries of the libraries:
   best effort: there is no durable retry, and receivers know a duplicate by its id.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
 
 from shared.errors import (
@@ -200,12 +199,14 @@ TABLE: tuple[Row, ...] = (
 # An accepted range whose response does not say what the server expects next.
 POSITION_MISSING = Row(PUT, Action.RESYNCHRONISE, "accepted, without a position", resend=True)
 
-_METADATA = frozenset({StorageCall.METADATA_WRITE})
+_METADATA = frozenset({StorageCall.METADATA_WRITE, StorageCall.LEASED_METADATA_WRITE})
+_LEASED_METADATA = frozenset({StorageCall.LEASED_METADATA_WRITE})
 _CALLER = frozenset({StorageCall.CALLER})
 _UNCHANGEABLE = _c("blobimmutableduetopolicy", "blobimmutableduetolegalhold", "blobarchived")
 _LEASED = _c("leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation")
 
 STORAGE_TABLE: tuple[StorageRow, ...] = (
+    StorageRow(_LEASED_METADATA, Action.GIVE_UP, "nobody knows when the lease ends", codes=_LEASED),
     StorageRow(_METADATA, Action.RETRY, "leased by another client; a lease ends", codes=_LEASED),
     StorageRow(_METADATA, Action.RESYNCHRONISE, "changed since it was read: read, merge and write again", statuses=_s(412)),
     StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404)),
@@ -237,14 +238,20 @@ def effective_retry_after(row: Row, response: GraphResponse) -> float | None:
     return row.retry_after if response.retry_after is None else response.retry_after
 
 
-def _write_decision(action: Action) -> Callable[[StorageFailure], bool]:
-    return lambda error: decide_storage(StorageCall.METADATA_WRITE, error).action is action
+def _is_outdated(error: StorageFailure) -> bool:
+    row = decide_storage(StorageCall.METADATA_WRITE, error)
+    return row.action is Action.RESYNCHRONISE
+
+
+def _is_refused(error: StorageFailure, has_endless_lease: bool) -> bool:
+    leased, other = StorageCall.LEASED_METADATA_WRITE, StorageCall.METADATA_WRITE
+    return decide_storage(leased if has_endless_lease else other, error).action is Action.GIVE_UP
 
 
 # For shared/outlook and shared/storage, which are below this module.
 RESPONSE_RULES = ResponseRules(token_refused=_s(401), throttled=_THROTTLED)
 RECORD_WRITES = WriteRules(
     attempts=MAX_RECORD_WRITES,
-    is_outdated=_write_decision(Action.RESYNCHRONISE),
-    is_refused=_write_decision(Action.GIVE_UP),
+    is_outdated=_is_outdated,
+    is_refused=_is_refused,
 )
