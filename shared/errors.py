@@ -25,7 +25,7 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── GraphRefused               any other refusal, with Graph's own code
 │   ├── AttachmentNotFound         the transfer has none, or the item no longer holds it
 │   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
-│   ├── Removed                    attached once, then removed on request: never raised
+│   ├── Removed                    shared/storage/attachment_record: recorded, never raised
 │   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES or QUEUE_DEADLINE_HOURS
 │   ├── OutcomeUnknown             it cannot be determined whether the file is attached
 │   └── InternalError              a bug of this app
@@ -148,10 +148,8 @@ class AttachmentTooLarge(Permanent):
     """Raised before any call to Graph when the blob is larger than the app's own limit."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"The file has {size:,} bytes; the limit is {limit:,} bytes. "
-            "Send a smaller file, or a link to it."
-        )
+        limits = f"The file has {size:,} bytes; the limit is {limit:,} bytes."
+        super().__init__(f"{limits} Send a smaller file, or a link to it.")
 
 
 class MailboxLimitExceeded(Permanent):
@@ -189,16 +187,6 @@ class DownloadTooLarge(Permanent):
         super().__init__(
             f"The attachment has more than the {limit:,} bytes of the app setting "
             "MAX_DOWNLOAD_BYTES. Open it in Outlook."
-        )
-
-
-class Removed(Permanent):
-    """Recorded, never raised: the attachment was removed from its item on request."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The attachment was removed from its item on request. "
-            "To attach the file again, request a new transfer or upload the file again."
         )
 
 

@@ -79,6 +79,16 @@ class AttachmentRecord:
         return fingerprint(blob, item) in self.sources
 
 
+class Removed(Permanent):
+    """Recorded, never raised: the attachment was removed from its item on request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The attachment was removed from its item on request. "
+            "To attach the file again, request a new transfer or upload the file again."
+        )
+
+
 class RecordNotWritable(Permanent, code="UnsupportedBlob"):
     """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
 

@@ -49,8 +49,7 @@ ALL = frozenset(Call)
 # Bounds. Progress is a byte that Outlook did not have before.
 # Attempts to attach one file without progress, each with an upload session of its own.
 MAX_ATTEMPTS = 5
-# Seconds: the longest wait between the first tries without a Retry-After. After so many tries it
-# grows by a tenth each time: what was unavailable for hours need not be tried every minute.
+# Seconds: the longest wait between the first tries without a Retry-After; later it grows.
 MAX_BACKOFF_SECONDS = 60.0
 LONG_BACKOFF_TRIES = 20
 LONG_BACKOFF_GROWTH = 1.1
@@ -60,8 +59,7 @@ DEFAULT_RETRY_AFTER = 5.0
 # Requests for the state of an upload session, and refusals of one range.
 MAX_STATE_QUERIES = 3
 MAX_RANGE_REFUSALS = 5
-# Tries to delete an upload session: before the next one is created, and at the end of a transfer.
-# A session that is not deleted expires.
+# Tries to delete an upload session, before the next one and at the end; otherwise it expires.
 MAX_SESSION_CANCELS = 4
 MAX_CLEANUP_TRIES = 4
 CLEANUP_PATIENCE = timedelta(minutes=10)
@@ -83,8 +81,7 @@ PREDECESSOR_PATIENCE = timedelta(hours=24)
 # long. So does a request for a lock that is not repeated in time.
 LOCK_LEASE = timedelta(minutes=30)
 WAITER_PATIENCE = timedelta(minutes=5)
-# Seconds between two requests for a lock, in case its release event is lost. The first in the
-# queue polls faster while a holder does not know that it has a waiter.
+# Seconds between two requests for a lock, in case its release event is lost.
 FIRST_LOCK_POLL_SECONDS, LOCK_POLL_SECONDS = 5.0, 60.0
 # Seconds from the claim of a send in the ledger: a delivery that has stalled for longer does not
 # send. RECONCILE_SECONDS and the time-out of a request make whoever finds the claim wait longer.
@@ -94,11 +91,7 @@ MAX_ANNOUNCE_RETRIES = 3
 
 
 def backoff_seconds(tries: int) -> float:
-    """The wait after so many tries: 1, 2, 4 … 60 seconds, and after 20 of them longer.
-
-    The waits of a day are fewer than 100, which bounds the history: all of it is replayed at
-    every step.
-    """
+    """The wait after so many tries. A day has fewer than 100 of them, so histories stay short."""
     longer = LONG_BACKOFF_GROWTH ** max(0, min(tries - LONG_BACKOFF_TRIES, 100))
     seconds = min(MAX_BACKOFF_SECONDS, 2.0 ** min(tries, 6)) * longer
     return float(min(seconds, MAX_LONG_BACKOFF_SECONDS))
