@@ -68,6 +68,8 @@ class VirtualApp:
     def start_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
         """An orchestration with this id and input, about to run its first activity."""
         parts = (self.activities, self.entities, self.engines)
+        # No two orchestrations begin at the same time.
+        self.clock.advance(0.000_001)
         engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
         self.engines[instance_id] = engine
         self.started.append(engine)
