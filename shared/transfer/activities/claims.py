@@ -69,9 +69,10 @@ class Claims:
         entry = self.ledger.get(job.transfer_id) or self._entry_1_0(job)
         if entry is None:
             return None
-        if entry.state == "attached":
-            raise AlreadyAttached(entry.attachment_id)
         own = entry.run == job.run
+        # The inspection of a later run could not tell whether the content is the one attached.
+        if entry.state == "attached" and not entry.run < job.run:
+            raise AlreadyAttached(entry.attachment_id)
         if entry.run > job.run or (own and entry.state != "open"):
             raise StaleDelivery(job.transfer_id)
         if own and entry.attempt > job.attempt:

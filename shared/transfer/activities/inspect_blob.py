@@ -66,12 +66,14 @@ class Inspector:
         if entry is not None and (entry.run < work.run or not work.run):
             if entry.state == "attached":
                 update = {"state": "attached", "attachment_id": entry.attachment_id}
-                is_recorded = record.proves_attached(blob, str(work.request.item or ""))
-                return Inspection(
-                    ended=status.model_copy(update=update),
-                    # Another program may have replaced the metadata.
-                    record=None if is_recorded else "attached",
-                )
+                ended = status.model_copy(update=update)
+                if record.proves_attached(blob, str(work.request.item or "")):
+                    return Inspection(ended=ended)
+                if blob.md5:
+                    # Another program has replaced the metadata.
+                    return Inspection(ended=ended, record="attached")
+                # Or the blob was overwritten within a second. The item is searched for its bytes.
+                return None
             if entry.state == "removed" and not work.request.explicit:
                 removed = {"state": "cancelled", "error": Failure.of(Removed())}
                 return Inspection(ended=status.model_copy(update=removed))
