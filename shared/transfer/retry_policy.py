@@ -77,6 +77,7 @@ STORAGE_PATIENCE = timedelta(hours=4)
 # An activity that takes longer, and a timer that is this late, show that the app did not run.
 LONGEST_ACTIVITY = timedelta(minutes=5)
 LATENESS_ALLOWANCE = timedelta(minutes=1)
+EVENT_TIMER = timedelta(hours=1)
 # How long a transfer waits for the end of its predecessor.
 PREDECESSOR_PATIENCE = timedelta(hours=24)
 # A lock that is not released within this time belongs to a dead transfer: no activity takes so

@@ -17,7 +17,12 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel
 
 from shared.settings import Settings
-from shared.transfer.retry_policy import LOCK_LEASE, LOCK_POLL_SECONDS, WAITER_PATIENCE
+from shared.transfer.retry_policy import (
+    LOCK_LEASE,
+    LOCK_POLL_SECONDS,
+    WAITER_PATIENCE,
+    backoff_seconds,
+)
 
 # Waiters in the row. Those that come when it is full poll, and get in as it empties.
 MAX_WAITERS = 1_500
@@ -41,7 +46,7 @@ class Limits:
 class Waiter(BaseModel):
     """A transfer that wants to send up to ``size`` bytes to ``item``, under way ``since`` then.
 
-    ``back_at``: when it comes back by itself.
+    ``back_at``: when it comes back by itself; ``refused``: how often it has come so far.
     """
 
     transfer_id: str
@@ -49,6 +54,7 @@ class Waiter(BaseModel):
     since: datetime
     size: int = 0
     back_at: datetime | None = None
+    refused: int = 0
 
     @property
     def place(self) -> tuple[datetime, str]:
@@ -121,12 +127,15 @@ class MailboxQueue(BaseModel):
         """
         self._expire(limits, now)
         self.holders = [each for each in self.holders if each.transfer_id != asking.transfer_id]
+        refused = sum(
+            each.refused for each in self.waiters if each.transfer_id == asking.transfer_id
+        )
         self.waiters = [each for each in self.waiters if each.transfer_id != asking.transfer_id]
-        wait = self._wait(asking, limits, now)
+        wait = self._wait(asking, limits, now, refused)
         if wait > 0:
             if len(self.waiters) < MAX_WAITERS:
                 back_at = now + timedelta(seconds=wait)
-                queued = asking.model_copy(update={"back_at": back_at})
+                queued = asking.model_copy(update={"back_at": back_at, "refused": refused + 1})
                 self.waiters = sorted([*self.waiters, queued], key=lambda each: each.place)
             return Refused(wait)
         self.last_fence += 1
@@ -180,14 +189,17 @@ class MailboxQueue(BaseModel):
                 break
         return tuple(woken)
 
-    def _wait(self, asking: Waiter, limits: Limits, now: datetime) -> float:
+    def _wait(self, asking: Waiter, limits: Limits, now: datetime, refused: int = 0) -> float:
         """Seconds until it is worth coming back; 0 when the lock is free."""
-        if self.retry_at:
-            return (self.retry_at - now).total_seconds()
         ahead = list(self._ahead(asking))
         if self._is_busy(asking) or len(self.holders) + len(ahead) >= limits.at_once:
+            # Somebody's release wakes it. It comes back in case that event is lost, the less
+            # often the longer it waits, since every time adds to its history.
             rounds = 1 + len(ahead) // limits.at_once
-            return min(LOCK_POLL_SECONDS * rounds, LOCK_LEASE.total_seconds())
+            poll = max(LOCK_POLL_SECONDS * rounds, backoff_seconds(refused))
+            return min(poll, LOCK_LEASE.total_seconds())
+        if self.retry_at:
+            return (self.retry_at - now).total_seconds()
         return self._wait_for_bytes(asking.size, ahead, limits, now)
 
     def _is_busy(self, asking: Waiter) -> bool:
