@@ -109,8 +109,7 @@ class VirtualEngine:
     @property
     def next_work(self) -> tuple[str, dict[str, Any]]:
         """The scheduled activity and its input."""
-        _, name, input_ = self._scheduled[0]
-        return name, json.loads(input_)
+        return self._scheduled[0].name, self._scheduled[0].payload
 
     @property
     def is_active(self) -> bool:
