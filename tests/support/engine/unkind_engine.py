@@ -27,7 +27,7 @@ _RECOVERY = (0.5, 20, 400)
 class UnkindEngine(VirtualEngine):
     """One instance. ``orphans`` are activities that were scheduled in an execution that is lost.
 
-    ``late`` is the lateness of its timers so far. ``postpone`` takes an operation that happens at
+    ``late`` is the lateness of its timers and checkpoints so far. ``postpone`` takes an operation that happens at
     some later time.
     """
 
@@ -86,7 +86,9 @@ class UnkindEngine(VirtualEngine):
             elif action.HasField("sendEntityMessage"):
                 self._send_lost(action.sendEntityMessage)
         self._orchestrator = OrchestratorRun(self.orchestrator, self.instance_id)
-        self.clock.advance(self.adversary.random.choice(_RECOVERY))
+        recovery = timedelta(seconds=self.adversary.random.choice(_RECOVERY))
+        self.clock.now += recovery
+        self.late += recovery
         self.adversary.confirm("checkpoint lost")
 
     def _send_lost(self, message: pb.SendEntityMessageAction) -> None:

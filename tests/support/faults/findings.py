@@ -18,12 +18,13 @@ Figure = Literal[
     "held up",
     "crowded",
     "long",
+    "purged",
 ]
 # Those of one transfer at a time, and those of many on the unkind engine.
 FIGURES: tuple[Figure, ...] = get_args(Figure)[:9]
 UNKIND_FIGURES: tuple[Figure, ...] = (
     *("lost", "doubled", "corrupted", "misreported", "left", "crashed"),
-    *("held up", "crowded", "long"),
+    *("held up", "crowded", "long", "purged"),
 )
 
 

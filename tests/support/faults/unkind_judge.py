@@ -9,7 +9,6 @@ from infra.local.outlook import Attachment
 from infra.local.outlook.protocol.ids import canonical
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.retry_policy import LOCK_LEASE, LOCK_POLL_SECONDS
-from tests.support.engine.unkind_engine import UnkindEngine
 from tests.support.faults.findings import Finding
 from tests.support.faults.unkind_schedule import UnkindSchedule
 from tests.support.in_memory.deliveries import Waits
@@ -54,6 +53,8 @@ class _Judge:
         yield from self._corrupted()
         yield from self._left()
         yield from self._held_up()
+        for _ in range(self.app.adversary.fired["purge of a run"]):
+            yield Finding("purged", "a running transfer was taken away")
         holders = self.app.holders
         for crowd in holders.crowds if holders else ():
             yield Finding("crowded", crowd)
@@ -150,29 +151,30 @@ class _Judge:
             if engine is None:
                 continue
             waited = self.app.deliveries.waits.get(id_, Waits()).total
-            bound = self._bound(engine)
+            bound = self._bound()
             if waited > bound:
                 yield Finding("held up", f"{id_} waited {waited} for a lock, more than {bound}")
             if engine.longest_history > MAX_HISTORY:
                 yield Finding("long", f"{id_} has {engine.longest_history} events")
 
-    def _bound(self, engine: UnkindEngine) -> timedelta:
+    def _bound(self) -> timedelta:
         """The formula of ``mailbox_queue``; a lease per lock that stopped with its delivery.
 
-        The app's downtime and late timers are the engine's. Before each lock, a poll may pass.
+        The app's downtime, late timers and lost checkpoints are the engine's. In addition, a poll
+        may pass.
         """
         app, settings = self.app, self.app.settings
         sent = sum(each.body_length for each in app.service.recorder.requests)
         window = timedelta(seconds=settings.mailbox_window_seconds)
         stopped = app.deliveries.stopped.total()
-        polls = timedelta(seconds=LOCK_POLL_SECONDS) * (1 + engine.performed.count("locked"))
+        poll = timedelta(seconds=LOCK_POLL_SECONDS)
         steps = timedelta(seconds=app.steps)
-        late = sum((each.late for each in app.all_latest()), timedelta())
+        late = sum((each.late for each in app.all_started()), timedelta())
         return (
             window * (sent / settings.mailbox_window_bytes + 1)
             + steps
             + LOCK_LEASE * stopped
-            + polls
+            + poll
             + late
             + app.down
         )

@@ -19,6 +19,7 @@ from shared.transfer.service.requests import AttachRequest
 from shared.transfer.transfer_id import instance_id
 from shared.transfer.workflow.orchestrator import CANCEL
 from tests.support.engine.adversary import Adversary, Adversity
+from tests.support.engine.virtual_engine import VERSION
 from tests.support.faults.fault_sets import TRANSIENT
 from tests.support.faults.findings import UNKIND_FIGURES, Finding, Tally
 from tests.support.faults.unkind_judge import Known, judge
@@ -83,6 +84,8 @@ class _Run:
         app = self.app
         app.service.random_faults = FewFaults(self.schedule, app.adversary.fired)
         self._set_up()
+        # An app that is updated starts no transfer of the old version.
+        app.version = VERSION
         self._happenings()
         self._create_late_items()
         app.service.random_faults = None

@@ -121,6 +121,10 @@ class UnkindApp(InMemoryApp):
     def all_latest(self) -> list[UnkindEngine]:
         return [cast("UnkindEngine", each) for each in self.engines.values()]
 
+    def all_started(self) -> list[UnkindEngine]:
+        """All instances, those that were replaced among them."""
+        return [cast("UnkindEngine", each) for each in self.started]
+
     def created_at(self, engine: UnkindEngine) -> datetime:
         return self._created[id(engine)]
 
