@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support.engine.adversary import ADVERSITIES, Adversity
-from tests.support.faults.unkind_run import run, run_all
+from tests.support.faults.unkind_figures import run_all
+from tests.support.faults.unkind_run import run
 from tests.support.faults.unkind_schedule import UnkindSchedule, draw
 from tests.support.figures import AddTally, ReportLine
 
@@ -18,7 +19,7 @@ FIGURE = f"figure 9: schedules on the unkind engine from seed {FIRST_SEED}"
 def test_no_schedule_on_the_unkind_engine_does_harm(add_tally: AddTally, batch: int) -> None:
     """Every figure is zero; a failed seed is printed with its findings."""
     first = FIRST_SEED + batch * BATCH
-    tally, _ = run_all(range(first, first + BATCH))
+    tally = run_all(range(first, first + BATCH)).tally
     add_tally(FIGURE, tally)
     assert tally.tried == BATCH
     assert not tally.failures, tally.report()

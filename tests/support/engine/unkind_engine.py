@@ -27,8 +27,8 @@ _RECOVERY = (0.5, 20, 400)
 class UnkindEngine(VirtualEngine):
     """One instance. ``orphans`` are activities that were scheduled in an execution that is lost.
 
-    ``late`` is the lateness of its timers and checkpoints so far. ``postpone`` takes an operation that happens at
-    some later time.
+    ``late`` is the lateness of its timers and checkpoints so far. ``postpone`` takes an operation
+    that happens at some later time.
     """
 
     adversary: Adversary

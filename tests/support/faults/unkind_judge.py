@@ -85,11 +85,16 @@ class _Judge:
                 yield Finding("doubled", f"{id_} is attached again after its removal")
             return
         excused = self.schedule.happens(content.file, "cancelled") or (
-            not self._is_current(content)
+            not self._is_current(content) or self._is_late(status)
         )
         if not ours and (status.state == "attached" or not excused):
             error = f"{status.error.code} {status.error.message}" if status.error else ""
             yield Finding("lost", f"{id_} is {status.state} and not attached: {error}")
+
+    def _is_late(self, status: TransferStatus) -> bool:
+        """Whether a transfer of version 1.0, which counts an outage as trouble, had one."""
+        code = status.error.code if status.error else ""
+        return self.schedule.version == "1.0" and code in {"DeadlineExceeded", "MailboxBusy"}
 
     def _misreported(
         self, id_: str, status: TransferStatus, ours: list[Attachment]
