@@ -17,6 +17,7 @@ from tests.support.engine.virtual_engine import VirtualEngine, Work
 
 # Bytes of a custom status, as UTF-16.
 MAX_STATUS_BYTES = 16 * 1024
+_CHECKED_REPLAYS = 0.2
 # Seconds by which a timer is late; minutes after an outage.
 _LATE = (5, 70, 600)
 # Seconds until a lost checkpoint is noticed.
@@ -65,6 +66,11 @@ class UnkindEngine(VirtualEngine):
         self.late += max(self.clock.now - due, timedelta())
         super().fire_timer()
 
+    def _new_run(self) -> OrchestratorRun:
+        # A part of the replays is enough: a run has dozens of orchestrations.
+        checks = self.adversary.random.random() < _CHECKED_REPLAYS
+        return OrchestratorRun(self.orchestrator, self.instance_id, checks_replays=checks)
+
     def _process(self, events: list[pb.HistoryEvent]) -> None:
         if self.adversary.strikes("checkpoint lost"):
             self._lose(events)
@@ -85,7 +91,7 @@ class UnkindEngine(VirtualEngine):
                     peer._received_events.append(helpers.new_event_raised_event(sent.name))
             elif action.HasField("sendEntityMessage"):
                 self._send_lost(action.sendEntityMessage)
-        self._orchestrator = OrchestratorRun(self.orchestrator, self.instance_id)
+        self._orchestrator = self._new_run()
         recovery = timedelta(seconds=self.adversary.random.choice(_RECOVERY))
         self.clock.now += recovery
         self.late += recovery

@@ -69,7 +69,7 @@ class VirtualEngine:
     version: str = VERSION
 
     def __post_init__(self) -> None:
-        self._orchestrator = OrchestratorRun(self.orchestrator, self.instance_id)
+        self._orchestrator = self._new_run()
         self._scheduled: deque[Work] = deque()
         self._timers: dict[int, datetime] = {}
         self._entity_results: list[pb.HistoryEvent] = []
@@ -79,6 +79,9 @@ class VirtualEngine:
             name, self.instance_id, input_, version=self.version
         )
         self._process([started])
+
+    def _new_run(self) -> OrchestratorRun:
+        return OrchestratorRun(self.orchestrator, self.instance_id)
 
     @property
     def is_over(self) -> bool:

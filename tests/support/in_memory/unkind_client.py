@@ -77,11 +77,10 @@ class UnkindClient:
         known = hub.latest(instance_id)
         if known is not None and not known.is_over:
             raise AlreadyExists
+        hub.start(instance_id, payload)
         if hub.adversary.strikes("start replaces a run"):
-            # Whether it runs was checked, and the message is on its way.
+            # Another one found none that runs, too, and its message is on its way.
             hub.start_later(instance_id, payload)
-        else:
-            hub.start(instance_id, payload)
         return instance_id
 
     async def get_orchestration_state(self, instance_id: str) -> OrchestrationState | None:
