@@ -15,8 +15,7 @@ class OrchestratorRun:
     """An orchestrator whose context is kept from one execution to the next.
 
     Each event is processed once. When the orchestrator completes, the history is replayed twice:
-    execution by execution in a new run, and in one go by the SDK's worker, unless ``checks_replays``
-    is false.
+    execution by execution in a new run, and in one go by the SDK's worker, if ``checks_replays``.
     """
 
     def __init__(self, function: Any, instance_id: str, *, checks_replays: bool = True) -> None:
