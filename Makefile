@@ -31,7 +31,7 @@ demo: install ## Run the main job: two files become attachments, and their bytes
 	@$(PYTHON) -m infra.local demo
 
 start: install ## Run the local stack until Ctrl-C
-	@$(PYTHON) -m infra.local start
+	@$(PYTHON) -m infra.local start $(if $(ENGINE),--engine $(ENGINE))
 
 test: install ## Run all tests
 	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal

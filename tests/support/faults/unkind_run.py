@@ -114,6 +114,8 @@ class _Run:
     def _remove(self) -> None:
         """Remove attachments by the API, as a user does."""
         app = self.app
+        # Outlook shows it by then.
+        app.clock.advance(60)
         attachments = Attachments(app.settings, app.source, app.graph)
         for number in self.schedule.removed:
             id_ = self.others.deliver(number)

