@@ -28,7 +28,7 @@ _PROPERTY_CHARACTERS = 30_000
 _PART = "document"
 
 
-class DocumentConflict(StorageUnavailable):
+class DocumentConflict(StorageUnavailable, code="StorageUnavailable"):
     """Raised when somebody else has written the row since it was read."""
 
     def __init__(self, key: "Key") -> None:

@@ -3,9 +3,9 @@
 import logging
 from dataclasses import dataclass
 
-from shared.errors import Permanent, Removed, StorageUnavailable, Superseded
+from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
-from shared.storage.attachment_record import AttachmentRecord, read_record
+from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
 from shared.storage.ledger import Ledger
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer

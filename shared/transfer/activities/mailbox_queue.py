@@ -4,10 +4,11 @@ Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox, and an ite
 (docs/protocol.md, "Limits of the service"). A lock is for one activity. The oldest transfer comes
 first, so that files are finished one after the other and none starves.
 
-How long a transfer waits is bounded by what goes before it. With ``n`` older transfers of ``b``
-bytes in all that Outlook really takes, and ``t`` seconds of requests in all, it waits at most
-``window * (b / window_bytes + 1) + t / at_once`` seconds while the app runs. A transfer that sends
-nothing, such as one to an item that does not exist, adds to ``t`` alone.
+How long a transfer waits is bounded by what goes before it. With ``b`` bytes that older transfers
+really send to the mailbox, and ``t`` seconds in which they hold locks, one after the other, it
+waits at most ``window * (2 * b / window_bytes + 1) + t`` seconds while the app runs: of any two
+windows that follow each other, the bytes exceed one window's. A transfer that sends nothing, such
+as one to an item that does not exist, adds to ``t`` alone, and one of another mailbox adds nothing.
 """
 
 from collections.abc import Iterator

@@ -13,7 +13,6 @@ from shared.errors import (
     BlobDeleted,
     DownloadTooLarge,
     Permanent,
-    Removed,
     TransferError,
 )
 from shared.outlook.graph_client import GraphClient
@@ -24,6 +23,7 @@ from shared.settings import Settings
 from shared.storage.attachment_record import (
     FINGERPRINT_DIGITS,
     AttachmentRecord,
+    Removed,
     fingerprint,
     write_record,
 )

@@ -10,6 +10,7 @@ import pytest
 from infra.offline.bicep import INFRA, Template
 from shared.outlook import graph_http
 from shared.storage.ledger import Ledger
+from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import traced_activity
@@ -47,9 +48,8 @@ def recorded(outcome: str, caplog: pytest.LogCaptureFixture) -> str:
     status = TransferStatus(blob="scan.pdf", error=error)
     work = RecordAttachment.model_validate({"transfer_id": ID, "status": status, "record": outcome})
     with caplog.at_level("INFO"):
-        Recorder(SourceContainer(container("files")), Ledger(MemoryTables().as_client())).record(
-            work
-        )
+        ledger, notes = Ledger(MemoryTables().as_client()), SessionStore(container("notes"))
+        Recorder(SourceContainer(container("files")), ledger, notes).record(work)
     return caplog.records[-1].getMessage()
 
 
