@@ -31,12 +31,12 @@ demo: install ## Run the main job: two files become attachments, and their bytes
 	@$(PYTHON) -m infra.local demo
 
 start: install ## Run the local stack until Ctrl-C
-	@$(PYTHON) -m infra.local start
+	@$(PYTHON) -m infra.local start $(if $(ENGINE),--engine $(ENGINE))
 
 test: install ## Run all tests
 	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
-soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print the figures
+soak: install ## Try 20,000 seeded schedules and 1,000 kills, and print the figures
 	@$(PYTHON) -m tests.faults.soak
 
 mutants: install ## Change the code in small ways, and count the changes that no fast test notices

@@ -16,6 +16,7 @@ from rich.console import Console
 from infra.local.demo import run_demo
 from infra.local.drop import drop_file, follow
 from infra.local.errors import LocalError
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.stack import STACK_FILE, Stack, StackInfo
 
 DEFAULT_PORT = 7071
@@ -57,6 +58,12 @@ def _arguments() -> argparse.Namespace:
     start = commands.add_parser("start", help="run the stack until Ctrl-C")
     start.add_argument("--graph-url", help="the root of another Graph than the emulator")
     start.add_argument("--port", type=int, default=DEFAULT_PORT, help="of the Functions host")
+    start.add_argument(
+        "--engine",
+        default="kind",
+        metavar="kind|unkind[:SEED]",
+        help="unkind: activities are repeated, checkpoints are lost, timers are late",
+    )
     drop = commands.add_parser("drop", help="upload a file and follow its transfer")
     drop.add_argument("file", type=Path)
     drop.add_argument("--to", required=True, metavar="MAILBOX/messages/ID", help="or …/events/ID")
@@ -65,11 +72,19 @@ def _arguments() -> argparse.Namespace:
 
 
 def _start(arguments: argparse.Namespace, console: Console) -> int:
-    stack = Stack(graph_url=arguments.graph_url, port=arguments.port, info_file=STACK_FILE)
+    adversities = _adversities(arguments.engine)
+    stack = Stack(
+        graph_url=arguments.graph_url,
+        port=arguments.port,
+        info_file=STACK_FILE,
+        adversities=adversities,
+    )
     with stack:
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
         console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
         console.print("                needs the functionKey of .local/stack.json")
+        if adversities:
+            console.print(f"Engine          unkind:{adversities.seed}", highlight=False)
         console.print(f"Graph           {stack.info.graph_url}", highlight=False)
         if stack.items:
             console.print("Drop a file for one of these items, in another terminal:")
@@ -80,6 +95,19 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
         print("ready", flush=True)
         threading.Event().wait()
     return 0
+
+
+def _adversities(engine: str) -> Adversities | None:
+    """What the engine does to the app.
+
+    Raises :class:`LocalError` when there is no such engine.
+    """
+    try:
+        return Adversities.parse(engine)
+    except ValueError:
+        raise LocalError(
+            f"There is no engine {engine!r}. Use kind, unkind or, for instance, unkind:7."
+        ) from None
 
 
 def _page_url(stack: Stack) -> str:

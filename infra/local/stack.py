@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from infra.local.azurite import Azurite
 from infra.local.errors import LocalError
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.errors import HostError
 from infra.local.functions_host.host import FunctionsHost
 from infra.local.functions_host.worker.process import STDERR
@@ -77,7 +78,8 @@ class Stack:
     ``graph_url`` is the root of another Graph than the emulator. ``settings`` are app settings that
     override those of the stack; the environment overrides both. ``log`` is the file descriptor of
     the app's log. ``info_file`` is where :class:`StackInfo` is written while the stack runs.
-    ``access_log`` is a file that gets one line per request to storage.
+    ``access_log`` is a file that gets one line per request to storage. ``adversities`` are what the
+    engine does to the app.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class Stack:
         log: int = STDERR,
         info_file: Path | None = None,
         access_log: Path | None = None,
+        adversities: Adversities | None = None,
     ) -> None:
         self._graph_url = graph_url
         self._port = port
         self._settings = settings or {}
         self._log = log
         self._info_file = info_file
+        self._adversities = adversities
         self._running = ExitStack()
         self._azurite = Azurite(access_log)
         self._key = secrets.token_urlsafe(32)
@@ -119,6 +123,7 @@ class Stack:
                 function_key=self._key,
                 on_worker_started=self._write_info,
                 worker_log=self._log,
+                adversities=self._adversities,
             )
             self._create_containers()
             starting.callback(self._remove_info)

@@ -9,7 +9,7 @@ from shared.app import Clients, activities
 from shared.settings import Settings
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
-from shared.transfer.functions import transfer_functions
+from shared.transfer.functions import Activities, transfer_functions
 from shared.transfer.service.start import Starter
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob
@@ -52,28 +52,37 @@ class VirtualApp:
 
     def restart(self, settings: Settings) -> None:
         """Run the activities with these settings from now on; orchestrations go on."""
+        parts = self.parts(settings)
+        self.locks = parts.attacher.locks
+        blueprint = transfer_functions(parts, settings, self.clock)
+        self.activities.update(_by_name(blueprint))
+
+    def parts(self, settings: Settings) -> Activities:
+        """The objects that run activities with these settings."""
         clients = self._clients
         parts = activities(settings, clients, self.clock)
         # A delivery stalls in virtual time.
         claims = replace(parts.attacher.claims, stopwatch=lambda: self.clock().timestamp())
-        self.locks = parts.attacher.locks
-        parts = replace(
+        locks = parts.attacher.locks
+        return replace(
             parts,
             inspector=self._inspector(settings, clients.source, parts.inspector.ledger),
-            attacher=self._attacher(settings, clients.source, claims, self.locks, clients.graph),
+            attacher=self._attacher(settings, clients.source, claims, locks, clients.graph),
         )
-        blueprint = transfer_functions(parts, settings, self.clock)
-        self.activities.update(_by_name(blueprint))
 
     def start_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
         """An orchestration with this id and input, about to run its first activity."""
-        parts = (self.activities, self.entities, self.engines)
         # No two orchestrations begin at the same time.
         self.clock.advance(0.000_001)
-        engine = VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
+        engine = self.new_engine(instance_id, payload)
         self.engines[instance_id] = engine
         self.started.append(engine)
         return engine
+
+    def new_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
+        """An orchestration that nobody knows of yet."""
+        parts = (self.activities, self.entities, self.engines)
+        return VirtualEngine(self.clock, attach_blob, instance_id, payload, *parts)
 
     def close(self) -> None:
         """Close the connections."""

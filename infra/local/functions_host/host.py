@@ -16,6 +16,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from infra.local.functions_host.blobs.trigger import BlobTrigger
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.durable.backend import DurableBackend
 from infra.local.functions_host.durable.dispatcher import WorkItemDispatcher
 from infra.local.functions_host.errors import PortInUseError
@@ -37,7 +38,8 @@ class FunctionsHost:
     ``settings`` are the app settings; they take precedence over the environment. ``port`` 0 is any
     free port. ``function_key`` gives access to everything that is not anonymous.
     ``on_worker_started`` is called with the process id each time a worker is ready, in the host's
-    thread. ``worker_log`` is the file descriptor of the workers' output. ``url``, ``worker_pid``
+    thread. ``worker_log`` is the file descriptor of the workers' output. ``adversities`` are what
+    its engine does to the app. ``url, ``worker_pid``
     and ``durable_address`` (of the engine's gRPC service) are set once it has started.
     """
 
@@ -50,6 +52,7 @@ class FunctionsHost:
         function_key: str,
         on_worker_started: Callable[[int], None] | None = None,
         worker_log: int = STDERR,
+        adversities: Adversities | None = None,
     ) -> None:
         self._app_folder = app_folder.resolve()
         self._settings = settings
@@ -57,6 +60,7 @@ class FunctionsHost:
         self._key = function_key
         self._on_worker_started = on_worker_started
         self._worker_log = worker_log
+        self._adversities = adversities
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
@@ -124,7 +128,7 @@ class FunctionsHost:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         host_json = HostJson.read(self._app_folder)
 
-        backend = DurableBackend(host_json.default_version)
+        backend = DurableBackend(host_json.default_version, self._adversities)
         running.push_async_callback(asyncio.to_thread, backend.stop)
         backend.start()
         self.durable_address = backend.address
@@ -141,7 +145,9 @@ class FunctionsHost:
             triggers, invoke, route_prefix=host_json.route_prefix, key=self._key
         )
         await _serve_http(running, http, listening)
-        dispatcher = WorkItemDispatcher(backend.address, triggers.durable, invoke, host_json)
+        dispatcher = WorkItemDispatcher(
+            backend.address, triggers.durable, invoke, host_json, self._adversities
+        )
         dispatcher.start()
         running.push_async_callback(dispatcher.stop)
         blob_triggers = [BlobTrigger(function, invoke, settings) for function in triggers.blob]

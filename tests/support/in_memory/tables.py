@@ -18,6 +18,7 @@ from azure.core.exceptions import (
 from azure.data.tables import TableEntity, TableServiceClient
 
 from shared.storage.ledger import TABLE
+from tests.support.engine.stalled_delivery import operation
 
 
 class MemoryTables:
@@ -50,6 +51,7 @@ class MemoryTable:
         self._lock = threading.Lock()
         self._etags = count(1)
 
+    @operation
     def get_entity(self, partition_key: str, row_key: str) -> TableEntity:
         """A row with its ETag."""
         with self._lock:
@@ -58,6 +60,7 @@ class MemoryTable:
             entity._metadata = {"etag": etag, "timestamp": None}  # the SDK fills it from an answer
             return entity
 
+    @operation
     def create_entity(self, row: Mapping[str, Any], **_: object) -> dict[str, Any]:
         """Write a row that is not there yet."""
         with self._lock:
@@ -67,6 +70,7 @@ class MemoryTable:
                 raise _error(ResourceExistsError, 409, "EntityAlreadyExists")
             return self._write(row)
 
+    @operation
     def update_entity(
         self, row: Mapping[str, Any], *, etag: str, match_condition: MatchConditions, **_: object
     ) -> dict[str, Any]:
@@ -76,6 +80,7 @@ class MemoryTable:
             self._pinned(_key(row), etag)
             return self._write(row)
 
+    @operation
     def delete_entity(
         self, partition_key: str, row_key: str, *, etag: str, match_condition: MatchConditions
     ) -> None:

@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import grpc
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 from durabletask.testing import InMemoryOrchestrationBackend
 from durabletask.testing.in_memory_backend import OrchestrationInstance
+
+from infra.local.functions_host.durable.adversities import Adversities
 
 # A client that waits for an orchestration occupies a thread until the orchestration ends.
 _THREADS = 128
@@ -24,9 +27,10 @@ GRPC_OPTIONS = (
 class _Backend(InMemoryOrchestrationBackend):
     """The backend, corrected where the Functions host behaves differently."""
 
-    def __init__(self, default_version: str | None) -> None:
+    def __init__(self, default_version: str | None, adversities: Adversities | None) -> None:
         super().__init__()
         self._default_version = default_version
+        self._adversities = adversities
 
     def StartInstance(  # noqa: N802 (a name of the protocol)
         self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext
@@ -46,6 +50,16 @@ class _Backend(InMemoryOrchestrationBackend):
         wait = min(timeout or _MAX_WAIT_SECONDS, _MAX_WAIT_SECONDS)
         return super()._wait_for_state(instance_id, predicate, wait)
 
+    def _process_create_timer_action(
+        self, instance: OrchestrationInstance, action: pb.OrchestratorAction
+    ) -> None:
+        due = action.createTimer.fireAt.ToDatetime()
+        late = self._adversities and self._adversities.timer_lateness(instance.instance_id)
+        action.createTimer.fireAt.FromDatetime(due + timedelta(seconds=late or 0.0))
+        super()._process_create_timer_action(instance, action)
+        # The history says when it was due.
+        instance.history[-1].timerCreated.fireAt.FromDatetime(due)
+
     def _enqueue_orchestration(self, instance_id: str) -> None:
         # The backend enqueues a running orchestration again when it completes. Enqueued earlier, it
         # would delay all work by a tenth of a second each time that it is dequeued.
@@ -60,11 +74,14 @@ class _Backend(InMemoryOrchestrationBackend):
 class DurableBackend:
     """The engine and its gRPC service on a free loopback port.
 
-    An instance that is started without a version gets ``default_version``.
+    An instance that is started without a version gets ``default_version``. With ``adversities``,
+    its timers fire late.
     """
 
-    def __init__(self, default_version: str | None = None) -> None:
-        self._backend = _Backend(default_version)
+    def __init__(
+        self, default_version: str | None = None, adversities: Adversities | None = None
+    ) -> None:
+        self._backend = _Backend(default_version, adversities)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="durable")
         self._server = grpc.server(self._threads, options=GRPC_OPTIONS)
         sidecar.add_TaskHubSidecarServiceServicer_to_server(  # type: ignore[no-untyped-call]
