@@ -21,6 +21,7 @@ from shared.settings import Settings
 from shared.transfer.retry_policy import (
     LOCK_LEASE,
     LOCK_POLL_SECONDS,
+    LONGEST_ACTIVITY,
     WAITER_PATIENCE,
     backoff_seconds,
 )
@@ -124,10 +125,13 @@ class MailboxQueue(BaseModel):
     def acquire(self, asking: Waiter, limits: Limits, now: datetime) -> Granted | Refused:
         """Grant a lock if one is free for this transfer and for all that came before it.
 
-        A lock that it holds already is replaced: whoever works under the old one is thought dead.
+        Under a lock that it holds already, an earlier delivery may be dead or may still work. That
+        does not keep this one waiting, but others for as long as an activity takes.
         """
         self._expire(limits, now)
-        self.holders = [each for each in self.holders if each.transfer_id != asking.transfer_id]
+        for each in self.holders:
+            if each.transfer_id == asking.transfer_id:
+                each.expires_at = min(each.expires_at, now + LONGEST_ACTIVITY)
         refused = sum(
             each.refused for each in self.waiters if each.transfer_id == asking.transfer_id
         )
@@ -193,7 +197,8 @@ class MailboxQueue(BaseModel):
     def _wait(self, asking: Waiter, limits: Limits, now: datetime, refused: int = 0) -> float:
         """Seconds until it is worth coming back; 0 when the lock is free."""
         ahead = list(self._ahead(asking))
-        if self._is_busy(asking) or len(self.holders) + len(ahead) >= limits.at_once:
+        others = {each.transfer_id for each in self._others(asking)}
+        if self._is_busy(asking) or len(others) + len(ahead) >= limits.at_once:
             # Somebody's release wakes it. It comes back in case that event is lost, the less
             # often the longer it waits, since every time adds to its history.
             rounds = 1 + len(ahead) // limits.at_once
@@ -201,18 +206,22 @@ class MailboxQueue(BaseModel):
             return min(poll, LOCK_LEASE.total_seconds())
         if self.retry_at:
             return (self.retry_at - now).total_seconds()
-        return self._wait_for_bytes(asking.size, ahead, limits, now)
+        return self._wait_for_bytes(asking, ahead, limits, now)
+
+    def _others(self, asking: Waiter) -> list[Holder]:
+        """The locks of other transfers."""
+        return [each for each in self.holders if each.transfer_id != asking.transfer_id]
 
     def _is_busy(self, asking: Waiter) -> bool:
         """Whether its item has a writer, or an older transfer that waits for it."""
-        held = any(each.item == asking.item for each in self.holders)
+        held = any(each.item == asking.item for each in self._others(asking))
         return held or any(
             each.item == asking.item for each in self.waiters if each.place < asking.place
         )
 
     def _ahead(self, asking: Waiter) -> Iterator[Waiter]:
         """The older waiters that only the mailbox keeps waiting: the first of each free item."""
-        taken = {each.item for each in self.holders}
+        taken = {each.item for each in self._others(asking)}
         for each in self.waiters:
             if each.place >= asking.place:
                 return
@@ -221,10 +230,12 @@ class MailboxQueue(BaseModel):
                 yield each
 
     def _wait_for_bytes(
-        self, size: int, ahead: list[Waiter], limits: Limits, now: datetime
+        self, asking: Waiter, ahead: list[Waiter], limits: Limits, now: datetime
     ) -> float:
-        """Seconds until so many bytes fit into the window; 0 when they do now."""
-        reserved = sum(each.size for each in ahead) + sum(each.size for each in self.holders)
+        """Seconds until its bytes fit into the window; 0 when they do now."""
+        size = asking.size
+        reserved = sum(each.size for each in ahead)
+        reserved += sum(each.size for each in self._others(asking))
         over = reserved + sum(each.size for each in self.sent) + size - limits.window_bytes
         # More than the window ever holds goes when it is empty.
         if not size or over <= 0 or not (reserved or self.sent):
