@@ -120,7 +120,7 @@ def _http_api(
         starter,
         Attachments(settings, clients.source, clients.graph),
         UploadLinks(settings, PresignedUrls(account, settings.source_container)),
-        Readiness(clients.source, clients.graph),
+        Readiness(clients.source, Ledger(clients.tables), clients.graph),
         MonitorPage(account.primary_endpoint),
     )
 

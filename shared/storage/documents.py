@@ -14,18 +14,20 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
-    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableServiceClient, UpdateMode
+from azure.data.tables import TableEntity, TableServiceClient, UpdateMode
 
 from shared.errors import StorageUnavailable
+from shared.storage.storage_errors import table_error
 
 MAX_DOCUMENT_CHARACTERS = 450_000
 _PROPERTY_CHARACTERS = 30_000
 _PART = "document"
+_NONE = "none"
+_NO_VERSION = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
 
 
 class DocumentConflict(StorageUnavailable):
@@ -76,11 +78,8 @@ class DocumentTable:
         except ResourceNotFoundError:
             return None
         except AzureError as error:
-            raise self._unavailable(error) from None
-        parts = sorted(name for name in row if name.startswith(_PART))
-        columns = {name: value for name, value in row.items() if name not in parts}
-        text = "".join(str(row[name]) for name in parts)
-        return Document(text, str(row.metadata["etag"]), columns)
+            raise table_error(error, self.name) from None
+        return _document(row)
 
     def write(
         self, key: Key, text: str, etag: str, columns: Mapping[str, Any] | None = None
@@ -89,11 +88,7 @@ class DocumentTable:
 
         Raises :class:`DocumentConflict`, and :class:`StorageUnavailable`.
         """
-        parts = [
-            "".join(characters) for characters in batched(text, _PROPERTY_CHARACTERS, strict=False)
-        ]
-        row = {"PartitionKey": key.partition, "RowKey": key.row, **(columns or {})}
-        row |= {f"{_PART}{number:02}": part for number, part in enumerate(parts)}
+        row = _row(key, text, columns or {})
         try:
             try:
                 return self._write(row, etag)
@@ -106,7 +101,7 @@ class DocumentTable:
         except (ResourceExistsError, ResourceModifiedError):
             raise DocumentConflict(key) from None
         except AzureError as error:
-            raise self._unavailable(error) from None
+            raise table_error(error, self.name) from None
 
     def delete(self, key: Key, etag: str) -> None:
         """Delete the version with this ETag; harmless when it is gone or another one is there.
@@ -120,7 +115,39 @@ class DocumentTable:
         except (ResourceNotFoundError, ResourceModifiedError):
             return
         except AzureError as error:
-            raise self._unavailable(error) from None
+            raise table_error(error, self.name) from None
+
+    def sample(self, size: int, seconds: float) -> list[tuple[Key, Document]] | None:
+        """The table's first rows, None if there is no table; shows that it can be written as well.
+
+        One try of some seconds. Raises :class:`StorageUnavailable`.
+        """
+        once: dict[str, Any] = {
+            "retry_total": 0,
+            "connection_timeout": seconds,
+            "read_timeout": seconds,
+        }
+        try:
+            pages = self._table.list_entities(results_per_page=size, **once).by_page()
+            found = [(_key(row), _document(row)) for row in next(pages)]
+        except ResourceNotFoundError:
+            return None
+        except AzureError as error:
+            raise table_error(error, self.name) from None
+        try:
+            # Changes nothing: no row has this version.
+            self._table.delete_entity(
+                _NONE,
+                _NONE,
+                etag=_NO_VERSION,
+                match_condition=MatchConditions.IfNotModified,
+                **once,
+            )
+        except (ResourceNotFoundError, ResourceModifiedError):
+            return found
+        except AzureError as error:
+            raise table_error(error, self.name) from None
+        return found
 
     def written_before(self, time: datetime, condition: str) -> list[tuple[Key, str]]:
         """Keys and ETags of the rows last written before then that meet an OData condition.
@@ -139,7 +166,7 @@ class DocumentTable:
         except ResourceNotFoundError:
             return []
         except AzureError as error:
-            raise self._unavailable(error) from None
+            raise table_error(error, self.name) from None
 
     def _write(self, row: Mapping[str, Any], etag: str) -> str:
         # Not retried by the SDK: a repeated write would meet its own row.
@@ -154,16 +181,19 @@ class DocumentTable:
         )
         return str(written["etag"])
 
-    def _unavailable(self, error: AzureError) -> StorageUnavailable:
-        if not isinstance(error, HttpResponseError):
-            return StorageUnavailable(
-                f"Azure Storage could not be reached for the table {self.name} "
-                f"({type(error).__name__})."
-            )
-        named = getattr(error, "error_code", None) or "no code"
-        code = str(getattr(named, "value", named))
-        return StorageUnavailable(
-            f"Azure Storage answered {error.status_code} ({code}) for the table {self.name}.",
-            status=error.status_code,
-            storage_code=code,
-        )
+
+def _row(key: Key, text: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    parts = ["".join(part) for part in batched(text, _PROPERTY_CHARACTERS, strict=False)]
+    row = {"PartitionKey": key.partition, "RowKey": key.row, **columns}
+    return row | {f"{_PART}{number:02}": part for number, part in enumerate(parts)}
+
+
+def _key(row: TableEntity) -> Key:
+    return Key(row["PartitionKey"], row["RowKey"])
+
+
+def _document(row: TableEntity) -> Document:
+    parts = sorted(name for name in row if name.startswith(_PART))
+    columns = {name: value for name, value in row.items() if name not in parts}
+    text = "".join(str(row[name]) for name in parts)
+    return Document(text, str(row.metadata["etag"]), columns)

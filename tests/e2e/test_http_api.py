@@ -253,7 +253,12 @@ def test_health_is_shallow_for_all_and_deep_with_the_key(api: Api) -> None:
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     ready = api.call("GET", "/health/ready").json()
     assert ready["ready"] is True
-    assert [each["name"] for each in ready["checks"]] == ["identity", "container", "graph"]
+    assert [each["name"] for each in ready["checks"]] == [
+        "identity",
+        "container",
+        "ledger",
+        "graph",
+    ]
 
 
 GOOD: dict[str, Any] = {"blob": "x", "mailbox": MAILBOX, "messageId": "M"}

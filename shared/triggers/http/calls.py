@@ -124,7 +124,7 @@ CALLS = (
         name="get_readiness",
         method="GET",
         route="health/ready",
-        summary="Whether the app can use its identity, the container and Graph",
+        summary="Whether the app can use its identity, the container, the ledger and Graph",
         responses={200: ReadinessReport, 503: ReadinessReport},
     ),
     Call(

@@ -126,7 +126,7 @@ class TransferApi:
         return json_response(200, Health().model_dump())
 
     async def get_readiness(self, _: func.HttpRequest) -> func.HttpResponse:
-        """Whether the app can use its identity, the container and Graph."""
+        """Whether the app can use its identity, the container, the ledger and Graph."""
         checks = await asyncio.to_thread(self.readiness.check)
         found = ReadinessReport(ready=all(each.ok for each in checks), checks=list(checks))
         return json_response(200 if found.ready else 503, found.model_dump())
