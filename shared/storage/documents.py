@@ -5,7 +5,7 @@ Of two writers that have read the same version one succeeds, and the other one g
 :class:`DocumentConflict`: what a row says is decided by one of them at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import batched
@@ -18,6 +18,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
+from azure.core.paging import ItemPaged
 from azure.data.tables import TableEntity, TableServiceClient, UpdateMode
 
 from shared.errors import StorageUnavailable
@@ -65,8 +66,8 @@ class DocumentTable:
 
     def __init__(self, service: TableServiceClient, name: str) -> None:
         self.name = name
-        self._service = service
-        self._table = service.get_table_client(name)
+        self.service = service
+        self.table = service.get_table_client(name)
 
     def read(self, key: Key) -> Document | None:
         """The document with this key, None when there is none.
@@ -74,12 +75,12 @@ class DocumentTable:
         Raises :class:`StorageUnavailable`.
         """
         try:
-            row = self._table.get_entity(key.partition, key.row)
+            row = self.table.get_entity(key.partition, key.row)
         except ResourceNotFoundError:
             return None
         except AzureError as error:
             raise table_error(error, self.name) from None
-        return _document(row)
+        return document_of(row)
 
     def write(
         self, key: Key, text: str, etag: str, columns: Mapping[str, Any] | None = None
@@ -88,7 +89,7 @@ class DocumentTable:
 
         Raises :class:`DocumentConflict`, and :class:`StorageUnavailable`.
         """
-        row = _row(key, text, columns or {})
+        row = row_of(key, text, columns or {})
         try:
             try:
                 return self._write(row, etag)
@@ -96,7 +97,7 @@ class DocumentTable:
                 if etag:
                     # Deleted since it was read.
                     raise DocumentConflict(key) from None
-                self._service.create_table_if_not_exists(self.name)
+                self.service.create_table_if_not_exists(self.name)
                 return self._write(row, etag)
         except (ResourceExistsError, ResourceModifiedError):
             raise DocumentConflict(key) from None
@@ -109,7 +110,7 @@ class DocumentTable:
         Raises :class:`StorageUnavailable`.
         """
         try:
-            self._table.delete_entity(
+            self.table.delete_entity(
                 key.partition, key.row, etag=etag, match_condition=MatchConditions.IfNotModified
             )
         except (ResourceNotFoundError, ResourceModifiedError):
@@ -128,15 +129,15 @@ class DocumentTable:
             "read_timeout": seconds,
         }
         try:
-            pages = self._table.list_entities(results_per_page=size, **once).by_page()
-            found = [(_key(row), _document(row)) for row in next(pages)]
+            pages = self.table.list_entities(results_per_page=size, **once).by_page()
+            found = [(key_of(row), document_of(row)) for row in next(pages)]
         except ResourceNotFoundError:
             return None
         except AzureError as error:
             raise table_error(error, self.name) from None
         try:
             # Changes nothing: no row has this version.
-            self._table.delete_entity(
+            self.table.delete_entity(
                 _NONE,
                 _NONE,
                 etag=_NO_VERSION,
@@ -149,30 +150,25 @@ class DocumentTable:
             raise table_error(error, self.name) from None
         return found
 
-    def written_before(self, time: datetime, condition: str) -> list[tuple[Key, str]]:
+    def written_before(self, time: datetime, condition: str) -> Iterator[list[tuple[Key, str]]]:
         """Keys and ETags of the rows last written before then that meet an OData condition.
 
-        Raises :class:`StorageUnavailable`.
+        Page by page; most pages are empty, since the whole table is visited. Raises
+        :class:`StorageUnavailable`.
         """
-        try:
-            rows = self._table.query_entities(
-                f"Timestamp lt @time and {condition}",
-                parameters={"time": time},
-                select=["PartitionKey", "RowKey"],
-            )
-            return [
-                (Key(row["PartitionKey"], row["RowKey"]), str(row.metadata["etag"])) for row in rows
-            ]
-        except ResourceNotFoundError:
-            return []
-        except AzureError as error:
-            raise table_error(error, self.name) from None
+        rows = self.table.query_entities(
+            f"Timestamp lt @time and {condition}",
+            parameters={"time": time},
+            select=["PartitionKey", "RowKey"],
+        )
+        for page in pages_of(rows, self.name):
+            yield [(key_of(row), str(row.metadata["etag"])) for row in page]
 
     def _write(self, row: Mapping[str, Any], etag: str) -> str:
         # Not retried by the SDK: a repeated write would meet its own row.
         if not etag:
-            return str(self._table.create_entity(row, retry_total=0)["etag"])
-        written = self._table.update_entity(
+            return str(self.table.create_entity(row, retry_total=0)["etag"])
+        written = self.table.update_entity(
             row,
             mode=UpdateMode.REPLACE,
             etag=etag,
@@ -182,18 +178,40 @@ class DocumentTable:
         return str(written["etag"])
 
 
-def _row(key: Key, text: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+def row_of(key: Key, text: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of a row with this document."""
     parts = ["".join(part) for part in batched(text, _PROPERTY_CHARACTERS, strict=False)]
     row = {"PartitionKey": key.partition, "RowKey": key.row, **columns}
     return row | {f"{_PART}{number:02}": part for number, part in enumerate(parts)}
 
 
-def _key(row: TableEntity) -> Key:
+def key_of(row: TableEntity) -> Key:
+    """The keys of a row that was read."""
     return Key(row["PartitionKey"], row["RowKey"])
 
 
-def _document(row: TableEntity) -> Document:
+def document_of(row: TableEntity) -> Document:
+    """The document of a row that was read."""
     parts = sorted(name for name in row if name.startswith(_PART))
     columns = {name: value for name, value in row.items() if name not in parts}
     text = "".join(str(row[name]) for name in parts)
     return Document(text, str(row.metadata["etag"]), columns)
+
+
+def pages_of(rows: ItemPaged[TableEntity], table: str) -> Iterator[list[TableEntity]]:
+    """The pages of a query, none if there is no such table.
+
+    Raises :class:`StorageUnavailable`.
+    """
+    pages = rows.by_page()
+    while True:
+        try:
+            page = next(pages, None)
+            if page is None:
+                return
+            found = list(page)
+        except ResourceNotFoundError:
+            return
+        except AzureError as error:
+            raise table_error(error, table) from None
+        yield found

@@ -123,10 +123,12 @@ class Ledger:
 
         Raises :class:`StorageUnavailable`.
         """
-        ended = self._rows.written_before(before, "state ne 'open'")
-        for key, etag in ended:
-            self._rows.delete(key, etag)
-        return len(ended)
+        purged = 0
+        for ended in self._rows.written_before(before, "state ne 'open'"):
+            for key, etag in ended:
+                self._rows.delete(key, etag)
+            purged += len(ended)
+        return purged
 
 
 def _key(transfer_id: str) -> Key:

@@ -90,13 +90,14 @@ def table_error(error: AzureError, table: str) -> StorageUnavailable:
         )
     kind = StorageDenied if error.status_code in _DENIED else StorageUnavailable
     return kind(
-        f"Azure Storage answered {error.status_code} ({_code(error)}) for the table {table}.",
+        f"Azure Storage answered {error.status_code} ({error_code(error)}) for the table {table}.",
         status=error.status_code,
-        storage_code=_code(error),
+        storage_code=error_code(error),
     )
 
 
-def _code(error: HttpResponseError) -> str:
+def error_code(error: HttpResponseError) -> str:
+    """The service's own code for an error, as text."""
     named = getattr(error, "error_code", None) or "no code"
     return str(getattr(named, "value", named))
 
@@ -104,7 +105,7 @@ def _code(error: HttpResponseError) -> str:
 def _typed(
     error: HttpResponseError, blob: str
 ) -> StorageUnavailable | BlobChanged | UnreadableBlob:
-    code = _code(error)
+    code = error_code(error)
     if error.status_code == HTTPStatus.CONFLICT and code.lower() in _UNREADABLE:
         return UnreadableBlob(_UNREADABLE[code.lower()])
     # 412 stands for a changed ETag, and for a lease that somebody holds.

@@ -9,7 +9,7 @@ import threading
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from azure.core import MatchConditions
 from azure.core.exceptions import (
@@ -27,7 +27,7 @@ from tests.support.in_memory.table_rows import Condition, Key, Rows, meets
 _OPERATIONS = 100
 _CONDITION = re.compile(r"(\w+) (eq|ne|ge|gt|le|lt) (?:@(\w+)|'([^']*)')")
 
-type Operation = tuple[Any, ...]
+type Operation = tuple[str, Mapping[str, Any], Mapping[str, Any]]
 
 
 class MemoryTables:
@@ -95,23 +95,25 @@ class MemoryTable:
         return Rows(self.page, conditions, results_per_page)
 
     def submit_transaction(
-        self, operations: Iterable[Operation], **_: object
+        self, operations: Iterable[Operation], **_options: object
     ) -> list[dict[str, Any]]:
         """All of these operations, or none of them."""
-        wanted = [(kind, row) for kind, row, *_options in operations]
-        partitions = {row["PartitionKey"] for _kind, row in wanted}
+        wanted = list(operations)
+        partitions = {row["PartitionKey"] for _, row, _ in wanted}
         assert len(partitions) == 1
         assert len(wanted) <= _OPERATIONS
         with self._lock:
             self.requests += 1
             if not self.exists:
                 raise _error(TableTransactionError, 404, "TableNotFound")
-            for kind, row in wanted:
+            for kind, row, options in wanted:
+                if kind == "update":
+                    self._presumed(_key(row), options["etag"])
                 if kind == "create" and _key(row) in self.rows:
                     raise _error(TableTransactionError, 409, "EntityAlreadyExists")
                 if kind == "delete" and _key(row) not in self.rows:
                     raise _error(TableTransactionError, 404, "ResourceNotFound")
-            return [self._apply(kind, row) for kind, row in wanted]
+            return [self._apply(kind, row) for kind, row, _ in wanted]
 
     def create_entity(self, row: Mapping[str, Any], **_: object) -> dict[str, Any]:
         """Write a row that is not there yet."""
@@ -138,15 +140,17 @@ class MemoryTable:
         partition_key: str,
         row_key: str,
         *,
-        etag: str,
-        match_condition: MatchConditions,
+        etag: str = "",
+        match_condition: MatchConditions | None = None,
         **_: object,
     ) -> None:
-        """Delete the version of a row with this ETag."""
-        assert match_condition is MatchConditions.IfNotModified
+        """Delete the version of a row with this ETag; without one, any."""
+        assert bool(etag) is (match_condition is MatchConditions.IfNotModified)
         with self._lock:
             self.requests += 1
-            self._pinned((partition_key, row_key), etag)
+            if etag:
+                self._pinned((partition_key, row_key), etag)
+            self._find((partition_key, row_key))
             del self.rows[partition_key, row_key]
 
     def page(
@@ -182,7 +186,7 @@ class MemoryTable:
             self._keys, (partition, high)
         )
 
-    def _apply(self, kind: Literal["create", "upsert", "delete"], row: Mapping[str, Any]) -> Any:
+    def _apply(self, kind: str, row: Mapping[str, Any]) -> Any:
         if kind != "delete":
             return self._write(row)
         del self.rows[_key(row)]
@@ -207,6 +211,12 @@ class MemoryTable:
         _, now = self._find(key)
         if now != etag:
             raise _error(ResourceModifiedError, 412, "UpdateConditionNotSatisfied")
+
+    def _presumed(self, key: Key, etag: str) -> None:
+        if key not in self.rows:
+            raise _error(TableTransactionError, 404, "ResourceNotFound")
+        if self.rows[key][1] != etag:
+            raise _error(TableTransactionError, 412, "UpdateConditionNotSatisfied")
 
     def _find(self, key: tuple[str, str]) -> tuple[dict[str, Any], str]:
         if key not in self.rows:
