@@ -53,7 +53,7 @@ class Listing:
             self._rows.submit([Change("create", _key(key), text) for key in keys])
         except DocumentConflict:
             # Started again with the same id; or it has ended before it was listed here.
-            self._settle(row)
+            self.correct(row)
 
     def end(self, row: Listed) -> None:
         """Show how a transfer ended: one request, unless it is not listed as running.
@@ -65,7 +65,32 @@ class Listing:
         try:
             self._rows.submit([running, *_upserts(row)])
         except DocumentConflict:
-            self._settle(row)
+            self.correct(row)
+
+    def correct(self, row: Listed) -> None:
+        """Write the rows whatever there is of this transfer, unless a later run is listed.
+
+        Raises :class:`~shared.errors.StorageUnavailable`.
+        """
+        for left in reversed(range(_WRITES)):
+            document = self._rows.read(_key(f"id!{row.id}"))
+            known = _listed(document) if document else None
+            if known and (known.started > row.started or _is_no_news(known, row)):
+                return
+            own = set(row.index_keys())
+            stale = [key for key in (known.index_keys() if known else ()) if key not in own]
+            changes = _upserts(row, document.etag if document else "")
+            deletions = [Change("delete", _key(key)) for key in stale]
+            try:
+                # Without the deletions at last: a row of them may be gone.
+                self._rows.submit(changes + (deletions if left else []))
+            except DocumentConflict:
+                if not left:
+                    raise
+                continue
+            if not left:
+                self._delete(stale)
+            return
 
     def find(self, transfer_id: str) -> Listed | None:
         """The transfer with this id, None if it is not listed or its row cannot be read.
@@ -129,28 +154,6 @@ class Listing:
             for key, document in page:
                 position = key.row.removeprefix(f"{index}!")
                 yield position, _listed(document) or position
-
-    def _settle(self, row: Listed) -> None:
-        """Write the rows whatever there is of this transfer, unless a later run is listed."""
-        for left in reversed(range(_WRITES)):
-            document = self._rows.read(_key(f"id!{row.id}"))
-            known = _listed(document) if document else None
-            if known and (known.started > row.started or _is_no_news(known, row)):
-                return
-            own = set(row.index_keys())
-            stale = [key for key in (known.index_keys() if known else ()) if key not in own]
-            changes = _upserts(row, document.etag if document else "")
-            deletions = [Change("delete", _key(key)) for key in stale]
-            try:
-                # Without the deletions at last: a row of them may be gone.
-                self._rows.submit(changes + (deletions if left else []))
-            except DocumentConflict:
-                if not left:
-                    raise
-                continue
-            if not left:
-                self._delete(stale)
-            return
 
     def _delete(self, keys: Sequence[str]) -> None:
         for each in keys:

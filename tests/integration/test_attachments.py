@@ -78,7 +78,7 @@ def attach(
     status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     assert status.state == "attached"
     harness.emulator.clear()
-    calls = Attachments(harness.settings, harness.source, harness.graph)
+    calls = Attachments(harness.settings, harness.source, harness.graph, harness.listing)
     return Attached(harness, item, id_, status, calls)
 
 
@@ -178,7 +178,7 @@ def test_a_mailbox_that_is_no_longer_allowed(
     """No request is sent to it."""
     done = attach(make_harness())
     narrow = done.harness.settings.model_copy(update={"allowed_mailboxes": ("x@contoso.com",)})
-    calls = Attachments(narrow, done.harness.source, done.harness.graph)
+    calls = Attachments(narrow, done.harness.source, done.harness.graph, done.harness.listing)
     with pytest.raises(MailboxNotAllowed):
         Attached(done.harness, done.item, done.id, done.status, calls).call(name)
     assert done.harness.emulator.requests == []

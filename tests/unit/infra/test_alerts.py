@@ -10,6 +10,7 @@ import pytest
 from infra.offline.bicep import INFRA, Template
 from shared.outlook import graph_http
 from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import traced_activity
@@ -46,10 +47,11 @@ def recorded(outcome: str, caplog: pytest.LogCaptureFixture) -> str:
     error = None if outcome == "attached" else Failure(code="ItemNotFound", message="No item.")
     status = TransferStatus(blob="scan.pdf", error=error)
     work = RecordAttachment.model_validate({"transfer_id": ID, "status": status, "record": outcome})
+    tables = MemoryTables().as_client()
+    listing = Listing(tables, lambda: datetime.now(UTC))
+    recorder = Recorder(SourceContainer(container("files")), Ledger(tables), listing)
     with caplog.at_level("INFO"):
-        Recorder(SourceContainer(container("files")), Ledger(MemoryTables().as_client())).record(
-            work
-        )
+        recorder.record(work)
     return caplog.records[-1].getMessage()
 
 

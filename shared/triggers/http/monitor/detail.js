@@ -15,7 +15,13 @@ const PHASES = {
   pending: 'pending',
   skipped: 'not observed',
 };
-const ENDED_WITHOUT_ATTACHMENT = new Set(['failed', 'cancelled', 'superseded']);
+const ENDED_WITHOUT_ATTACHMENT = new Set([
+  'failed',
+  'cancelled',
+  'superseded',
+  'unaddressed',
+  'removed',
+]);
 const MISSING = new Set(['AttachmentNotFound', 'ItemNotFound']);
 
 export class Detail {
