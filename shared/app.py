@@ -73,10 +73,13 @@ def azure_clients(settings: AppSettings, account: BlobServiceClient) -> Clients:
     def new_credential() -> TokenCredential:
         return ManagedIdentityCredential(client_id=values.graph_client_id)
 
+    tables = table_service(settings.host_storage)
     return Clients(
-        SourceContainer(account.get_container_client(values.source_container)),
+        SourceContainer(
+            account.get_container_client(values.source_container), owner=str(tables.account_name)
+        ),
         SessionStore(host_storage.get_container_client(values.session_container)),
-        table_service(settings.host_storage),
+        tables,
         GraphClient(graph_endpoint(values), new_credential, RESPONSE_RULES),
         new_credential,
     )
@@ -111,7 +114,7 @@ def activities(settings: Settings, clients: Clients, clock: Callable[[], datetim
     return Activities(
         Inspector(settings, clients.source, ledger, listing),
         Attacher(settings, clients.source, claims, locks, clients.graph),
-        Recorder(clients.source, ledger, listing),
+        Recorder(clients.source, ledger, clients.sessions, listing),
         Announcer(settings, clients.source, clients.new_credential),
     )
 

@@ -31,7 +31,7 @@ _NONE = "none"
 _NO_VERSION = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
 
 
-class DocumentConflict(StorageUnavailable):
+class DocumentConflict(StorageUnavailable, code="StorageUnavailable"):
     """Raised when somebody else has written the row since it was read."""
 
     def __init__(self, key: "Key") -> None:

@@ -32,7 +32,7 @@ type EntryState = Literal["open", "attached", "removed", "ended"]
 _STATES = frozenset(get_args(EntryState.__value__))
 
 
-class LedgerUnreadable(StorageUnavailable):
+class LedgerUnreadable(StorageUnavailable, code="StorageUnavailable"):
     """Raised when a row cannot be read: nobody can tell what was sent, so nothing is sent."""
 
     def __init__(self, transfer_id: str) -> None:

@@ -41,11 +41,12 @@ class WriteRules:
     """How a read-modify-write is retried: the caller's policy, since this layer has none.
 
     ``is_outdated``: read again and repeat, up to ``attempts`` times; ``is_refused``: permanent.
+    Its second argument is whether the blob has a lease that never expires.
     """
 
     attempts: int
     is_outdated: Callable[[StorageUnavailable | BlobChanged], bool]
-    is_refused: Callable[[StorageUnavailable | BlobChanged], bool]
+    is_refused: Callable[[StorageUnavailable | BlobChanged, bool], bool]
 
 
 ARCHIVED = "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."

@@ -278,7 +278,8 @@ def properties_written(trial: Trial, _: ObservedTransfer) -> None:
 
 
 def leased(trial: Trial, _: ObservedTransfer) -> None:
-    BlobLeaseClient(trial.harness.container.get_blob_client(BLOB)).acquire()
+    lease = BlobLeaseClient(trial.harness.container.get_blob_client(BLOB))
+    lease.acquire(lease_duration=60)
 
 
 def released(trial: Trial, _: ObservedTransfer) -> None:

@@ -398,13 +398,23 @@ def test_a_record_that_cannot_be_written_now_is_written_by_the_next_call(
     """The attachment is removed, and the error says that the record is not written yet."""
     done = attach(make_harness())
     lease = BlobLeaseClient(done.harness.container.get_blob_client(BLOB))
-    lease.acquire()
+    lease.acquire(lease_duration=60)
     with pytest.raises(StorageUnavailable):
         done.call("remove")
     assert done.attached == []
     lease.release()
     done.call("remove")
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "cancelled"
+
+
+def test_a_removal_under_an_endless_lease_is_not_recorded(make_harness: MakeHarness) -> None:
+    """Nobody knows when it ends: the attachment is removed all the same."""
+    done = attach(make_harness())
+    lease = BlobLeaseClient(done.harness.container.get_blob_client(BLOB))
+    lease.acquire()
+    done.call("remove")
+    assert done.attached == []
+    assert done.harness.metadata(BLOB)["attachmentstatus"] == "attached"
 
 
 HOSTILE = 'a"b\r\nX-Evil: 1\u202egpj.exe'

@@ -56,7 +56,9 @@ class VirtualApp:
         """Run the activities with these settings from now on; orchestrations go on."""
         clients = self._clients
         parts = activities(settings, clients, self.clock)
-        claims, self.locks = parts.attacher.claims, parts.attacher.locks
+        # A delivery stalls in virtual time.
+        claims = replace(parts.attacher.claims, stopwatch=lambda: self.clock().timestamp())
+        self.locks = parts.attacher.locks
         parts = replace(
             parts,
             inspector=self._inspector(

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.errors import TransferError
-from shared.secret import Secret
 from shared.storage.ledger import Ledger, LedgerEntry
 from shared.storage.session_store import SessionStore
 from shared.transfer.activity_payloads import Job
@@ -19,7 +18,7 @@ from shared.transfer.retry_policy import MAX_CLAIM_SECONDS
 type Stopwatch = Callable[[], float]
 
 
-class StaleDelivery(TransferError, code="Superseded"):
+class StaleDelivery(TransferError):
     """Raised by a delivery whose run or attempt is over: nothing is sent."""
 
     def __init__(self, transfer_id: str) -> None:
@@ -54,7 +53,7 @@ class Claim:
 class Claims:
     """Reads and writes the rows of transfers for activities.
 
-    ``notes`` are those that version 1.0 kept of transfers that still run.
+    ``notes`` are those of version 1.0, for its transfers that still run.
     """
 
     ledger: Ledger
@@ -129,13 +128,16 @@ class Claims:
         return entry if entry and entry.run == job.run else None
 
     def _entry_1_0(self, job: Job) -> LedgerEntry | None:
+        """What version 1.0 noted of this transfer, from now on in the ledger."""
         notes = None if job.run else self.notes.get(job.transfer_id)
         if notes is None:
             return None
-        url = notes.upload_url
-        return LedgerEntry(
+        entry = LedgerEntry(
             job.transfer_id,
             attempt=notes.attempt,
             earlier_attachments=notes.earlier_attachments,
-            upload_url=Secret(url.reveal(), "upload URL") if url else None,
+            upload_url=notes.upload_url,
         )
+        entry = self.ledger.put(entry)
+        self.notes.delete(job.transfer_id)
+        return entry

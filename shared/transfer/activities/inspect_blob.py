@@ -3,9 +3,9 @@
 import logging
 from dataclasses import dataclass
 
-from shared.errors import Permanent, Removed, StorageUnavailable, Superseded
+from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
-from shared.storage.attachment_record import AttachmentRecord, read_record
+from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
 from shared.storage.ledger import Ledger
 from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
@@ -53,8 +53,8 @@ class Inspector:
             _check_copied(blob)
             if not matches(work.transfer_id, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
-            if ended := self._known_end(work, blob):
-                return Inspection(ended=ended)
+            if known := self._known_end(work, blob):
+                return known
             if request.refused:
                 return _refused(work, request.refused, unaddressed=request.unaddressed)
             check_mailbox(self.settings, request.mailbox or "")
@@ -66,23 +66,29 @@ class Inspector:
             return _refused(work, Failure.of(error))
         return Inspection(job=self._job(work, blob))
 
-    def _known_end(self, work: Inspect, blob: SourceBlob) -> TransferStatus | None:
+    def _known_end(self, work: Inspect, blob: SourceBlob) -> Inspection | None:
         """The end of an earlier transfer of the same content, by the ledger or by its record."""
         if work.request.force:
             return None
         status = work.request.status.model_copy(update={"size": blob.size})
+        record = read_record(blob.metadata)
         entry = self.ledger.get(work.transfer_id)
         # A row of this very run is a second delivery's.
         if entry is not None and (entry.run < work.run or not work.run):
             if entry.state == "attached":
-                return status.model_copy(
-                    update={"state": "attached", "attachment_id": entry.attachment_id}
+                update = {"state": "attached", "attachment_id": entry.attachment_id}
+                is_recorded = record.proves_attached(blob, str(work.request.item or ""))
+                return Inspection(
+                    ended=status.model_copy(update=update),
+                    # Another program may have replaced the metadata.
+                    record=None if is_recorded else "attached",
                 )
             if entry.state == "removed" and not work.request.explicit:
-                removed = Failure.of(Removed())
-                return status.model_copy(update={"state": "cancelled", "error": removed})
-        record = read_record(blob.metadata)
-        return as_recorded(record, status) if self._is_done(work.request, record, blob) else None
+                removed = {"state": "cancelled", "error": Failure.of(Removed())}
+                return Inspection(ended=status.model_copy(update=removed))
+        if self._is_done(work.request, record, blob):
+            return Inspection(ended=as_recorded(record, status))
+        return None
 
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob

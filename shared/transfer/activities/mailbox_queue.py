@@ -4,10 +4,11 @@ Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox, and an ite
 (docs/protocol.md, "Limits of the service"). A lock is for one activity. The oldest transfer comes
 first, so that files are finished one after the other and none starves.
 
-How long a transfer waits is bounded by what goes before it. With ``n`` older transfers of ``b``
-bytes in all that Outlook really takes, and ``t`` seconds of requests in all, it waits at most
-``window * (b / window_bytes + 1) + t / at_once`` seconds while the app runs. A transfer that sends
-nothing, such as one to an item that does not exist, adds to ``t`` alone.
+How long a transfer waits is bounded by what goes before it. With ``b`` bytes that older transfers
+really send to the mailbox, and ``t`` seconds in which they hold locks, one after the other, it
+waits at most ``window * (2 * b / window_bytes + 1) + t`` seconds while the app runs: of any two
+windows that follow each other, the bytes exceed one window's. A transfer that sends nothing, such
+as one to an item that does not exist, adds to ``t`` alone, and one of another mailbox adds nothing.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,12 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel
 
 from shared.settings import Settings
-from shared.transfer.retry_policy import LOCK_LEASE, LOCK_POLL_SECONDS, WAITER_PATIENCE
+from shared.transfer.retry_policy import (
+    LOCK_LEASE,
+    LOCK_POLL_SECONDS,
+    WAITER_PATIENCE,
+    backoff_seconds,
+)
 
 # Waiters in the row. Those that come when it is full poll, and get in as it empties.
 MAX_WAITERS = 1_500
@@ -41,7 +47,7 @@ class Limits:
 class Waiter(BaseModel):
     """A transfer that wants to send up to ``size`` bytes to ``item``, under way ``since`` then.
 
-    ``back_at``: when it comes back by itself.
+    ``back_at``: when it comes back by itself; ``refused``: how often it has come so far.
     """
 
     transfer_id: str
@@ -49,6 +55,7 @@ class Waiter(BaseModel):
     since: datetime
     size: int = 0
     back_at: datetime | None = None
+    refused: int = 0
 
     @property
     def place(self) -> tuple[datetime, str]:
@@ -121,12 +128,15 @@ class MailboxQueue(BaseModel):
         """
         self._expire(limits, now)
         self.holders = [each for each in self.holders if each.transfer_id != asking.transfer_id]
+        refused = sum(
+            each.refused for each in self.waiters if each.transfer_id == asking.transfer_id
+        )
         self.waiters = [each for each in self.waiters if each.transfer_id != asking.transfer_id]
-        wait = self._wait(asking, limits, now)
+        wait = self._wait(asking, limits, now, refused)
         if wait > 0:
             if len(self.waiters) < MAX_WAITERS:
                 back_at = now + timedelta(seconds=wait)
-                queued = asking.model_copy(update={"back_at": back_at})
+                queued = asking.model_copy(update={"back_at": back_at, "refused": refused + 1})
                 self.waiters = sorted([*self.waiters, queued], key=lambda each: each.place)
             return Refused(wait)
         self.last_fence += 1
@@ -180,14 +190,17 @@ class MailboxQueue(BaseModel):
                 break
         return tuple(woken)
 
-    def _wait(self, asking: Waiter, limits: Limits, now: datetime) -> float:
+    def _wait(self, asking: Waiter, limits: Limits, now: datetime, refused: int = 0) -> float:
         """Seconds until it is worth coming back; 0 when the lock is free."""
-        if self.retry_at:
-            return (self.retry_at - now).total_seconds()
         ahead = list(self._ahead(asking))
         if self._is_busy(asking) or len(self.holders) + len(ahead) >= limits.at_once:
+            # Somebody's release wakes it. It comes back in case that event is lost, the less
+            # often the longer it waits, since every time adds to its history.
             rounds = 1 + len(ahead) // limits.at_once
-            return min(LOCK_POLL_SECONDS * rounds, LOCK_LEASE.total_seconds())
+            poll = max(LOCK_POLL_SECONDS * rounds, backoff_seconds(refused))
+            return min(poll, LOCK_LEASE.total_seconds())
+        if self.retry_at:
+            return (self.retry_at - now).total_seconds()
         return self._wait_for_bytes(asking.size, ahead, limits, now)
 
     def _is_busy(self, asking: Waiter) -> bool:

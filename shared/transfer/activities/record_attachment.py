@@ -15,6 +15,7 @@ from shared.storage.attachment_record import (
 from shared.storage.ledger import Ledger, LedgerEntry
 from shared.storage.listed import Listed
 from shared.storage.listing import Listing
+from shared.storage.session_store import SessionStore
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
@@ -30,11 +31,13 @@ _LOG = logging.getLogger(__name__)
 class Recorder:
     """Writes how a transfer ended: to the ledger, by which the app decides, and to the metadata.
 
-    A second delivery finds its own record and changes nothing.
+    A second delivery finds its own record and changes nothing. ``notes`` are those of version 1.0,
+    for its transfers that still run.
     """
 
     source: SourceContainer
     ledger: Ledger
+    notes: SessionStore
     listing: Listing
 
     def record(self, work: RecordAttachment) -> ActivityResult:
@@ -66,6 +69,8 @@ class Recorder:
         A later run has the last word, and so has the removal of what this run attached.
         """
         entry = self.ledger.get(work.transfer_id) or LedgerEntry(work.transfer_id, work.run)
+        if not work.run:
+            self.notes.delete(work.transfer_id)
         if entry.run > work.run or (entry.run == work.run and entry.state == "removed"):
             return False
         if work.record == "attached" and entry.state != "attached":

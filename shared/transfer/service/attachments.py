@@ -13,7 +13,6 @@ from shared.errors import (
     BlobDeleted,
     DownloadTooLarge,
     Permanent,
-    Removed,
     StorageUnavailable,
     TransferError,
 )
@@ -25,6 +24,7 @@ from shared.settings import Settings
 from shared.storage.attachment_record import (
     FINGERPRINT_DIGITS,
     AttachmentRecord,
+    Removed,
     fingerprint,
     write_record,
 )

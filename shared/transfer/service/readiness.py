@@ -8,7 +8,7 @@ from threading import Lock
 from shared.errors import StorageUnavailable
 from shared.outlook.graph_client import GraphClient
 from shared.storage.ledger import TABLE, Ledger
-from shared.storage.source_container import SourceContainer
+from shared.storage.source_container import ContainerTaken, SourceContainer
 from shared.storage.storage_errors import StorageDenied
 from shared.transfer.payloads import Payload
 from shared.transfer.retry_policy import decide
@@ -92,6 +92,10 @@ class Readiness:
         name = self._source.container
         try:
             exists = self._source.can_be_read(self._seconds)
+            if exists:
+                self._source.claim()
+        except ContainerTaken as error:
+            return Check(name="container", ok=False, message=error.sentence)
         except StorageUnavailable as error:
             reason = f"{error.status} {error.storage_code}" if error.status else "no response"
             message = (

@@ -108,6 +108,7 @@ class Starter:
     async def _look(self, name: str) -> SourceBlob:
         """The blob as it is now, if it is a file."""
         check_name(name)
+        await asyncio.to_thread(self.source.claim)
         blob = await asyncio.to_thread(self.source.look, name)
         check_is_file(blob)
         return blob

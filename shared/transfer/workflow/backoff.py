@@ -10,6 +10,7 @@ from durabletask.task import OrchestrationContext, Task, when_any
 
 from shared.transfer.activity_payloads import ActivityResult
 from shared.transfer.retry_policy import (
+    EVENT_TIMER,
     LATENESS_ALLOWANCE,
     MAX_ATTEMPTS,
     MAX_UNREAD_SEARCHES,
@@ -93,9 +94,12 @@ class Waits:
     ) -> Orchestration[None]:
         """Wait for an external event, for so long at most."""
         until = self.app_time + patience
+        # An outage in the middle of a long timer is not noticed.
+        longest = EVENT_TIMER if self._counts_outages else patience
         ends = [event] if ignore_cancel else [event, self._cancelled]
         while not event.is_complete:
-            yield from self._wait(exactly((until - self.app_time).total_seconds()), *ends)
+            left = min(until - self.app_time, longest)
+            yield from self._wait(exactly(left.total_seconds()), *ends)
             if self.app_time >= until or any(each.is_complete for each in ends):
                 return
 

@@ -91,6 +91,12 @@ class VirtualEngine:
         return self._scheduled[0][1] if self._scheduled else None
 
     @property
+    def next_work(self) -> tuple[str, dict[str, Any]]:
+        """The scheduled activity and its input."""
+        _, name, input_ = self._scheduled[0]
+        return name, json.loads(input_)
+
+    @property
     def is_active(self) -> bool:
         """Whether it has work to do before a timer fires."""
         return bool(self._scheduled or self._received_events)

@@ -192,6 +192,7 @@ class MemoryBlobClient:
             blob_type="BlockBlob",
             blob_tier="Hot",
             copy=SimpleNamespace(status=None, progress=None),
+            lease=SimpleNamespace(duration=None),
             metadata=dict(blob.metadata),
         )
 

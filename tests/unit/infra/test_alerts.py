@@ -11,6 +11,7 @@ from infra.offline.bicep import INFRA, Template
 from shared.outlook import graph_http
 from shared.storage.ledger import Ledger
 from shared.storage.listing import Listing
+from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import traced_activity
@@ -49,7 +50,8 @@ def recorded(outcome: str, caplog: pytest.LogCaptureFixture) -> str:
     work = RecordAttachment.model_validate({"transfer_id": ID, "status": status, "record": outcome})
     tables = MemoryTables().as_client()
     listing = Listing(tables, lambda: datetime.now(UTC))
-    recorder = Recorder(SourceContainer(container("files")), Ledger(tables), listing)
+    files, notes = SourceContainer(container("files")), SessionStore(container("notes"))
+    recorder = Recorder(files, Ledger(tables), notes, listing)
     with caplog.at_level("INFO"):
         recorder.record(work)
     return caplog.records[-1].getMessage()

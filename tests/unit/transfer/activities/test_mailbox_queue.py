@@ -239,3 +239,59 @@ def test_the_oldest_goes_first(order: list[int]) -> None:
         mailbox.acquire(f"{n}", came=n)
     woken = [*mailbox.release("x", fences[0]), *mailbox.release("y", fences[1])]
     assert woken == ["0", "1"]
+
+
+@dataclass
+class Sender:
+    """A transfer that asks for one lock, holds it for some seconds, and sends its bytes or none."""
+
+    name: str
+    item: str
+    size: int
+    sends: bool
+    seconds: int
+    due: float = 0.0
+    fence: int | None = None
+
+    def act(self, mailbox: Mailbox, came: int) -> tuple[str, ...] | None:
+        """Ask, or release at the end; the transfers to wake, None when it waits."""
+        if self.fence is not None:
+            return mailbox.release(self.name, self.fence, sent=self.size if self.sends else 0)
+        result = mailbox.acquire(self.name, self.item, size=self.size, came=came)
+        if isinstance(result, Refused):
+            self.due = mailbox.seconds + result.retry_after
+            return None
+        self.fence, self.due = result.fence, mailbox.seconds + self.seconds
+        return result.wake
+
+
+senders = st.lists(
+    st.tuples(st.integers(0, 100), st.booleans(), st.integers(1, 60), st.sampled_from("ABCD")),
+    max_size=25,
+)
+
+
+@given(senders, st.integers(0, 100))
+def test_nobody_waits_longer_than_the_bytes_before_it_cost(
+    older: list[tuple[int, bool, int, str]], size: int
+) -> None:
+    """The bound in the module's docstring, for any mix of files; wrong items cost no window."""
+    all_ = [Sender(f"{n:02}", item, s, sends, t) for n, (s, sends, t, item) in enumerate(older)]
+    last = Sender("last", "A", size, sends=True, seconds=1)
+    all_.append(last)
+    came = {each.name: n for n, each in enumerate(all_)}
+    mailbox = Mailbox()
+    running = list(all_)
+    while last.fence is None:
+        each = min(running, key=lambda sender: (sender.due, came[sender.name]))
+        mailbox.seconds = max(mailbox.seconds, each.due)
+        is_over = each.fence is not None
+        for woken in each.act(mailbox, came[each.name]) or ():
+            next(other for other in running if other.name == woken).due = mailbox.seconds
+        if is_over:
+            running.remove(each)
+    bytes_before = sum(each.size for each in all_[:-1] if each.sends)
+    seconds_before = sum(each.seconds for each in all_[:-1])
+    window = LIMITS.window.total_seconds()
+    bound = window * (2 * bytes_before / LIMITS.window_bytes + 1) + seconds_before
+    assert mailbox.seconds <= bound

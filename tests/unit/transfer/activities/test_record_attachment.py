@@ -7,6 +7,7 @@ import pytest
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, read_record
 from shared.storage.ledger import Ledger
 from shared.storage.listing import Listing
+from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activity_payloads import RecordAttachment
@@ -41,8 +42,9 @@ def test_a_blob_whose_md5_changed_is_known_by_both_fingerprints(
         transfer_id="", content=BlobVersion.of(blob), status=STATUS, record="attached"
     )
     id_ = instance_id(blob, work.item)
+    notes = SessionStore(MemoryContainer("notes", VirtualClock()).as_client())
     tables = MemoryTables().as_client()
-    recorder = Recorder(source, Ledger(tables), Listing(tables, VirtualClock()))
+    recorder = Recorder(source, Ledger(tables), notes, Listing(tables, VirtualClock()))
     blobs.set_md5(NAME, after)
     recorder.record(work.model_copy(update={"transfer_id": id_}))
     written = read_record(blobs.blob(NAME).metadata)
