@@ -20,6 +20,7 @@ from azure.data.tables import TableServiceClient
 from rich.console import Console
 
 from infra.local.azurite import Azurite
+from shared.errors import StorageUnavailable
 from shared.settings import StorageConnection
 from shared.storage.accounts import table_service
 from shared.storage.documents import Key
@@ -41,7 +42,7 @@ ROUNDS = 5
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 # Five rows each, in one request of 100 changes.
 _WRITTEN_AT_ONCE = 20
-_WRITERS = 8
+_WRITERS, _TRIES = 2, 5
 _FILES_OF_A_DAY, _MAILBOXES = 10, 10
 REMARKS = (
     "Requests and rows visited: on tables in memory, sorted by key as in Azure Storage.",
@@ -147,7 +148,7 @@ def _fill(service: TableServiceClient, count: int) -> None:
 
     def submit(numbers: tuple[int, ...]) -> None:
         rows = [_listed(number) for number in numbers]
-        listing.submit([change for row in rows for change in _changes(row)])
+        _until_written(listing, [change for row in rows for change in _changes(row)])
 
     with ThreadPoolExecutor(_WRITERS) as writers:
         for _ in writers.map(put, range(count)):
@@ -156,10 +157,22 @@ def _fill(service: TableServiceClient, count: int) -> None:
             pass
 
 
+def _until_written(listing: OrderedTable, changes: list[Change]) -> None:
+    """Azurite may take longer than a write waits for."""
+    for left in reversed(range(_TRIES)):
+        try:
+            listing.submit(changes)
+        except StorageUnavailable:
+            if not left:
+                raise
+            continue
+        return
+
+
 def _changes(row: Listed) -> Iterator[Change]:
     text = text_of(row)
     for key in (f"id!{row.id}", *row.index_keys()):
-        yield Change("create", Key("transfers", key), text)
+        yield Change("upsert", Key("transfers", key), text)
 
 
 def _listed(number: int) -> Listed:

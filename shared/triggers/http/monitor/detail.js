@@ -84,7 +84,7 @@ export class Detail {
   /** Show what Outlook reports about the attachment; requested once. */
   async #describe() {
     const { id, state } = this.#transfer;
-    if (state !== 'attached' || this.#describedId === id) return;
+    if (!['attached', 'removed'].includes(state) || this.#describedId === id) return;
     this.#describedId = id;
     try {
       const found = await call('GET', `${pathOf(id)}/attachment`);
