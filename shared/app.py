@@ -16,6 +16,7 @@ from shared.outlook.graph_client import GraphClient
 from shared.settings import AppSettings, Settings
 from shared.storage.accounts import blob_service, table_service
 from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.presigned_urls import PresignedUrls
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
@@ -92,26 +93,28 @@ def compose_app(
 ) -> df.DFApp:
     """The function app over these clients; ``account`` is the one that holds the source."""
     values = settings.values
-    starter = Starter(values, clients.source)
+    listing = Listing(clients.tables, clock)
+    starter = Starter(values, clients.source, listing)
     app = df.DFApp()
     app.register_functions(transfer_functions(activities(values, clients, clock), values, clock))
     app.register_functions(blob_functions(starter, settings.source.name))
     callers = Callers(signed_in=values.sign_in_client_id is not None)
     app.register_functions(http_functions(_http_api(values, account, clients, starter), callers))
     app.register_functions(event_grid_functions(values, starter, account.primary_hostname))
-    app.register_functions(history_functions(values, clock))
+    app.register_functions(history_functions(values, Ledger(clients.tables), listing, clock))
     return app
 
 
 def activities(settings: Settings, clients: Clients, clock: Callable[[], datetime]) -> Activities:
     """The activities of transfers over these clients."""
     ledger = Ledger(clients.tables)
+    listing = Listing(clients.tables, clock)
     locks = MailboxLocks(clients.tables, Limits.of(settings), clock)
     claims = Claims(ledger, clients.sessions)
     return Activities(
-        Inspector(settings, clients.source, ledger),
+        Inspector(settings, clients.source, ledger, listing),
         Attacher(settings, clients.source, claims, locks, clients.graph),
-        Recorder(clients.source, ledger, clients.sessions),
+        Recorder(clients.source, ledger, clients.sessions, listing),
         Announcer(settings, clients.source, clients.new_credential),
     )
 
@@ -121,9 +124,12 @@ def _http_api(
 ) -> TransferApi:
     return TransferApi(
         starter,
-        Attachments(settings, clients.source, Ledger(clients.tables), clients.graph),
+        starter.listing,
+        Attachments(
+            settings, clients.source, Ledger(clients.tables), clients.graph, starter.listing
+        ),
         UploadLinks(settings, PresignedUrls(account, settings.source_container)),
-        Readiness(clients.source, clients.graph),
+        Readiness(clients.source, Ledger(clients.tables), clients.graph),
         MonitorPage(account.primary_endpoint),
     )
 

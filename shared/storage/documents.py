@@ -5,7 +5,7 @@ Of two writers that have read the same version one succeeds, and the other one g
 :class:`DocumentConflict`: what a row says is decided by one of them at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import batched
@@ -14,18 +14,21 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.core.exceptions import (
     AzureError,
-    HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableServiceClient, UpdateMode
+from azure.core.paging import ItemPaged
+from azure.data.tables import TableEntity, TableServiceClient, UpdateMode
 
 from shared.errors import StorageUnavailable
+from shared.storage.storage_errors import table_error
 
 MAX_DOCUMENT_CHARACTERS = 450_000
 _PROPERTY_CHARACTERS = 30_000
 _PART = "document"
+_NONE = "none"
+_NO_VERSION = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
 
 
 class DocumentConflict(StorageUnavailable, code="StorageUnavailable"):
@@ -63,8 +66,8 @@ class DocumentTable:
 
     def __init__(self, service: TableServiceClient, name: str) -> None:
         self.name = name
-        self._service = service
-        self._table = service.get_table_client(name)
+        self.service = service
+        self.table = service.get_table_client(name)
 
     def read(self, key: Key) -> Document | None:
         """The document with this key, None when there is none.
@@ -72,15 +75,12 @@ class DocumentTable:
         Raises :class:`StorageUnavailable`.
         """
         try:
-            row = self._table.get_entity(key.partition, key.row)
+            row = self.table.get_entity(key.partition, key.row)
         except ResourceNotFoundError:
             return None
         except AzureError as error:
-            raise self._unavailable(error) from None
-        parts = sorted(name for name in row if name.startswith(_PART))
-        columns = {name: value for name, value in row.items() if name not in parts}
-        text = "".join(str(row[name]) for name in parts)
-        return Document(text, str(row.metadata["etag"]), columns)
+            raise table_error(error, self.name) from None
+        return document_of(row)
 
     def write(
         self, key: Key, text: str, etag: str, columns: Mapping[str, Any] | None = None
@@ -89,11 +89,7 @@ class DocumentTable:
 
         Raises :class:`DocumentConflict`, and :class:`StorageUnavailable`.
         """
-        parts = [
-            "".join(characters) for characters in batched(text, _PROPERTY_CHARACTERS, strict=False)
-        ]
-        row = {"PartitionKey": key.partition, "RowKey": key.row, **(columns or {})}
-        row |= {f"{_PART}{number:02}": part for number, part in enumerate(parts)}
+        row = row_of(key, text, columns or {})
         try:
             try:
                 return self._write(row, etag)
@@ -101,12 +97,12 @@ class DocumentTable:
                 if etag:
                     # Deleted since it was read.
                     raise DocumentConflict(key) from None
-                self._service.create_table_if_not_exists(self.name)
+                self.service.create_table_if_not_exists(self.name)
                 return self._write(row, etag)
         except (ResourceExistsError, ResourceModifiedError):
             raise DocumentConflict(key) from None
         except AzureError as error:
-            raise self._unavailable(error) from None
+            raise table_error(error, self.name) from None
 
     def delete(self, key: Key, etag: str) -> None:
         """Delete the version with this ETag; harmless when it is gone or another one is there.
@@ -114,38 +110,65 @@ class DocumentTable:
         Raises :class:`StorageUnavailable`.
         """
         try:
-            self._table.delete_entity(
+            self.table.delete_entity(
                 key.partition, key.row, etag=etag, match_condition=MatchConditions.IfNotModified
             )
         except (ResourceNotFoundError, ResourceModifiedError):
             return
         except AzureError as error:
-            raise self._unavailable(error) from None
+            raise table_error(error, self.name) from None
 
-    def written_before(self, time: datetime, condition: str) -> list[tuple[Key, str]]:
+    def sample(self, size: int, seconds: float) -> list[tuple[Key, Document]] | None:
+        """The table's first rows, None if there is no table; shows that it can be written as well.
+
+        One try of some seconds. Raises :class:`StorageUnavailable`.
+        """
+        once: dict[str, Any] = {
+            "retry_total": 0,
+            "connection_timeout": seconds,
+            "read_timeout": seconds,
+        }
+        try:
+            pages = self.table.list_entities(results_per_page=size, **once).by_page()
+            found = [(key_of(row), document_of(row)) for row in next(pages)]
+        except ResourceNotFoundError:
+            return None
+        except AzureError as error:
+            raise table_error(error, self.name) from None
+        try:
+            # Changes nothing: no row has this version.
+            self.table.delete_entity(
+                _NONE,
+                _NONE,
+                etag=_NO_VERSION,
+                match_condition=MatchConditions.IfNotModified,
+                **once,
+            )
+        except (ResourceNotFoundError, ResourceModifiedError):
+            return found
+        except AzureError as error:
+            raise table_error(error, self.name) from None
+        return found
+
+    def written_before(self, time: datetime, condition: str) -> Iterator[list[tuple[Key, str]]]:
         """Keys and ETags of the rows last written before then that meet an OData condition.
 
-        Raises :class:`StorageUnavailable`.
+        Page by page; most pages are empty, since the whole table is visited. Raises
+        :class:`StorageUnavailable`.
         """
-        try:
-            rows = self._table.query_entities(
-                f"Timestamp lt @time and {condition}",
-                parameters={"time": time},
-                select=["PartitionKey", "RowKey"],
-            )
-            return [
-                (Key(row["PartitionKey"], row["RowKey"]), str(row.metadata["etag"])) for row in rows
-            ]
-        except ResourceNotFoundError:
-            return []
-        except AzureError as error:
-            raise self._unavailable(error) from None
+        rows = self.table.query_entities(
+            f"Timestamp lt @time and {condition}",
+            parameters={"time": time},
+            select=["PartitionKey", "RowKey"],
+        )
+        for page in pages_of(rows, self.name):
+            yield [(key_of(row), str(row.metadata["etag"])) for row in page]
 
     def _write(self, row: Mapping[str, Any], etag: str) -> str:
         # Not retried by the SDK: a repeated write would meet its own row.
         if not etag:
-            return str(self._table.create_entity(row, retry_total=0)["etag"])
-        written = self._table.update_entity(
+            return str(self.table.create_entity(row, retry_total=0)["etag"])
+        written = self.table.update_entity(
             row,
             mode=UpdateMode.REPLACE,
             etag=etag,
@@ -154,16 +177,41 @@ class DocumentTable:
         )
         return str(written["etag"])
 
-    def _unavailable(self, error: AzureError) -> StorageUnavailable:
-        if not isinstance(error, HttpResponseError):
-            return StorageUnavailable(
-                f"Azure Storage could not be reached for the table {self.name} "
-                f"({type(error).__name__})."
-            )
-        named = getattr(error, "error_code", None) or "no code"
-        code = str(getattr(named, "value", named))
-        return StorageUnavailable(
-            f"Azure Storage answered {error.status_code} ({code}) for the table {self.name}.",
-            status=error.status_code,
-            storage_code=code,
-        )
+
+def row_of(key: Key, text: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties of a row with this document."""
+    parts = ["".join(part) for part in batched(text, _PROPERTY_CHARACTERS, strict=False)]
+    row = {"PartitionKey": key.partition, "RowKey": key.row, **columns}
+    return row | {f"{_PART}{number:02}": part for number, part in enumerate(parts)}
+
+
+def key_of(row: TableEntity) -> Key:
+    """The keys of a row that was read."""
+    return Key(row["PartitionKey"], row["RowKey"])
+
+
+def document_of(row: TableEntity) -> Document:
+    """The document of a row that was read."""
+    parts = sorted(name for name in row if name.startswith(_PART))
+    columns = {name: value for name, value in row.items() if name not in parts}
+    text = "".join(str(row[name]) for name in parts)
+    return Document(text, str(row.metadata["etag"]), columns)
+
+
+def pages_of(rows: ItemPaged[TableEntity], table: str) -> Iterator[list[TableEntity]]:
+    """The pages of a query, none if there is no such table.
+
+    Raises :class:`StorageUnavailable`.
+    """
+    pages = rows.by_page()
+    while True:
+        try:
+            page = next(pages, None)
+            if page is None:
+                return
+            found = list(page)
+        except ResourceNotFoundError:
+            return
+        except AzureError as error:
+            raise table_error(error, table) from None
+        yield found

@@ -25,6 +25,8 @@ from shared.storage.documents import (
 )
 
 TABLE = "transfers"
+# Rows of a sample.
+_SAMPLED = 20
 
 type EntryState = Literal["open", "attached", "removed", "ended"]
 _STATES = frozenset(get_args(EntryState.__value__))
@@ -64,6 +66,14 @@ class LedgerEntry:
     etag: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How many rows of a few are the ledger's own, and how many cannot be read."""
+
+    own: int
+    foreign: int
+
+
 class Ledger:
     """The rows, by transfer id."""
 
@@ -99,15 +109,28 @@ class Ledger:
             entry, etag=self._rows.write(_key(entry.transfer_id), text, entry.etag, columns)
         )
 
+    def sample(self, seconds: float) -> Sample | None:
+        """The table's first rows, None if there is no table yet; the table can then be written.
+
+        One try of some seconds. Raises :class:`StorageUnavailable`.
+        """
+        found = self._rows.sample(_SAMPLED, seconds)
+        if found is None:
+            return None
+        own = sum(_is_own(f"{key.partition}-{key.row}", document) for key, document in found)
+        return Sample(own, len(found) - own)
+
     def purge(self, before: datetime) -> int:
         """Delete the rows of transfers that ended before then; how many there were.
 
         Raises :class:`StorageUnavailable`.
         """
-        ended = self._rows.written_before(before, "state ne 'open'")
-        for key, etag in ended:
-            self._rows.delete(key, etag)
-        return len(ended)
+        purged = 0
+        for ended in self._rows.written_before(before, "state ne 'open'"):
+            for key, etag in ended:
+                self._rows.delete(key, etag)
+            purged += len(ended)
+        return purged
 
 
 def _key(transfer_id: str) -> Key:
@@ -133,6 +156,14 @@ def _entry(transfer_id: str, document: Document) -> LedgerEntry:
         return _parsed(transfer_id, json.loads(document.text), document)
     except (KeyError, TypeError, ValueError):
         raise LedgerUnreadable(transfer_id) from None
+
+
+def _is_own(transfer_id: str, document: Document) -> bool:
+    try:
+        _entry(transfer_id, document)
+    except LedgerUnreadable:
+        return False
+    return True
 
 
 def _parsed(transfer_id: str, values: Mapping[str, Any], document: Document) -> LedgerEntry:

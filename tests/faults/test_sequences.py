@@ -544,7 +544,11 @@ def test_a_removal_is_recorded_after_the_md5_was_cleared() -> None:
     tried.app.blobs.set_md5("a", None)
     tried.app.finish()
     attachments = Attachments(
-        tried.app.settings, tried.app.source, Ledger(tried.app.tables), tried.app.graph
+        tried.app.settings,
+        tried.app.source,
+        Ledger(tried.app.tables),
+        tried.app.graph,
+        tried.app.listing,
     )
     attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.output))
     assert tried.attached == 0

@@ -79,7 +79,13 @@ def attach(
     status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     assert status.state == "attached"
     harness.emulator.clear()
-    calls = Attachments(harness.settings, harness.source, Ledger(harness.tables), harness.graph)
+    calls = Attachments(
+        harness.settings,
+        harness.source,
+        Ledger(harness.tables),
+        harness.graph,
+        harness.listing,
+    )
     return Attached(harness, item, id_, status, calls)
 
 
@@ -180,7 +186,11 @@ def test_a_mailbox_that_is_no_longer_allowed(
     done = attach(make_harness())
     narrow = done.harness.settings.model_copy(update={"allowed_mailboxes": ("x@contoso.com",)})
     calls = Attachments(
-        narrow, done.harness.source, Ledger(done.harness.tables), done.harness.graph
+        narrow,
+        done.harness.source,
+        Ledger(done.harness.tables),
+        done.harness.graph,
+        done.harness.listing,
     )
     with pytest.raises(MailboxNotAllowed):
         Attached(done.harness, done.item, done.id, done.status, calls).call(name)

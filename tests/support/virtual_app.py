@@ -7,6 +7,7 @@ import azure.durable_functions as df
 
 from shared.app import Clients, activities
 from shared.settings import Settings
+from shared.storage.listing import Listing
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.functions import Activities, transfer_functions
@@ -40,7 +41,8 @@ class VirtualApp:
         self.clock = clock
         self.source = clients.source
         self.graph = clients.graph
-        self.starter = Starter(settings, clients.source)
+        self.listing = Listing(clients.tables, clock)
+        self.starter = Starter(settings, clients.source, self.listing)
         self.entities = VirtualEntities(lock_entities(settings, clock))
         self.engines: dict[str, VirtualEngine] = {}
         self.started: list[VirtualEngine] = []
@@ -66,7 +68,9 @@ class VirtualApp:
         locks = parts.attacher.locks
         return replace(
             parts,
-            inspector=self._inspector(settings, clients.source, parts.inspector.ledger),
+            inspector=self._inspector(
+                settings, clients.source, parts.inspector.ledger, self.listing
+            ),
             attacher=self._attacher(settings, clients.source, claims, locks, clients.graph),
         )
 

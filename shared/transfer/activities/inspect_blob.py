@@ -7,12 +7,14 @@ from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
 from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
 from shared.transfer.activity_payloads import SMALL_FILE_BYTES, Inspect, Inspection, Job
 from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
+from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import matches, may_match
 
 _LOG = logging.getLogger(__name__)
@@ -22,17 +24,26 @@ _STATES: dict[str, State] = {"attached": "attached", "cancelled": "cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """Inspects blobs of the source container. Changes nothing, so it can run repeatedly."""
+    """Inspects blobs of the source container. Changes none of them, so it can run repeatedly."""
 
     settings: Settings
     source: SourceContainer
     ledger: Ledger
+    listing: Listing
 
     def inspect(self, work: Inspect) -> Inspection:
         """The job to do, or the end of a transfer that needs none.
 
         A final record of the same content ends the transfer: it was attached or refused before.
         """
+        found = self._inspect(work)
+        if found.ended and not found.record:
+            # The transfer ends here: nothing is recorded.
+            row = at_end(work.transfer_id, found.ended, self.listing.clock())
+            list_if_possible(self.listing.end, row)
+        return found
+
+    def _inspect(self, work: Inspect) -> Inspection:
         request = work.request
         item = str(request.item or "")
         try:

@@ -13,12 +13,15 @@ from shared.storage.attachment_record import (
     write_record,
 )
 from shared.storage.ledger import Ledger, LedgerEntry
+from shared.storage.listed import Listed
+from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import RECORD_WRITES
+from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import may_match
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +38,7 @@ class Recorder:
     source: SourceContainer
     ledger: Ledger
     notes: SessionStore
+    listing: Listing
 
     def record(self, work: RecordAttachment) -> ActivityResult:
         """Note the end, and merge the record into the metadata if the blob has the content still.
@@ -51,7 +55,13 @@ class Recorder:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
             return ActivityResult(outcome="retry", failure=Failure.of(error), storage_failed=True)
         _log_end(work)
+        list_if_possible(self.listing.end, self._listed(work, failure))
         return ActivityResult(outcome="recorded", failure=failure)
+
+    def _listed(self, work: RecordAttachment, failure: Failure | None) -> Listed:
+        update = {"state": work.record, "error": work.status.error or failure}
+        status = work.status.model_copy(update=update)
+        return at_end(work.transfer_id, status, self.listing.clock())
 
     def _note_end(self, work: RecordAttachment) -> bool:
         """Note in the ledger what is attached; False if this end is not the latest truth.

@@ -13,6 +13,7 @@ from shared.errors import (
     BlobDeleted,
     DownloadTooLarge,
     Permanent,
+    StorageUnavailable,
     TransferError,
 )
 from shared.outlook.graph_client import GraphClient
@@ -28,6 +29,7 @@ from shared.storage.attachment_record import (
     write_record,
 )
 from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
@@ -37,6 +39,7 @@ from shared.transfer.messages import error_of_response, unusable_response
 from shared.transfer.payloads import Payload, TransferStatus
 from shared.transfer.retry_policy import RECORD_WRITES, decide
 from shared.transfer.retry_table import Action, Call
+from shared.transfer.summaries import as_removed
 from shared.transfer.transfer_id import matches
 
 _LOG = logging.getLogger(__name__)
@@ -76,6 +79,7 @@ class Attachments:
     source: SourceContainer
     ledger: Ledger
     graph: GraphClient
+    listing: Listing
 
     def describe(self, status: TransferStatus) -> AttachmentInfo:
         """Graph's description of the transfer's attachment."""
@@ -124,8 +128,22 @@ class Attachments:
         recorded = self._record_removal(transfer_id, status, str(item))
         if gone and not recorded:
             raise gone
+        self._list_removal(transfer_id)
         named = {"transfer_id": transfer_id}
         _LOG.info("transfer %s: its attachment was removed from %s", transfer_id, item, extra=named)
+
+    def _list_removal(self, transfer_id: str) -> None:
+        try:
+            row = self.listing.find(transfer_id)
+            if row and not row.is_running:
+                self.listing.correct(as_removed(row, self.listing.clock()))
+        except StorageUnavailable as error:
+            _LOG.warning(
+                "transfer %s: its removal is not listed: %s",
+                transfer_id,
+                error,
+                extra={"transfer_id": transfer_id},
+            )
 
     def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
         item, attachment_id = status.item, status.attachment_id or ""

@@ -107,7 +107,7 @@ class FaultyTable(MemoryTable):
         self._url = f"memory://tables/{name}"
         self._transport = transport
 
-    def get_entity(self, partition_key: str, row_key: str) -> TableEntity:
+    def get_entity(self, partition_key: str, row_key: str, **_: object) -> TableEntity:
         """A row with its ETag."""
         get = super().get_entity
         entity: TableEntity = self._perform("GET", lambda: get(partition_key, row_key))

@@ -80,7 +80,7 @@ def with_live_settings(_: UnkindApp, parts: Activities) -> Activities:
 
 def with_purges(app: UnkindApp, parts: Activities) -> Activities:
     """A start purges what has the same id."""
-    app.starter = PurgeBeforeStart(app.settings, app.source)
+    app.starter = PurgeBeforeStart(app.settings, app.source, app.listing)
     return parts
 
 

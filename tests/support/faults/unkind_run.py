@@ -117,7 +117,9 @@ class _Run:
         app = self.app
         # Outlook shows it by then.
         app.clock.advance(60)
-        attachments = Attachments(app.settings, app.source, Ledger(app.tables), app.graph)
+        attachments = Attachments(
+            app.settings, app.source, Ledger(app.tables), app.graph, app.listing
+        )
         for number in self.schedule.removed:
             id_ = self.others.deliver(number)
             self._settle()

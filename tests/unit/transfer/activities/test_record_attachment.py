@@ -6,6 +6,7 @@ import pytest
 
 from shared.storage.attachment_record import FINGERPRINT_DIGITS, read_record
 from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
@@ -42,7 +43,8 @@ def test_a_blob_whose_md5_changed_is_known_by_both_fingerprints(
     )
     id_ = instance_id(blob, work.item)
     notes = SessionStore(MemoryContainer("notes", VirtualClock()).as_client())
-    recorder = Recorder(source, Ledger(MemoryTables().as_client()), notes)
+    tables = MemoryTables().as_client()
+    recorder = Recorder(source, Ledger(tables), notes, Listing(tables, VirtualClock()))
     blobs.set_md5(NAME, after)
     recorder.record(work.model_copy(update={"transfer_id": id_}))
     written = read_record(blobs.blob(NAME).metadata)
