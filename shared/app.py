@@ -121,7 +121,7 @@ def _http_api(
 ) -> TransferApi:
     return TransferApi(
         starter,
-        Attachments(settings, clients.source, clients.graph),
+        Attachments(settings, clients.source, Ledger(clients.tables), clients.graph),
         UploadLinks(settings, PresignedUrls(account, settings.source_container)),
         Readiness(clients.source, clients.graph),
         MonitorPage(account.primary_endpoint),

@@ -49,6 +49,7 @@ class LedgerEntry:
     on. ``state`` is *open* while its run may send, *ended* when it ended with nothing attached.
     ``earlier_attachments`` are the ids that the item had before this transfer sent anything, None
     before it was ready to send.
+    ``unsure``: an earlier run may have sent the file, and the item has not been searched since.
     ``etag`` is the version that was read, empty for an entry that has no row yet.
     """
 
@@ -59,6 +60,7 @@ class LedgerEntry:
     attachment_id: str = ""
     earlier_attachments: tuple[str, ...] | None = None
     upload_url: Secret | None = None
+    unsure: bool = False
     etag: str = ""
 
 
@@ -121,6 +123,7 @@ def _text(entry: LedgerEntry) -> str:
             "attempt": entry.attempt,
             "attachmentId": entry.attachment_id,
             "earlierAttachments": entry.earlier_attachments,
+            "unsure": entry.unsure,
         }
     )
 
@@ -145,5 +148,6 @@ def _parsed(transfer_id: str, values: Mapping[str, Any], document: Document) -> 
         attachment_id=str(values["attachmentId"]),
         earlier_attachments=None if earlier is None else tuple(earlier),
         upload_url=Secret(url, "upload URL") if url else None,
+        unsure=bool(values["unsure"]),
         etag=document.etag,
     )

@@ -23,6 +23,7 @@ from shared.errors import (
 )
 from shared.outlook.item import OutlookItem
 from shared.storage.attachment_record import METADATA_BYTES, read_record
+from shared.storage.ledger import Ledger
 from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
@@ -78,7 +79,7 @@ def attach(
     status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     assert status.state == "attached"
     harness.emulator.clear()
-    calls = Attachments(harness.settings, harness.source, harness.graph)
+    calls = Attachments(harness.settings, harness.source, Ledger(harness.tables), harness.graph)
     return Attached(harness, item, id_, status, calls)
 
 
@@ -178,7 +179,9 @@ def test_a_mailbox_that_is_no_longer_allowed(
     """No request is sent to it."""
     done = attach(make_harness())
     narrow = done.harness.settings.model_copy(update={"allowed_mailboxes": ("x@contoso.com",)})
-    calls = Attachments(narrow, done.harness.source, done.harness.graph)
+    calls = Attachments(
+        narrow, done.harness.source, Ledger(done.harness.tables), done.harness.graph
+    )
     with pytest.raises(MailboxNotAllowed):
         Attached(done.harness, done.item, done.id, done.status, calls).call(name)
     assert done.harness.emulator.requests == []

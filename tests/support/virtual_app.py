@@ -72,6 +72,8 @@ class VirtualApp:
 
     def start_engine(self, instance_id: str, payload: dict[str, Any]) -> VirtualEngine:
         """An orchestration with this id and input, about to run its first activity."""
+        # No two orchestrations begin at the same time.
+        self.clock.advance(0.000_001)
         engine = self.new_engine(instance_id, payload)
         self.engines[instance_id] = engine
         self.started.append(engine)

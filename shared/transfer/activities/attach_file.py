@@ -8,13 +8,12 @@ delivery of the same work does.
 import logging
 from dataclasses import dataclass, field, replace
 
-from shared.errors import OutcomeUnknown, StorageUnavailable, UploadHostNotAllowed
+from shared.errors import OutcomeUnknown, StorageUnavailable
 from shared.outlook.byte_ranges import next_expected_range
 from shared.outlook.graph_client import GraphClient
 from shared.secret import Secret
 from shared.settings import Settings
 from shared.storage.documents import DocumentConflict
-from shared.storage.ledger import LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.attempts import Attempts
 from shared.transfer.activities.claims import Claims
@@ -35,8 +34,8 @@ from shared.transfer.activity_payloads import (
     UploadRanges,
 )
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import MAX_SESSION_CANCELS, decide, effective_retry_after
-from shared.transfer.retry_table import Action, Call
+from shared.transfer.retry_policy import MAX_SESSION_CANCELS
+from shared.transfer.retry_table import Call
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,6 +62,8 @@ class Attacher:
         entry = self.claims.entry(job)
         if entry and entry.run == job.run and entry.attempt >= job.attempt:
             return ActivityResult(outcome="reconcile", sent=post_bytes(job))
+        if undecided := self._attempts.settle_other_run(job, entry):
+            return undecided
         try:
             post = self._attempts.prepare_post(job, entry)
             if isinstance(post, ActivityResult):
@@ -87,12 +88,13 @@ class Attacher:
         A second delivery finds the session of the first one, and goes on with it.
         """
         entry = self.claims.entry(job)
-        if entry and entry.run == job.run and entry.attempt >= job.attempt and entry.upload_url:
+        if entry and entry.run == job.run and entry.attempt >= job.attempt:
             return self._resume(job, entry.upload_url)
-        claimed = self._attempts.prepare(job, entry)
+        undecided = self._attempts.settle_other_run(job, entry)
+        claimed = undecided or self._attempts.prepare(job, entry)
         if isinstance(claimed, ActivityResult):
             return claimed
-        if pending := self._cancel(job.transfer_id, entry):
+        if pending := self._attempts.cancel_session(job.transfer_id, entry):
             return pending
         response = self.graph.create_upload_session(job.item, job.file)
         if result := result_of_refusal(Call.CREATE, response, job):
@@ -182,11 +184,15 @@ class Attacher:
         """
         self.readers.drop(work.transfer_id)
         job = work.job
+        if job and work.delete_notes and not work.must_wait:
+            undecided = self._attempts.settle_other_run(job, self.claims.latest_entry(job))
+            if undecided:
+                return undecided
         entry = self.claims.own_entry(job) if job else None
         if work.must_wait:
             pending = ActivityResult(outcome="retry") if entry and entry.upload_url else None
         else:
-            pending = self._cancel(work.transfer_id, entry)
+            pending = self._attempts.cancel_session(work.transfer_id, entry)
         if pending and not work.best_effort:
             return pending.model_copy(update={"tries": MAX_SESSION_CANCELS})
         if job:
@@ -197,32 +203,13 @@ class Attacher:
     def _attempts(self) -> Attempts:
         return Attempts(self.claims, self.source, self.graph)
 
-    def _cancel(self, transfer_id: str, entry: LedgerEntry | None) -> ActivityResult | None:
-        """Delete the session in the row, if any; a result if that needs another try."""
-        if entry is None or not entry.upload_url:
-            return None
-        try:
-            url = self.graph.upload_url(entry.upload_url.reveal())
-        except UploadHostNotAllowed:
-            # The host was removed from the list meanwhile: nothing more is sent there.
-            return None
-        response = self.graph.cancel_upload_session(url)
-        row = decide(Call.CANCEL, response)
-        if row.action is Action.PROCEED:
-            return None
-        _LOG.warning(
-            "transfer %s: its upload session could not be deleted (%s, request-id %s)",
-            transfer_id,
-            response.status or response.no_response,
-            response.request_id or "unknown",
-        )
-        if row.action is not Action.RETRY:
-            # The session expires.
-            return None
-        return ActivityResult(outcome="retry", retry_after=effective_retry_after(row, response))
+    def _resume(self, job: Job, url: Secret | None) -> ActivityResult:
+        """Where the session of this very attempt stands, for a second delivery of its creation.
 
-    def _resume(self, job: Job, url: Secret) -> ActivityResult:
-        """Where the session of this very attempt stands, for a second delivery of its creation."""
+        Without a session the first delivery has taken over another run's row, or is long over.
+        """
+        if url is None:
+            return ActivityResult(outcome="reconcile")
         state = self.graph.session_state(self.graph.upload_url(url.reveal()))
         expected = next_expected_range(state.body, job.size) if state.succeeded else None
         return ActivityResult(outcome="progress", offset=expected.start if expected else 0)

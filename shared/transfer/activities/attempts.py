@@ -4,9 +4,10 @@ Each attempt has one delivery that may send the file, or give it up. A delivery 
 and reports a result therefore claims the attempt as well: no other one sends it afterwards.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
-from shared.errors import OutcomeUnknown, StorageUnavailable, TransferError
+from shared.errors import OutcomeUnknown, StorageUnavailable, TransferError, UploadHostNotAllowed
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.graph_client import GraphClient
 from shared.storage.ledger import LedgerEntry
@@ -17,7 +18,10 @@ from shared.transfer.activities.find_attachment import AttachmentFinder, Throttl
 from shared.transfer.activities.results import result_of_error, result_of_refusal
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_table import Call
+from shared.transfer.retry_policy import decide, effective_retry_after
+from shared.transfer.retry_table import Action, Call
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,20 @@ class Attempts:
     source: SourceContainer
     graph: GraphClient
 
+    def settle_other_run(self, job: Job, entry: LedgerEntry | None) -> ActivityResult | None:
+        """A result, if another run of the transfer may be sending, or may have sent, the file.
+
+        After this it claims no more, and the item is searched before this run sends.
+        """
+        if entry is None or entry.state != "open":
+            return None
+        if entry.run != job.run:
+            if pending := self.cancel_session(job.transfer_id, entry):
+                return pending
+            self.claims.take_over(job, entry)
+            return ActivityResult(outcome="reconcile")
+        return ActivityResult(outcome="reconcile") if entry.unsure and not job.unsure else None
+
     def prepare(self, job: Job, entry: LedgerEntry | None) -> LedgerEntry | ActivityResult:
         """The row for this attempt, with the item's attachments; a result if that decides.
 
@@ -47,10 +65,6 @@ class Attempts:
         late is found here, before the file is sent again.
         """
         is_own = entry is not None and entry.run == job.run
-        if entry and entry.state == "open" and not (is_own or job.unsure):
-            # Another run of the transfer may be sending. After this, it claims no more.
-            self.claims.take_over(job, entry)
-            return ActivityResult(outcome="reconcile")
         response, attachments = self.graph.list_attachments(job.item)
         if result := result_of_refusal(Call.LIST, response, job):
             return result
@@ -92,3 +106,27 @@ class Attempts:
             entry = entry or LedgerEntry(job.transfer_id)
             self.claims.claim(replace(entry, run=job.run, attempt=job.attempt, state="open"))
         return claimed
+
+    def cancel_session(self, transfer_id: str, entry: LedgerEntry | None) -> ActivityResult | None:
+        """Delete the session in the row, if any; a result if that needs another try."""
+        if entry is None or not entry.upload_url:
+            return None
+        try:
+            url = self.graph.upload_url(entry.upload_url.reveal())
+        except UploadHostNotAllowed:
+            # The host was removed from the list meanwhile: nothing more is sent there.
+            return None
+        response = self.graph.cancel_upload_session(url)
+        row = decide(Call.CANCEL, response)
+        if row.action is Action.PROCEED:
+            return None
+        _LOG.warning(
+            "transfer %s: its upload session could not be deleted (%s, request-id %s)",
+            transfer_id,
+            response.status or response.no_response,
+            response.request_id or "unknown",
+        )
+        if row.action is not Action.RETRY:
+            # The session expires.
+            return None
+        return ActivityResult(outcome="retry", retry_after=effective_retry_after(row, response))

@@ -69,9 +69,10 @@ class Claims:
         entry = self.ledger.get(job.transfer_id) or self._entry_1_0(job)
         if entry is None:
             return None
-        if entry.state == "attached":
-            raise AlreadyAttached(entry.attachment_id)
         own = entry.run == job.run
+        # The inspection of a later run could not tell whether the content is the one attached.
+        if entry.state == "attached" and not entry.run < job.run:
+            raise AlreadyAttached(entry.attachment_id)
         if entry.run > job.run or (own and entry.state != "open"):
             raise StaleDelivery(job.transfer_id)
         if own and entry.attempt > job.attempt:
@@ -97,9 +98,12 @@ class Claims:
     def take_over(self, job: Job, entry: LedgerEntry) -> None:
         """Make the row one of this run: the run that wrote it, if it goes on, claims no more.
 
+        Its session must have been deleted.
         Raises :class:`~shared.storage.documents.DocumentConflict`.
         """
-        self.ledger.put(replace(entry, run=job.run, attempt=job.attempt - 1))
+        self.ledger.put(
+            replace(entry, run=job.run, attempt=job.attempt, unsure=True, upload_url=None)
+        )
 
     def close(self, job: Job, *, at_the_end: bool) -> None:
         """Note that the attempt's session is closed, and at the end that nothing is attached.
@@ -119,12 +123,16 @@ class Claims:
         elif entry and entry.run == job.run and entry.upload_url:
             self.ledger.put(replace(entry, upload_url=None))
 
-    def own_entry(self, job: Job) -> LedgerEntry | None:
-        """The row, if it is of this very run and no later attempt; for what only cleans up."""
+    def latest_entry(self, job: Job) -> LedgerEntry | None:
+        """The row, if it is of no later run or attempt; for what only cleans up."""
         try:
-            entry = self.entry(job)
+            return self.entry(job)
         except (StaleDelivery, AlreadyAttached):
             return None
+
+    def own_entry(self, job: Job) -> LedgerEntry | None:
+        """The row, if it is of this very run and no later attempt."""
+        entry = self.latest_entry(job)
         return entry if entry and entry.run == job.run else None
 
     def _entry_1_0(self, job: Job) -> LedgerEntry | None:

@@ -64,17 +64,12 @@ class Inspector:
         entry = self.ledger.get(work.transfer_id)
         # A row of this very run is a second delivery's.
         if entry is not None and (entry.run < work.run or not work.run):
-            if entry.state == "attached":
-                update = {"state": "attached", "attachment_id": entry.attachment_id}
-                is_recorded = record.proves_attached(blob, str(work.request.item or ""))
-                return Inspection(
-                    ended=status.model_copy(update=update),
-                    # Another program may have replaced the metadata.
-                    record=None if is_recorded else "attached",
-                )
             if entry.state == "removed" and not work.request.explicit:
                 removed = {"state": "cancelled", "error": Failure.of(Removed())}
                 return Inspection(ended=status.model_copy(update=removed))
+            if entry.state == "attached" and not record.proves_attached(blob, str(status.item)):
+                attached = {"state": "attached", "attachment_id": entry.attachment_id}
+                return _without_record(blob, status.model_copy(update=attached))
         if self._is_done(work.request, record, blob):
             return Inspection(ended=as_recorded(record, status))
         return None
@@ -109,6 +104,15 @@ class Inspector:
             reconcile_seconds=self.settings.reconcile_seconds,
             **request.fields_of(request.item),
         )
+
+
+def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:
+    """The ledger says that the content is attached, and the metadata do not."""
+    if blob.md5:
+        # Another program has replaced the metadata.
+        return Inspection(ended=attached, record="attached")
+    # Or the blob was overwritten within a second: the item is searched for the bytes.
+    return None
 
 
 def _check_copied(blob: SourceBlob) -> None:

@@ -70,7 +70,6 @@ class Recorder:
                     run=work.run,
                     state="attached",
                     attachment_id=work.status.attachment_id or "",
-                    earlier_attachments=(),
                     upload_url=None,
                 )
             )

@@ -27,6 +27,7 @@ from shared.storage.attachment_record import (
     fingerprint,
     write_record,
 )
+from shared.storage.ledger import Ledger
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
@@ -73,6 +74,7 @@ class Attachments:
 
     settings: Settings
     source: SourceContainer
+    ledger: Ledger
     graph: GraphClient
 
     def describe(self, status: TransferStatus) -> AttachmentInfo:
@@ -118,6 +120,7 @@ class Attachments:
             self._check(Call.REMOVE, self.graph.remove_attachment(item, attachment_id), item)
         except AttachmentNotFound as error:
             gone = error
+        self._note_removal(transfer_id, attachment_id)
         recorded = self._record_removal(transfer_id, status, str(item))
         if gone and not recorded:
             raise gone
@@ -166,6 +169,12 @@ class Attachments:
         row = decide(Call.FIND_ITEM, response)
         if row.action is not Action.PROCEED:
             raise error_of_response(row, response, item)
+
+    def _note_removal(self, transfer_id: str, attachment_id: str) -> None:
+        """Note in the ledger that the file is not attached any more, but was."""
+        entry = self.ledger.get(transfer_id)
+        if entry and entry.state == "attached" and entry.attachment_id == attachment_id:
+            self.ledger.put(replace(entry, state="removed", attachment_id=""))
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
         """Record the removal; return whether the blob's record named this attachment."""

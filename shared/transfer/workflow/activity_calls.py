@@ -54,8 +54,11 @@ class ActivityCalls:
             yield from self._waits.pause(pause) if cancelled else self._waits.pause_fully(pause)
             tries += 1
 
-    def clean_up(self, job: Job, locks: Locks) -> Orchestration[None]:
-        """Delete the upload session, when the mailbox can be called; close the ledger's row."""
+    def clean_up(self, job: Job, locks: Locks) -> Orchestration[ActivityResult]:
+        """Delete the upload session, when the mailbox can be called; close the ledger's row.
+
+        *reconcile*: another run of the transfer may have sent the file.
+        """
         until = self._waits.app_time + CLEANUP_PATIENCE
         tries = 0
         while True:
@@ -70,7 +73,7 @@ class ActivityCalls:
             if over or not wait:
                 yield from locks.release()
             if over:
-                return
+                return result
             self._waits.note_retry_after(result)
             if locked:
                 yield from self._waits.wait_for_lock(min(locked, max(left, 0.0)))

@@ -26,12 +26,6 @@ from shared.transfer.workflow.mailbox_budget import (
 _KEY_DIGITS = 32
 
 
-def is_1_0(ctx: OrchestrationContext) -> bool:
-    """Whether the transfer began under version 1.0 of the app, or an earlier one."""
-    parts = [int(part) for part in (ctx.version or "").split(".") if part]
-    return parts < [1, 1]
-
-
 class EntityLocks:
     """Both locks of one transfer.
 

@@ -5,7 +5,6 @@ Deterministic: every decision rests on results of activities and entities and on
 in a status. How a change of this code keeps running transfers replayable: docs/architecture.md.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
@@ -23,9 +22,9 @@ from shared.transfer.payloads import Failure, RecordedStatus, TransferRequest
 from shared.transfer.retry_policy import PREDECESSOR_PATIENCE
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
-from shared.transfer.workflow.entity_locks import EntityLocks, is_1_0
-from shared.transfer.workflow.locks import ActivityLocks, Locks, Orchestration
+from shared.transfer.workflow.locks import Orchestration
 from shared.transfer.workflow.state_machine import StateMachine
+from shared.transfer.workflow.versions import is_1_0, locks_of, run_of
 
 # The external event that cancels a transfer.
 CANCEL = "cancel"
@@ -75,13 +74,10 @@ class _Transfer:
             self.predecessor = ctx.wait_for_external_event(predecessor_done(request.follows))
         self.recorded: RecordedStatus | None = None
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
-        old = is_1_0(ctx)
-        self.run_id = "" if old else _as_text(ctx.current_utc_datetime)
-        self.waits = Waits(ctx, self.cancelled, counts_outages=not old)
+        self.run_id = run_of(ctx)
+        self.waits = Waits(ctx, self.cancelled, counts_outages=not is_1_0(ctx))
         self.activities = ActivityCalls(ctx, self.waits)
-        self.locks: Locks = ActivityLocks(ctx)
-        if old and request.item:
-            self.locks = EntityLocks(ctx, request.item)
+        self.locks = locks_of(ctx, request.item)
         self.job: Job | None = None
         self.show()
 
@@ -161,6 +157,8 @@ class _Transfer:
                 machine.cancel(self.waits.app_time)
             self.job = machine.job
             if machine.end is not None:
+                if not (yield from self._is_cleaned_up(machine)):
+                    continue
                 break
             # A cancellation ends a pause, but never a Retry-After before the next call.
             if retry_after := self.waits.retry_after:
@@ -168,9 +166,16 @@ class _Transfer:
             else:
                 yield from self._advance(machine)
         self.status = self.status.model_copy(update=machine.end.status())
+
+    def _is_cleaned_up(self, machine: StateMachine) -> Orchestration[bool]:
+        """Release the locks and close the ledger's row, unless the end has to be searched for."""
         yield from self.locks.release()
-        if machine.end.state != "attached":
-            yield from self.activities.clean_up(machine.job, self.locks)
+        if machine.end and machine.end.state != "attached":
+            result = yield from self.activities.clean_up(machine.job, self.locks)
+            if result.outcome == "reconcile":
+                machine.search_after_all(self.waits.app_time)
+                return False
+        return True
 
     def _advance(self, machine: StateMachine) -> Orchestration[None]:
         """Run the stage's activity under the lock, and keep the lock if there is no pause."""
@@ -242,8 +247,3 @@ class _Transfer:
                 )
                 if not self.locks.note(result):
                     return
-
-
-def _as_text(began: datetime) -> str:
-    """When a run began, in UTC, as text that sorts by time."""
-    return began.replace(tzinfo=UTC).isoformat(timespec="microseconds")

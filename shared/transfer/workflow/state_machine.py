@@ -34,7 +34,7 @@ _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 class StateMachine:
     """The state of one job: ``work()`` is the next activity's input, ``apply`` its result.
 
-    ``pause`` is the wait before that activity, if any; ``end`` is set when the transfer has ended.
+    ``pause`` is the wait before it, if any; ``end`` is set when the transfer has ended.
     Until the first ``begin``, the deadline is that of the queue.
     """
 
@@ -48,7 +48,7 @@ class StateMachine:
         self._patience = Patience()
         self._search = Search(now)
         self._last_failure: Failure | None = None
-        # Whether the ledger is known to have had a row of this transfer.
+        # Whether the ledger is known to have a row of this transfer.
         self._noted = False
 
     @property
@@ -96,6 +96,15 @@ class StateMachine:
         if self.end is None:
             self._move(Event.CANCEL, now)
 
+    def search_after_all(self, now: datetime) -> None:
+        """Another run may have attached the file: search for it, and otherwise end as before."""
+        end, self.end = self.end, None
+        cancelled = end is not None and end.state == "cancelled"
+        self.state = State.SEARCHING_CANCELLED if cancelled else State.SEARCHING_FOR_POST
+        otherwise = ActivityResult(outcome="failed", failure=end.error if end else None)
+        self._search = Search(now + timedelta(seconds=self.job.reconcile_seconds), otherwise)
+        self._update_job(unsure=True)
+
     def apply(self, result: ActivityResult, now: datetime) -> None:
         """Choose the next state by the result of the stage's activity."""
         self.pause = None
@@ -108,7 +117,6 @@ class StateMachine:
         self._move(event, now, result)
         if self.end is None:
             if result.retry_after and self.pause is None:
-                # No call is allowed earlier, whichever comes next.
                 self.pause = Pause(0, result.retry_after)
             self._check_deadline(now)
 
@@ -137,9 +145,8 @@ class StateMachine:
         return next((each for each in special if each in TRANSITIONS[self.state]), general)
 
     def _leaves_doubt(self, result: ActivityResult) -> bool:
-        """Whether an earlier delivery of the work to repeat may have attached the file."""
+        """Whether a delivery that claimed this work may have attached the file."""
         if self.stage is Stage.POST:
-            # An earlier delivery may have sent the file, and its notes could not be read.
             return result.storage_failed
         return self._may_be_complete
 
@@ -174,13 +181,12 @@ class StateMachine:
 
     def _progress(self, result: ActivityResult) -> None:
         if self.stage is Stage.UPLOAD and result.offset <= self.offset:
-            # Against a busy loop.
             self.pause = self._patience.pause()
         self.offset = result.offset
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # The attempt is over: its POST was refused, or the delivery that claimed it sent none.
+            # The attempt is over: refused, or claimed by a delivery that did not send it.
             self._update_job(attempt=self.job.attempt + 1)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:

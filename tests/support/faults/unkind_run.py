@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
+from shared.storage.ledger import Ledger
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from tests.support.engine.adversary import Adversary, Adversity
@@ -117,7 +118,7 @@ class _Run:
         app = self.app
         # Outlook shows it by then.
         app.clock.advance(60)
-        attachments = Attachments(app.settings, app.source, app.graph)
+        attachments = Attachments(app.settings, app.source, Ledger(app.tables), app.graph)
         for number in self.schedule.removed:
             id_ = self.others.deliver(number)
             self._settle()

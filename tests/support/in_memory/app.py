@@ -55,6 +55,7 @@ class InMemoryApp(VirtualApp):
         rules: Rules = SMALL_RULES,
         skew: timedelta = timedelta(),
         inspector: type[Inspector] = Inspector,
+        tables: MemoryTables | None = None,
         **settings: float | str,
     ) -> None:
         clock = VirtualClock()
@@ -63,7 +64,7 @@ class InMemoryApp(VirtualApp):
         self.service.tenant.mailboxes.add(MAILBOX)
         self.blobs = MemoryContainer("source", clock)
         self.notes = MemoryContainer("sessions", clock)
-        self.memory_tables = MemoryTables()
+        self.memory_tables = tables or MemoryTables()
         values = settings_for(URL, **settings)
         super().__init__(
             values,

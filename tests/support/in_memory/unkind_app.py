@@ -22,6 +22,7 @@ from tests.support.engine.unkind_engine import UnkindEngine
 from tests.support.engine.virtual_engine import VERSION, Activity
 from tests.support.in_memory.app import SMALL_RULES, InMemoryApp
 from tests.support.in_memory.deliveries import Deliveries
+from tests.support.in_memory.tables import MemoryTables
 from tests.support.in_memory.unkind_client import InlineLoop, UnkindClient
 from tests.support.in_memory.watched_locks import Holders, WatchedLocks
 
@@ -68,7 +69,14 @@ class UnkindApp(InMemoryApp):
         self._created: dict[int, datetime] = {}
         self.loop = InlineLoop()
         self.holders: Holders | None = None
-        super().__init__("replaced", rules=rules, skew=timedelta(), inspector=Inspector, **settings)
+        super().__init__(
+            "replaced",
+            rules=rules,
+            skew=timedelta(),
+            inspector=Inspector,
+            tables=MemoryTables(),
+            **settings,
+        )
         self.deliveries = Deliveries(self)
         self.client = UnkindClient(self)
 
