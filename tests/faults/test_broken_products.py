@@ -63,12 +63,15 @@ def test_a_single_fault_detects_a_broken_product(
 def test_the_unkind_engine_detects_a_broken_product(
     alter: Alter, figure: Figure, adversities: tuple[Adversity, ...]
 ) -> None:
-    """Some schedule with the adversity that it does not survive gives the expected figure."""
+    """Some schedule with the adversity that it does not survive gives the expected figure.
+
+    As shipped, the app survives the same schedule.
+    """
     rates = dict.fromkeys(adversities, 0.4)
     for seed in range(1, 101):
         schedule = replace(unkind_schedule.draw(seed), rates=rates, version=VERSION)
         found = unkind_run.run(schedule, alter).findings
-        if any(each.figure == figure for each in found):
+        if any(each.figure == figure for each in found) and not unkind_run.run(schedule).findings:
             return
     raise AssertionError(f"100 schedules gave no finding {figure}")
 

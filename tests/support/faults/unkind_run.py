@@ -11,6 +11,7 @@ from tests.support.engine.adversary import Adversary, Adversity
 from tests.support.engine.virtual_engine import VERSION
 from tests.support.faults.few_faults import FewFaults
 from tests.support.faults.findings import Finding
+from tests.support.faults.log_capture import captured_log
 from tests.support.faults.unkind_judge import judge
 from tests.support.faults.unkind_others import Others
 from tests.support.faults.unkind_schedule import UnkindSchedule
@@ -139,6 +140,11 @@ class _Run:
 
 def run(schedule: UnkindSchedule, alter: Alter | None = None) -> UnkindOutcome:
     """Run a schedule to its end and judge it."""
+    with captured_log():
+        return _run(schedule, alter)
+
+
+def _run(schedule: UnkindSchedule, alter: Alter | None) -> UnkindOutcome:
     adversary = Adversary(schedule.seed, schedule.rates)
     app = UnkindApp(
         adversary,
