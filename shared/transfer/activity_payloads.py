@@ -38,11 +38,12 @@ class Job(ItemAddress):
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
-    attached it. ``run`` is when the orchestration began, as ISO 8601 text in UTC: a fencing token,
-    since a transfer that is started anew has a later one. It is empty for transfers of version
-    1.0, whose orchestrator holds the locks; later ones acquire them inside of the activities.
-    The settings are part of the history, so that all deliveries decide by the same. For the
-    telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
+    attached it. ``content_doubted``: an earlier run has attached this content, or one that cannot
+    be told from it by its properties. ``run`` is when the orchestration began, as ISO 8601 text in
+    UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
+    transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them inside of
+    the activities. The settings are part of the history, so that all deliveries decide by the same.
+    For the telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
     ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
     """
 
@@ -61,6 +62,7 @@ class Job(ItemAddress):
     content_id: str | None = None
     attempt: int = 1
     unsure: bool = False
+    content_doubted: bool = False
     run: str = ""
     small_file_bytes: int = SMALL_FILE_BYTES
     range_bytes: int | None = None

@@ -18,7 +18,6 @@ FIGURE = f"figure 9: schedules on the unkind engine from seed {FIRST_SEED}"
 # Schedules that show a fault of the app which is not corrected yet: each must still fail.
 NOT_YET: dict[str, tuple[int, ...]] = {
     "a run that ends at its inspection ignores what an earlier one sent": (153, 415),
-    "a file is attached twice after two runs": (262,),
     "a run of version 1.0 is taken over, and the outcome stays unknown": (269,),
 }
 SEEDS_NOT_YET = {seed: reason for reason, seeds in NOT_YET.items() for seed in seeds}

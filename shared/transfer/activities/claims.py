@@ -70,8 +70,7 @@ class Claims:
         if entry is None:
             return None
         own = entry.run == job.run
-        # The inspection of a later run could not tell whether the content is the one attached.
-        if entry.state == "attached" and not entry.run < job.run:
+        if entry.state == "attached" and not (job.content_doubted and entry.run < job.run):
             raise AlreadyAttached(entry.attachment_id)
         if entry.run > job.run or (own and entry.state != "open"):
             raise StaleDelivery(job.transfer_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shared.errors import Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
-from shared.storage.ledger import Ledger
+from shared.storage.ledger import Ledger, LedgerEntry
 from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
@@ -53,7 +53,8 @@ class Inspector:
             _check_copied(blob)
             if not matches(work.transfer_id, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
-            if known := self._known_end(work, blob):
+            entry = self.ledger.get(work.transfer_id)
+            if known := self._known_end(work, blob, entry):
                 return known
             if request.refused:
                 return _refused(work, request.refused, unaddressed=request.unaddressed)
@@ -64,15 +65,17 @@ class Inspector:
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
-        return Inspection(job=self._job(work, blob))
+        doubted = entry is not None and entry.state == "attached"
+        return Inspection(job=self._job(work, blob, content_doubted=doubted))
 
-    def _known_end(self, work: Inspect, blob: SourceBlob) -> Inspection | None:
+    def _known_end(
+        self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None
+    ) -> Inspection | None:
         """The end of an earlier transfer of the same content, by the ledger or by its record."""
         if work.request.force:
             return None
         status = work.request.status.model_copy(update={"size": blob.size})
         record = read_record(blob.metadata)
-        entry = self.ledger.get(work.transfer_id)
         # A row of this very run is a second delivery's.
         if entry is not None and (entry.run < work.run or not work.run):
             if entry.state == "removed" and not work.request.explicit:
@@ -94,11 +97,12 @@ class Inspector:
             return record.proves_attached(blob, item)
         return record.is_about(blob, item)
 
-    def _job(self, work: Inspect, blob: SourceBlob) -> Job:
+    def _job(self, work: Inspect, blob: SourceBlob, *, content_doubted: bool) -> Job:
         request = work.request
         return Job(
             transfer_id=work.transfer_id,
             run=work.run,
+            content_doubted=content_doubted,
             blob=blob.name,
             etag=blob.etag,
             created=blob.created,
