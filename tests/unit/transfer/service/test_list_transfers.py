@@ -29,7 +29,7 @@ A, B = "a@contoso.com", "B@contoso.com"
 
 
 class Hub:
-    """Durable's client, with the instances of these transfers; ``calls`` are the ids that were read."""
+    """Durable's client, with these instances; ``calls`` are the ids that were read."""
 
     def __init__(self) -> None:
         self.instances: dict[str, OrchestrationState] = {}
