@@ -68,7 +68,7 @@ class Listing:
             self.correct(row)
 
     def correct(self, row: Listed) -> None:
-        """Write the rows whatever there is of this transfer, unless a later run is listed.
+        """Write the rows in place of all of this transfer, unless a later run is listed.
 
         Raises :class:`~shared.errors.StorageUnavailable`.
         """

@@ -37,7 +37,7 @@ class Cursor:
             pass
         message = (
             "is not one that this query returned; send next as it was, with the same filters, or "
-            "leave cursor out to begin again"
+            "omit cursor to begin again"
         )
         raise InvalidRequest([FieldFault("cursor", message)])
 

@@ -1,6 +1,6 @@
 """Lists transfers from the app's own tables, page by page; Durable's instances are not searched.
 
-What has ended is shown as the listing has it. For what runs, Durable is asked one by one: at most
+What has ended is shown as the listing has it. For what runs, Durable is queried one by one: at most
 one call for each transfer that is shown.
 """
 

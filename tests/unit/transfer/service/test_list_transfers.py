@@ -29,7 +29,7 @@ A, B = "a@contoso.com", "B@contoso.com"
 
 
 class Hub:
-    """Durable's client, with the instances of these transfers; ``calls`` are the ids asked for."""
+    """Durable's client, with these instances; ``calls`` are the ids that were read."""
 
     def __init__(self) -> None:
         self.instances: dict[str, OrchestrationState] = {}
@@ -179,7 +179,7 @@ def test_a_transfer_that_runs_is_shown_as_it_is_now() -> None:
     assert [each.id for each in app.page(states=("waiting",)).items] == []
 
 
-def test_durable_is_asked_for_a_page_at_most() -> None:
+def test_durable_is_queried_for_a_page_at_most() -> None:
     """However many transfers run."""
     app = App()
     rows = [app.started() for _ in range(40)]
@@ -224,7 +224,7 @@ def test_part_of_a_name_is_searched_for_in_bounded_pages() -> None:
     assert app.ids(q="scans/") == []
 
 
-def test_older_transfers_are_not_shown_unless_asked_for() -> None:
+def test_older_transfers_are_shown_on_request_only() -> None:
     """The default is a day; the time is that of the first page on all pages."""
     app = App()
     old, young = app.ended(minutes=1_441), app.ended(minutes=1_439)
@@ -260,7 +260,7 @@ def test_a_cursor_that_this_query_did_not_return_is_refused() -> None:
             app.page(mailbox=A, cursor=each)
         (fault,) = refused.value.details
         assert fault.field == "cursor"
-        assert "leave cursor out" in fault.message
+        assert "omit cursor" in fault.message
     for other in ({}, {"mailbox": B}, {"mailbox": A, "q": "x"}, {"mailbox": A, "since": EPOCH}):
         with pytest.raises(InvalidRequest):
             app.page(**other, cursor=cursor)
