@@ -1,9 +1,9 @@
 """``inspect_blob``: decides whether there is something to do, and whether it is allowed."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shared.errors import Permanent, StorageUnavailable, Superseded
+from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
 from shared.storage.ledger import Ledger, LedgerEntry
@@ -36,7 +36,7 @@ class Inspector:
 
         A final record of the same content ends the transfer: it was attached or refused before.
         """
-        found = self._inspect(work)
+        found = self._with_earlier_run(work, self._inspect(work))
         if found.ended and not found.record:
             # The transfer ends here: nothing is recorded.
             row = at_end(work.transfer_id, found.ended, self.listing.clock())
@@ -67,6 +67,32 @@ class Inspector:
             return _refused(work, Failure.of(error))
         doubted = entry is not None and entry.state == "attached"
         return Inspection(job=self._job(work, blob, content_doubted=doubted))
+
+    def _with_earlier_run(self, work: Inspect, found: Inspection) -> Inspection:
+        """The end that is also true if an earlier run of the transfer has sent the file.
+
+        The earlier run is over, since its orchestration was replaced: its row is closed.
+        """
+        if found.ended is None or found.ended.state == "attached":
+            return found
+        try:
+            entry = self.ledger.get(work.transfer_id)
+            if entry is None or not entry.run < work.run:
+                return found
+            if entry.state == "open":
+                closed = replace(entry, run=work.run, state="ended", upload_url=None)
+                self.ledger.put(closed)
+        except StorageUnavailable as error:
+            return Inspection(unavailable=Failure.of(error))
+        update: dict[str, object]
+        match entry.state:
+            case "attached":
+                update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
+            case "open":
+                update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
+            case _:
+                return found
+        return Inspection(ended=found.ended.model_copy(update=update))
 
     def _known_end(
         self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None
