@@ -88,7 +88,9 @@ class Attacher:
         A second delivery finds the session of the first one, and goes on with it.
         """
         entry = self.claims.entry(job)
-        if entry and entry.run == job.run and entry.attempt >= job.attempt:
+        is_second = entry and entry.run == job.run and entry.attempt >= job.attempt
+        # In version 1.0, a POST that was refused had the same number.
+        if entry and is_second and (entry.upload_url or job.run):
             return self._resume(job, entry.upload_url)
         undecided = self._attempts.settle_other_run(job, entry)
         claimed = undecided or self._attempts.prepare(job, entry)

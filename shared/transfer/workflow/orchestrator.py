@@ -30,7 +30,6 @@ from shared.transfer.workflow.versions import is_1_0, locks_of, run_of
 CANCEL = "cancel"
 # Seconds: a longer pause is shown in the status.
 _LONG_WAIT = 5.0
-
 _RECORDS: dict[str, RecordedStatus] = {
     "attached": "attached",
     "failed": "failed",
@@ -157,15 +156,17 @@ class _Transfer:
                 machine.cancel(self.waits.app_time)
             self.job = machine.job
             if machine.end is not None:
-                if not (yield from self._is_cleaned_up(machine)):
-                    continue
-                break
+                before = self.status
+                self.status = before.model_copy(update=machine.end.status())
+                if (yield from self._is_cleaned_up(machine)):
+                    return
+                self.status = before
+                continue
             # A cancellation ends a pause, but never a Retry-After before the next call.
             if retry_after := self.waits.retry_after:
                 yield from self.waits.pause_fully(exactly(retry_after))
             else:
                 yield from self._advance(machine)
-        self.status = self.status.model_copy(update=machine.end.status())
 
     def _is_cleaned_up(self, machine: StateMachine) -> Orchestration[bool]:
         """Release the locks and close the ledger's row, unless the end has to be searched for."""

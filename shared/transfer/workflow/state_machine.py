@@ -1,8 +1,7 @@
 """The state machine of one transfer: the table of ``transitions``, with counts and deadlines.
 
-Without I/O: its only inputs are results of activities and the orchestrator's clock, so a replay
-makes the same decisions. Retries without progress are bounded, and every transfer ends shortly
-after its deadline.
+Its only inputs are results of activities and the orchestrator's clock, so a replay decides the
+same. Retries without progress are bounded; every transfer ends shortly after its deadline.
 """
 
 from collections.abc import Iterator
@@ -35,7 +34,6 @@ class StateMachine:
     """The state of one job: ``work()`` is the next activity's input, ``apply`` its result.
 
     ``pause`` is the wait before it, if any; ``end`` is set when the transfer has ended.
-    Until the first ``begin``, the deadline is that of the queue.
     """
 
     def __init__(self, job: Job, now: datetime) -> None:
@@ -121,7 +119,7 @@ class StateMachine:
             self._check_deadline(now)
 
     def _events_of(self, result: ActivityResult, now: datetime) -> Iterator[Event]:
-        """The events that the result can stand for, special cases first."""
+        """What the result can stand for, special cases first."""
         outcome = result.outcome
         if outcome == "retry":
             if self.state in LATE or not self._patience.allows(result):
@@ -167,6 +165,8 @@ class StateMachine:
                 self._retry(result, event)
             case Event.RECONCILE:
                 self._noted = True
+            case Event.SESSION_INSTEAD | Event.POST_INSTEAD if self.job.run:
+                self._update_job(attempt=self.job.attempt + 1)
             case Event.NEW_SESSION | Event.START_OVER:
                 self._new_attempt(result)
             case Event.NOT_YET:
@@ -204,7 +204,7 @@ class StateMachine:
         if left > 0:
             self.pause = self._patience.pause(at_most=left)
         else:
-            # There is a candidate whose bytes Outlook did not return this time.
+            # Outlook did not return a candidate's bytes.
             self._search = replace(self._search, unread=self._search.unread + 1)
             self.pause = self._patience.pause()
 
