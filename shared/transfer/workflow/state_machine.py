@@ -27,6 +27,7 @@ from shared.transfer.workflow.stages import (
 from shared.transfer.workflow.transitions import TRANSITIONS
 
 _ANYWAY = {"failed": Event.FAILED_ANYWAY, "superseded": Event.SUPERSEDED_ANYWAY}
+_NOTED = frozenset({Event.PROGRESS, Event.RECONCILE})
 _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 
 
@@ -155,16 +156,14 @@ class StateMachine:
 
     def _update(self, result: ActivityResult, event: Event, now: datetime) -> None:
         """Update what the event changes besides the state."""
+        self._noted = self._noted or event in _NOTED
         match event:
             case Event.ATTACHED:
                 self.offset = self.job.size
             case Event.PROGRESS if self.stage is not Stage.CLOSE:
-                self._noted = True
                 self._progress(result)
             case Event.RETRY | Event.RETRY_IN_DOUBT:
                 self._retry(result, event)
-            case Event.RECONCILE:
-                self._noted = True
             case Event.SESSION_INSTEAD | Event.POST_INSTEAD if self.job.run:
                 self._update_job(attempt=self.job.attempt + 1)
             case Event.NEW_SESSION | Event.START_OVER:
