@@ -11,6 +11,7 @@ import requests
 import urllib3
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
+from opentelemetry.trace import SpanKind
 from requests.adapters import BaseAdapter
 
 from shared.outlook.byte_ranges import ByteRange
@@ -348,3 +349,45 @@ def test_the_connections_use_no_proxy_and_no_cookie_of_the_machine() -> None:
         assert adapter.max_retries.total == 0
         assert adapter._pool_maxsize == CONNECTIONS  # type: ignore[attr-defined]
     graph.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((200, {}), {"http.response.status_code": 200}),
+        (
+            (429, {"error": {"code": "TooManyRequests"}}),
+            {"http.response.status_code": 429, "error.type": "429", "request_id": "r-1"},
+        ),
+        ((200, b"no JSON"), {"error.type": "UNKNOWN"}),
+    ],
+)
+def test_each_request_has_a_span_without_its_path(
+    client: MakeClient, telemetry: Telemetry, answer: Any, expected: dict[str, object]
+) -> None:
+    """Method, host and result; the path contains a mailbox."""
+    graph, server = client()
+    server.responses.append((answer[0], {"request-id": "r-1"}, answer[1]))
+    graph.describe_attachment(ITEM, "A")
+    (span,) = telemetry.spans
+    assert span.name == "GET graph.microsoft.com"
+    assert (span.kind, span.status.is_ok) == (SpanKind.CLIENT, "error.type" not in expected)
+    attributes = dict(span.attributes or {})
+    assert len(str(attributes.pop("client_request_id"))) == 36
+    assert attributes == expected | {
+        "http.request.method": "GET",
+        "url.scheme": "https",
+        "server.address": "graph.microsoft.com",
+        "server.port": 443,
+    }
+    throttled = telemetry.figures().get("blob_to_outlook.throttled", {})
+    assert sum(point.value for point in throttled.values()) == (answer[0] == 429)
+
+
+def test_a_span_has_the_port_of_its_url(client: MakeClient, telemetry: Telemetry) -> None:
+    """Of a local Graph, for example."""
+    graph, _ = client((200, {}))
+    graph.session_state(graph.upload_url(UPLOAD.replace("office.com", "office.com:443")))
+    (span,) = telemetry.spans
+    assert dict(span.attributes or {})["server.port"] == 443
+    assert telemetry.figures()["blob_to_outlook.resynchronisations"]

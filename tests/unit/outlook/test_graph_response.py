@@ -101,6 +101,7 @@ def test_an_unreadable_refusal_is_still_a_refusal() -> None:
         ("Sun, 22 Nov 2026 10:00:30 -0000", "Sun, 22 Nov 2026 12:00:00 +0200", 30.0),
         ("Mon, 23 Nov 2026 10:00:01 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 86_400.0),
         ("86401", None, 86_400.0),
+        ("\u0663", None, None),
     ],
 )
 def test_retry_after_in_every_form(

@@ -183,3 +183,12 @@ def test_the_first_transfer_is_the_first_in_the_queue() -> None:
     transfers.engines["old"].run()
     state = next(s for name, s in transfers.entities.states.items() if "mailbox" in name)
     assert [each["transfer_id"] for each in json.loads(state)["line"]] == ["old", "young"]
+
+
+def test_a_request_says_when_the_transfer_began() -> None:
+    """In UTC, and the same in every request."""
+    engine = Transfers().begin("first", ("pause", 9), ACQUIRE)
+    engine.run()
+    calls = [e.entityOperationCalled for e in engine.history if e.HasField("entityOperationCalled")]
+    since = {json.loads(each.input.value)["since"] for each in calls}
+    assert since == {"2026-11-22T10:00:00Z"}

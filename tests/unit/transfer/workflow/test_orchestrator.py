@@ -1,5 +1,6 @@
 """The orchestrator over the real engine and the real locks, with activities of the test's own."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -470,3 +471,84 @@ def test_the_deletion_of_1_0_waits_for_its_locks() -> None:
     old.run()
     assert end(young).error == BUSY
     assert deletions(scripts["young"]) == [(True, False), (False, False)]
+
+
+def test_the_bytes_are_shown_during_a_retry_after() -> None:
+    """Those that Outlook has when it begins."""
+    script = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[
+            result("progress", offset=1_000),
+            result("retry", offset=2_000, retry_after=30.0),
+            result("attached", attachment_id="A"),
+        ],
+    )
+    engine = start(script)
+    end(engine)
+    waiting = [each["bytesSent"] for each in engine.statuses if each["state"] == "waiting"]
+    assert set(waiting) == {2_000}
+
+
+def test_the_bytes_are_shown_while_a_transfer_waits_for_its_locks() -> None:
+    """An older transfer takes the lock between two of its activities."""
+    clock = VirtualClock()
+    entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
+    engines: dict[str, VirtualEngine] = {}
+    old = Script(
+        attach_small_file=[
+            result("retry", failure=BUSY),
+            result("attached", attachment_id="A"),
+        ]
+    )
+    young = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[result("progress", offset=1_000), result("attached", attachment_id="A")],
+    )
+    for id_, script in (("old", old), ("young", young)):
+        parts = (script.activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, REQUEST.to_json(), *parts)
+        engines[id_].advance()
+        if id_ == "old":
+            engines[id_].advance()
+            clock.advance(0.5)
+    engine = engines["young"]
+    engine.advance()
+    engines["old"].advance()
+    assert states(engines["old"])[-1] == "waiting"
+    engine.advance()
+    assert (engine.statuses[-1]["state"], engine.statuses[-1]["bytesSent"]) == ("waiting", 1_000)
+    clock.advance(2)
+    engines["old"].run()
+    end(engine)
+    waits = [each["job"]["waitedSeconds"] for each in young.of("upload_ranges")]
+    assert waits[0] == 0
+    assert waits[1] >= 2
+
+
+def test_the_mailbox_learns_how_many_bytes_were_sent() -> None:
+    """Of ranges, those that went out; of a small file, all of it."""
+    script = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[result("progress", offset=400, sent=400), result("failed", failure=BUSY)],
+    )
+    engine = start(script)
+    engine.run_until("upload_ranges")
+    state = next(s for name, s in engine.entities.states.items() if "mailbox" in name)
+    # The session's creation first.
+    assert [each["size"] for each in json.loads(state)["spent"]] == [4_096, 400]
+
+
+def test_a_cancellation_during_an_activity_is_noticed_at_its_end() -> None:
+    """Without the pause that the activity's result needs."""
+    script = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[result("retry", offset=1_000, retry_after=900.0)],
+    )
+    engine = start(script)
+    while engine.next_activity != "upload_ranges":
+        engine.advance()
+    engine.raise_event(CANCEL)
+    engine.advance()
+    assert states(engine)[-1] == "uploading"
+    status = end(engine)
+    assert (status.state, status.bytes_sent) == ("cancelled", 1_000)

@@ -638,3 +638,58 @@ def test_an_end_without_a_reason_has_a_sentence() -> None:
     error = end_of(machine).error
     assert error is not None
     assert "did not accept the file" in error.message
+
+
+def test_progress_gives_five_attempts_again() -> None:
+    """The attempt that progressed is the first of them."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("new_session"), result("progress"))
+    drive(machine, result("progress"), result("progress", offset=1_000))
+    sessions = 0
+    while machine.end is None:
+        drive(machine, result("new_session", failure=BUSY))
+        sessions += 1
+        if machine.end is None:
+            drive(machine, result("progress"), result("progress"))
+    assert sessions == 5
+
+
+def test_each_refusal_is_counted_by_its_code() -> None:
+    """Two kinds of refusals do not add up."""
+    machine = begun(job(), NOW)
+    first, second = (
+        result("retry", tries=2, failure=Failure(code=code, message="?")) for code in "AB"
+    )
+    drive(machine, first, second)
+    assert machine.end is None
+    drive(machine, second)
+    assert end_of(machine).error == second.failure
+
+
+@pytest.mark.parametrize("size", [5, LARGE])
+def test_the_second_refusal_of_a_size_is_final(size: int) -> None:
+    """If it started with a request, or with a session."""
+    machine = begun(job(size), NOW)
+    ways = [result("session_instead", failure=BUSY), result("post_instead", failure=BUSY)]
+    drive(machine, *(ways if size == 5 else reversed(ways)))
+    assert end_of(machine) == End("failed", 0, error=BUSY)
+
+
+def test_an_attached_or_cancelled_file_has_no_error() -> None:
+    """Even after some trouble."""
+    for last in (result("attached", attachment_id="A"), None):
+        machine = begun(job(5), NOW)
+        drive(machine, result("retry", failure=BUSY))
+        if last:
+            drive(machine, last)
+        machine.cancel(NOW)
+        assert end_of(machine).error is None
+
+
+def test_the_end_of_the_queue_names_the_mailbox() -> None:
+    """Its administrator has to know which one is busy."""
+    machine = StateMachine(job(), NOW)
+    machine.waited(after(7_200))
+    error = end_of(machine).error
+    assert error is not None
+    assert "a@contoso.com" in error.message
