@@ -156,7 +156,7 @@ class StateMachine:
 
     def _update(self, result: ActivityResult, event: Event, now: datetime) -> None:
         """Update what the event changes besides the state."""
-        self._noted = self._noted or event in _NOTED
+        self._noted |= event in _NOTED and self.stage is not Stage.CLOSE
         match event:
             case Event.ATTACHED:
                 self.offset = self.job.size
