@@ -15,7 +15,7 @@ from durabletask.client import OrchestrationStatus, TaskHubGrpcClient
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from infra.local.errors import LocalError
+from infra.local.errors import LocalError, UsageError
 from infra.local.stack import StackInfo
 from shared.errors import TransferError
 from shared.storage.source_container import SourceContainer
@@ -51,7 +51,7 @@ def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str)
     """Upload a file for the item ``to``: ``{mailbox}/messages/{id}`` or ``…/events/{id}``.
 
     The blob's path contains the item, so that the same file can be dropped for several items.
-    Raises :class:`LocalError` when ``to`` has another form.
+    Raises :class:`UsageError` when ``to`` has another form.
     """
     blob_name = f"{_item_path(to)}/{quote(name, safe=' ')}"
     container = source_container(info)
@@ -69,11 +69,11 @@ def drop(info: StackInfo, content: bytes, name: str, to: str, content_type: str)
 
 
 def drop_file(info: StackInfo, file: Path, to: str) -> Dropped:
-    """Upload a local file; raises :class:`LocalError` when it cannot be read."""
+    """Upload a local file; raises :class:`UsageError` when it cannot be read."""
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise LocalError(f"{file} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
     return drop(info, content, file.name, to, content_type)
 
@@ -127,7 +127,7 @@ def _item_path(to: str) -> str:
     try:
         read_address(f"{path}/file", {})
     except TransferError as error:
-        raise LocalError(
+        raise UsageError(
             f"{to!r} is not an item. Use --to MAILBOX/messages/ID or MAILBOX/events/ID."
         ) from error
     return path

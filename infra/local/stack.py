@@ -10,16 +10,17 @@ from typing import Self
 import requests
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, CorsRule
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from infra.local.azurite import Azurite
-from infra.local.errors import LocalError
-from infra.local.functions_host.errors import HostError
+from infra.local.errors import LocalError, StackStateError, UsageError
+from infra.local.functions_host.errors import HostError, PortError
 from infra.local.functions_host.host import FunctionsHost
 from infra.local.functions_host.worker.process import STDERR
 from infra.local.outlook import OutlookEmulator, Rules
-from shared.settings import is_loopback_http
+from shared.errors import SettingsError
+from shared.settings import is_loopback_http, read_app_settings
 
 APP_FOLDER = Path(__file__).parents[2]
 STACK_FILE = APP_FOLDER / ".local" / "stack.json"
@@ -49,26 +50,31 @@ class StackInfo(BaseModel):
     def read(cls, file: Path) -> Self:
         """The info in a file.
 
-        Raises :class:`LocalError` when the file does not exist.
+        Raises :class:`StackStateError` when it does not exist or describes no stack.
         """
         try:
             return cls.model_validate_json(file.read_text())
         except FileNotFoundError:
-            raise LocalError(NOT_RUNNING) from None
+            raise StackStateError(NOT_RUNNING) from None
+        except ValidationError:
+            raise StackStateError(
+                f"{file} describes no stack of this version. Stop that stack, if one runs, "
+                "and start it again: make start"
+            ) from None
 
     def write(self, file: Path) -> None:
         """Write the file, readable only by its owner because it contains keys."""
-        file.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         file.touch(mode=0o600)
         file.write_text(self.model_dump_json(by_alias=True, indent=2))
 
     def check_alive(self) -> None:
-        """Raise :class:`LocalError` when the stack has ended without removing its file."""
+        """Raise :class:`StackStateError` when the stack has ended without removing its file."""
         try:
             requests.get(self.functions_url, timeout=5)
         except requests.RequestException:
-            raise LocalError(NOT_RUNNING) from None
+            raise StackStateError(NOT_RUNNING) from None
 
 
 class Stack:
@@ -105,8 +111,12 @@ class Stack:
     def __enter__(self) -> Self:
         """Start every part.
 
-        Raises :class:`LocalError` when one cannot start.
+        Raises :class:`UsageError` when an app setting, the port or a folder has to be changed, and
+        :class:`LocalError` when a part cannot start.
         """
+        _check(self._app_settings())
+        if self._info_file is not None:
+            self._info_file.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as starting:
             starting.enter_context(self._azurite)
             starting.enter_context(self.outlook)
@@ -124,6 +134,8 @@ class Stack:
             starting.callback(self._remove_info)
             try:
                 starting.enter_context(self._host)
+            except PortError as error:
+                raise UsageError(str(error)) from error
             except HostError as error:
                 raise LocalError(str(error)) from error
             self._allow_uploads_from_the_page()
@@ -175,7 +187,7 @@ class Stack:
                 try:
                     service.create_container(settings[setting])
                 except HttpResponseError as error:
-                    raise LocalError(
+                    raise UsageError(
                         f"{setting} is not a valid container name: {settings[setting]}"
                     ) from error
 
@@ -220,6 +232,22 @@ class Stack:
             defaults["IDENTITY_HEADER"] = self.outlook.identity_header
         settings = defaults | self._settings
         return settings | {name: value for name in settings if (value := os.environ.get(name))}
+
+
+def _check(settings: dict[str, str]) -> None:
+    """Check what the app will read, before anything is started.
+
+    Raises :class:`UsageError` with all that is wrong.
+    """
+    kept = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        read_app_settings()
+    except SettingsError as error:
+        raise UsageError(f"Change these app settings: {'; '.join(error.faults)}.") from None
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
 
 
 def _service_rules() -> Rules:

@@ -18,7 +18,7 @@ from aiohttp import web
 from infra.local.functions_host.blobs.trigger import BlobTrigger
 from infra.local.functions_host.durable.backend import DurableBackend
 from infra.local.functions_host.durable.dispatcher import WorkItemDispatcher
-from infra.local.functions_host.errors import PortInUseError
+from infra.local.functions_host.errors import PortDeniedError, PortInUseError
 from infra.local.functions_host.host_json import HostJson
 from infra.local.functions_host.http.application import http_application
 from infra.local.functions_host.invoker import Invoker
@@ -67,7 +67,7 @@ class FunctionsHost:
     def start(self) -> None:
         """Start, and wait until every trigger is active.
 
-        Raises :class:`PortInUseError`, :class:`AppLoadError` or :class:`AppConfigError`, after
+        Raises :class:`PortError`, :class:`AppLoadError` or :class:`AppConfigError`, after
         stopping what had started.
         """
         ready: Future[None] = Future()
@@ -164,9 +164,11 @@ def _listening_socket(port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise PortInUseError(port) from error
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(port) from error
+        if error.errno == errno.EACCES:
+            raise PortDeniedError(port) from error
+        raise
     return listening
 
 
