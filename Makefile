@@ -30,8 +30,8 @@ browser: ## Install Debian's Chromium, which the tests of the page need, on this
 demo: install ## Run the main job: two files become attachments, and their bytes are compared
 	@$(PYTHON) -m infra.local demo
 
-start: install ## Run the local stack until Ctrl-C
-	@$(PYTHON) -m infra.local start
+start: install ## Run the local stack until Ctrl-C; PORT=7071 DATA=.local/data
+	@$(PYTHON) -m infra.local start $(if $(PORT),--port="$(PORT)") $(if $(DATA),--data="$(DATA)")
 
 test: install ## Run all tests
 	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal

@@ -24,13 +24,14 @@ _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob service on a free loopback port, in a temporary folder.
+    """Azurite's blob service on a free loopback port, in a temporary folder or a given one.
 
-    ``access_log`` is a file that gets one line per request.
+    ``access_log`` is a file that gets one line per request. ``folder`` keeps the data.
     """
 
-    def __init__(self, access_log: Path | None = None) -> None:
+    def __init__(self, access_log: Path | None = None, folder: Path | None = None) -> None:
         self._access_log = access_log
+        self._folder = folder
         self._running = ExitStack()
         self.port = 0
 
@@ -50,7 +51,10 @@ class Azurite:
         if not _MAIN.exists():
             raise LocalError("Azurite is not installed. Run: make install")
         with ExitStack() as starting:
-            folder = starting.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
+            folder = str(self._folder) if self._folder else ""
+            folder = folder or starting.enter_context(
+                tempfile.TemporaryDirectory(prefix="azurite-")
+            )
             self.port = _free_port()
             output = None
             if self._access_log is not None:
@@ -107,8 +111,8 @@ def _free_port() -> int:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
+        # The guard then has Azurite write its data and end.
         process.stdin.close()
-    process.terminate()
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:

@@ -18,10 +18,11 @@ from rich.console import Console
 from infra.local.demo import run_demo
 from infra.local.drop import drop_file, follow
 from infra.local.errors import LocalError, StackStateError, UsageError
-from infra.local.stack import STACK_FILE, Stack, StackInfo
+from infra.local.stack import DATA_FOLDER, STACK_FILE, Stack, StackInfo
 
 DEFAULT_PORT = 7071
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOT_DONE = 1
 _INTERRUPTED = 130
 _MAX_PORT = 65_535
@@ -37,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
 def main() -> int:
     """Run the command of this process, and return its exit status."""
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         signal.signal(number, _interrupt)
     return run_command(sys.argv[1:])
 
@@ -82,8 +83,8 @@ def _one_line(text: str) -> str:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Begin to clean up after Ctrl-C or a service manager's signal, and ignore further signals."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Begin to clean up after Ctrl-C, a closed terminal or a service manager's signal, once."""
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -94,6 +95,13 @@ def _arguments(texts: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start", help="run the stack until Ctrl-C")
     start.add_argument("--graph-url", help="the root of another Graph than the emulator")
+    start.add_argument(
+        "--data",
+        type=Path,
+        default=DATA_FOLDER,
+        metavar="FOLDER",
+        help="keeps blobs, mailboxes and what is under way (default: .local/data)",
+    )
     start.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the Functions host")
     drop = commands.add_parser("drop", help="upload a file and follow its transfer")
     drop.add_argument("file", type=Path)
@@ -120,13 +128,18 @@ def _port(text: str) -> int:
 
 def _start(arguments: argparse.Namespace, console: Console) -> int:
     stack = Stack(
-        graph_url=arguments.graph_url, port=arguments.port, info_file=arguments.stack_file
+        graph_url=arguments.graph_url,
+        port=arguments.port,
+        info_file=arguments.stack_file,
+        data=arguments.data.absolute(),
     )
     with stack:
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
         console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
         console.print("                needs the functionKey of .local/stack.json")
         console.print(f"Graph           {stack.info.graph_url}", highlight=False)
+        console.print(f"Data            {arguments.data}", soft_wrap=True, highlight=False)
+        _list(console, "Was under way when the last stack ended, starts again", stack.started_again)
         if stack.items:
             console.print("Drop a file for one of these items, in another terminal:")
         for mailbox, (message, event) in stack.items.items():
@@ -134,8 +147,19 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
                 command = f"  .venv/bin/python -m infra.local drop FILE --to {mailbox}/{item}"
                 console.print(command, soft_wrap=True, highlight=False)
         print("ready", flush=True)
-        threading.Event().wait()
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            _list(console, "Under way, starts again with the next start", stack.under_way())
+            raise
     return 0
+
+
+def _list(console: Console, title: str, descriptions: list[str]) -> None:
+    if descriptions:
+        console.print(f"{title}:", soft_wrap=True, highlight=False)
+    for each in descriptions:
+        console.print(f"  {each}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _page_url(stack: Stack) -> str:

@@ -1,6 +1,7 @@
 """The commands of the local stack, in processes of their own."""
 
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import psutil
 import pytest
 import requests
 
+from infra.local.drop import source_container
 from infra.local.outlook import OutlookEmulator
 from infra.local.stack import StackInfo
 from tests.support.commands import run, started
@@ -20,7 +22,8 @@ MAILBOX = "reports@contoso.com"
 
 def options(folder: Path) -> list[str]:
     """A stack of its own, no matter what else runs on this machine."""
-    return ["--port", "0", "--stack-file", str(folder / "stack.json")]
+    file, data = str(folder / "stack.json"), str(folder / "data")
+    return ["--port", "0", "--stack-file", file, "--data", data]
 
 
 def running(folder: Path) -> StackInfo:
@@ -77,6 +80,37 @@ def test_a_killed_stack_leaves_no_process_behind(tmp_path: Path) -> None:
     assert file.exists()
     done = run("drop", __file__, "--to", f"{MAILBOX}/messages/M", "--stack-file", str(file))
     assert (done.returncode, "make start" in done.stderr) == (3, True)
+
+
+def test_a_killed_stack_keeps_its_data(tmp_path: Path) -> None:
+    """Blobs, items and attachments are there at the next start."""
+    file = tmp_path / "kept.txt"
+    file.write_text("kept")
+    stack = ["--stack-file", str(tmp_path / "stack.json")]
+    with started(*options(tmp_path)) as (process, lines):
+        (to,) = re.findall(rf"--to ({MAILBOX}/messages/\S+)", "".join(lines))
+        assert run("drop", str(file), "--to", to, *stack).returncode == 0
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    with started(*options(tmp_path)) as (_, lines):
+        assert f"--to {to}\n" in "".join(lines)
+        (blob,) = source_container(running(tmp_path)).list_blobs(include=["metadata"])
+        assert blob.metadata["attachmentstatus"] == "attached"
+
+
+def test_a_second_start_reports_the_first(tmp_path: Path) -> None:
+    """In one sentence, with its address; the first goes on."""
+    with started(*options(tmp_path)):
+        first = running(tmp_path)
+        second = run("start", *options(tmp_path))
+        assert running(tmp_path) == first
+        first.check_alive()
+    assert second.returncode == 3
+    assert first.functions_url in second.stderr
+    assert len(second.stderr.splitlines()) == 1
 
 
 def test_a_file_dropped_from_another_terminal_arrives(

@@ -4,6 +4,7 @@ HostError
 ├── PortError                the requested port cannot be used
 │   ├── PortInUseError       another program listens on it
 │   └── PortDeniedError      the system does not allow this user to listen on it
+├── JournalError             the file of the orchestrations under way cannot be read
 ├── AppLoadError             function_app.py could not be imported or indexed
 ├── AppConfigError           a binding or host.json refers to something that does not exist
 ├── WorkerDiedError          the worker died before it responded, and there is no redelivery
@@ -34,6 +35,10 @@ class PortDeniedError(PortError):
         super().__init__(
             f"Port {port} is not allowed for this user. Choose one above 1023 with --port."
         )
+
+
+class JournalError(HostError):
+    """Raised at start when the file of the orchestrations under way is not a journal."""
 
 
 class AppLoadError(HostError):

@@ -79,7 +79,7 @@ def test_a_graph_url_is_https_or_loopback(refusal: Refused) -> None:
     assert "https" in line
 
 
-@pytest.mark.parametrize("option", ["--stack-file"])
+@pytest.mark.parametrize("option", ["--data", "--stack-file"])
 def test_a_folder_that_cannot_be_written_is_named(
     refusal: Refused, tmp_path: Path, option: str
 ) -> None:
