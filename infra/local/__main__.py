@@ -1,4 +1,4 @@
-"""Runs the app on this machine: ``python -m infra.local start | drop | demo``."""
+"""Runs the app on this machine: ``python -m infra.local start | drop | event | demo``."""
 
 import sys
 

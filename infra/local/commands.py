@@ -1,24 +1,29 @@
-"""The commands ``python -m infra.local start | drop | demo``: arguments, output, exit status."""
+"""The commands of ``python -m infra.local``: their arguments, output and exit status."""
 
 import argparse
+import json
 import logging
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import grpc
 from azure.core.exceptions import AzureError
 from rich.console import Console
 
 from infra.local.demo import run_demo
-from infra.local.drop import drop_file, follow
+from infra.local.drop import Outcome, drop_files, follow
 from infra.local.errors import LocalError, StackStateError, UsageError
+from infra.local.events import EVENTS, SCHEMAS, example_event, send_event
+from infra.local.selection import chosen_files, chosen_metadata
 from infra.local.stack import DATA_FOLDER, STACK_FILE, Stack, StackInfo
+from shared.errors import StorageUnavailable
 
 DEFAULT_PORT = 7071
 
@@ -65,7 +70,9 @@ def _run(arguments: argparse.Namespace, console: Console) -> int:
             case "start":
                 return _start(arguments, console)
             case "drop":
-                return _drop(arguments, console)
+                return _drop(arguments)
+            case "event":
+                return _event(arguments, console)
             case _:
                 return 0 if run_demo(console) else _NOT_DONE
     except OSError as error:
@@ -103,10 +110,31 @@ def _arguments(texts: Sequence[str]) -> argparse.Namespace:
         help="keeps blobs, mailboxes and what is under way (default: .local/data)",
     )
     start.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the Functions host")
-    drop = commands.add_parser("drop", help="upload a file and follow its transfer")
-    drop.add_argument("file", type=Path)
-    drop.add_argument("--to", required=True, metavar="MAILBOX/messages/ID", help="or …/events/ID")
-    for command in (start, drop):
+    drop = commands.add_parser("drop", help="upload files and follow their transfers")
+    drop.add_argument(
+        "files", nargs="+", metavar="FILE", help="files, folders, or patterns such as '**/*.pdf'"
+    )
+    drop.add_argument(
+        "--metadata",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="metadata of the blobs; may be repeated, and may name the item in place of --to",
+    )
+    drop.add_argument(
+        "--content-id", metavar="ID", help="makes the file an inline picture, <img src='cid:ID'>"
+    )
+    drop.add_argument(
+        "--json", action="store_true", help="print a line of JSON per file; bars go to stderr"
+    )
+    event = commands.add_parser("event", help="send example events to the webhook")
+    event.add_argument(
+        "names", nargs="*", metavar="EVENT", help=f"{' or '.join(EVENTS)}; all without one"
+    )
+    event.add_argument("--schema", choices=SCHEMAS, help="one of the two; both without it")
+    for command in (drop, event):
+        command.add_argument("--to", metavar="MAILBOX/messages/ID", help="or …/events/ID")
+    for command in (start, drop, event):
         command.add_argument(
             "--stack-file",
             type=Path,
@@ -115,7 +143,11 @@ def _arguments(texts: Sequence[str]) -> argparse.Namespace:
             help="describes the running stack (default: .local/stack.json)",
         )
     commands.add_parser("demo", help="run the main job and compare the bytes")
-    return parser.parse_args(texts)
+    arguments = parser.parse_args(texts)
+    for name in getattr(arguments, "names", []):
+        if name not in EVENTS:
+            event.error(f"there is no example of {name!r}; there are {' and '.join(EVENTS)}")
+    return arguments
 
 
 def _port(text: str) -> int:
@@ -142,10 +174,9 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
         _list(console, "Was under way when the last stack ended, starts again", stack.started_again)
         if stack.items:
             console.print("Drop a file for one of these items, in another terminal:")
-        for mailbox, (message, event) in stack.items.items():
-            for item in (f"messages/{message}", f"events/{event}"):
-                command = f"  .venv/bin/python -m infra.local drop FILE --to {mailbox}/{item}"
-                console.print(command, soft_wrap=True, highlight=False)
+        for item in stack.info.items:
+            command = f"  .venv/bin/python -m infra.local drop FILE --to {item}"
+            console.print(command, soft_wrap=True, highlight=False)
         print("ready", flush=True)
         try:
             threading.Event().wait()
@@ -171,17 +202,63 @@ def _page_url(stack: Stack) -> str:
     return f"{url}#{urlencode({'mailbox': mailbox, 'message': message})}"
 
 
-def _drop(arguments: argparse.Namespace, console: Console) -> int:
+def _drop(arguments: argparse.Namespace) -> int:
+    files = chosen_files(arguments.files)
+    metadata = chosen_metadata(arguments.metadata)
+    if arguments.content_id:
+        if len(files) > 1:
+            raise UsageError("A content id is for one file. Drop the others by another command.")
+        metadata["contentid"] = quote(arguments.content_id)
+    info = _running_stack(arguments)
+    # With --json the standard output is for programs.
+    console = Console(stderr=arguments.json)
+    with _until_the_stack_stops():
+        outcomes = drop_files(info, files, arguments.to, metadata, console)
+    for outcome in outcomes:
+        if arguments.json:
+            print(json.dumps(outcome.to_json()))
+        else:
+            _print_outcome(outcome)
+    return 0 if all(each.state == "attached" for each in outcomes) else _NOT_DONE
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    if outcome.end and outcome.state == "attached":
+        print(f"{outcome.file.path}: attached: {outcome.end.attachment_id}")
+        return
+    reason = f": {outcome.error.code}: {outcome.error.message}" if outcome.error else ""
+    print(f"{outcome.file.path}: {outcome.state}{reason}", file=sys.stderr)
+
+
+def _event(arguments: argparse.Namespace, console: Console) -> int:
+    info = _running_stack(arguments)
+    to = arguments.to or next(iter(info.items), None)
+    if to is None:
+        raise UsageError("This stack has no items of its own. Name one: --to MAILBOX/messages/ID")
+    succeeded = True
+    with _until_the_stack_stops():
+        for name in arguments.names or EVENTS:
+            for schema in (arguments.schema,) if arguments.schema else SCHEMAS:
+                example = example_event(info, name, schema, to)
+                console.print(f"{name}, {schema} schema:", highlight=False)
+                console.print_json(json.dumps(example.body))
+                status = send_event(info, example)
+                (end,) = follow(info, [example.transfer], console) if status == 202 else (None,)
+                state = end.state if end else "nothing is started"
+                console.print(f"{status}, {state}\n", highlight=False)
+                succeeded = succeeded and state == "attached"
+    return 0 if succeeded else _NOT_DONE
+
+
+def _running_stack(arguments: argparse.Namespace) -> StackInfo:
     info = StackInfo.read(arguments.stack_file)
     info.check_alive()
+    return info
+
+
+@contextmanager
+def _until_the_stack_stops() -> Iterator[None]:
     try:
-        dropped = drop_file(info, arguments.file, arguments.to)
-        (end,) = follow(info, [dropped], console)
-    except (grpc.RpcError, AzureError) as error:
+        yield
+    except (grpc.RpcError, AzureError, StorageUnavailable) as error:
         raise StackStateError("The local stack stopped before the transfer ended.") from error
-    if end.state == "attached":
-        console.print(f"attached: {end.attachment_id}", soft_wrap=True, highlight=False)
-        return 0
-    reason = f": {end.error.code}: {end.error.message}" if end.error else ""
-    print(f"{end.state}{reason}", file=sys.stderr)
-    return _NOT_DONE

@@ -48,6 +48,7 @@ class StackInfo(BaseModel):
     blob_connection_string: str
     container: str
     graph_url: str
+    items: tuple[str, ...]
     pid: int
     worker_pid: int
     durable_address: str
@@ -221,6 +222,11 @@ class Stack:
             blob_connection_string=self._azurite.connection_string,
             container=settings["SOURCE_CONTAINER"],
             graph_url=settings["GRAPH_BASE_URL"],
+            items=tuple(
+                f"{mailbox}/{item}"
+                for mailbox, (message, event) in self.items.items()
+                for item in (f"messages/{message}", f"events/{event}")
+            ),
             pid=os.getpid(),
             worker_pid=worker_pid,
             durable_address=self._host.durable_address,

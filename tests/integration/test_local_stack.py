@@ -69,13 +69,13 @@ def test_a_transfer_under_way_goes_on_after_a_new_start(tmp_path: Path) -> None:
         api.hold("range", catalogue.throttled("3600"), after=1)
         body = {"blob": "report.pdf", "mailbox": MAILBOX, "messageId": message}
         transfer = api.request_transfer(**body).json()["id"]
-        until(lambda: [each for each in stack.outlook.requests if each.fault])
+        until(lambda: [each for each in stack.outlook.requests if each.fault] or None)
         assert stack.under_way() == ["report.pdf"]
     with running(tmp_path) as stack:
         assert stack.started_again == ["report.pdf"]
         assert Api(stack).ended(transfer)["state"] == "attached"
         assert contents(stack, message) == [content]
-        until(lambda: not stack.under_way())
+        until(lambda: not stack.under_way() or None)
     with running(tmp_path) as stack:
         assert stack.started_again == []
 

@@ -115,7 +115,7 @@ def test_a_stack_that_does_not_run_is_reported(refusal: Refused, tmp_path: Path)
     assert "make start" in line
 
 
-@pytest.mark.parametrize("arguments", [(), ("fly",), ("drop", "x"), ("start", "--speed", "9")])
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("drop",), ("start", "--speed", "9")])
 def test_wrong_arguments_are_one_sentence(refusal: Refused, arguments: tuple[str, ...]) -> None:
     """And how to get help."""
     status, line = refusal(*arguments)
