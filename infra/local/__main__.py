@@ -1,12 +1,18 @@
 """Runs the app on this machine: ``python -m infra.local start | drop | event | demo``."""
 
 import sys
+from contextlib import nullcontext
+
+from infra.local.heartbeat import heartbeat
 
 # A part of the stack does not start, as for LocalError.
 _NOT_INSTALLED = 4
 
 try:
-    from infra.local.commands import main
+    # The other commands print nothing but what they are for.
+    patient = {"start", "demo"} & set(sys.argv[1:2])
+    with heartbeat("Loading the packages") if patient else nullcontext():
+        from infra.local.commands import main
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] in {"infra", "shared"}:
         raise

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -21,6 +21,7 @@ from infra.local.demo import run_demo
 from infra.local.drop import Outcome, drop_files, follow
 from infra.local.errors import LocalError, StackStateError, UsageError
 from infra.local.events import EVENTS, SCHEMAS, example_event, send_event
+from infra.local.heartbeat import heartbeat
 from infra.local.selection import chosen_files, chosen_metadata
 from infra.local.stack import DATA_FOLDER, STACK_FILE, Stack, StackInfo
 from shared.errors import StorageUnavailable
@@ -165,7 +166,9 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
         info_file=arguments.stack_file,
         data=arguments.data.absolute(),
     )
-    with stack:
+    with ExitStack() as running:
+        with heartbeat("Starting the stack"):
+            running.enter_context(stack)
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
         console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
         console.print("                needs the functionKey of .local/stack.json")

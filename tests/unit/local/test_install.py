@@ -88,11 +88,16 @@ def test_a_step_that_fails_shows_what_its_tool_printed(tmp_path: Path) -> None:
 
 
 def test_packages_lose_what_is_not_run(tmp_path: Path) -> None:
-    """Source maps, types and documents; no code and no licence."""
+    """Source maps, types, documents, builds for browsers; no code for Node and no licence."""
+    for build in ("dist/browser", "dist/commonjs"):
+        (tmp_path / "@azure" / "a" / build).mkdir(parents=True)
     for name in ("a.js", "a.js.map", "a.d.ts", "README.md", "LICENSE", "package.json"):
         (tmp_path / name).write_text("")
     remove_what_is_not_run(tmp_path)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["LICENSE", "a.js", "package.json"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        *("@azure", "LICENSE", "a.js", "package.json")
+    ]
+    assert [each.name for each in (tmp_path / "@azure" / "a" / "dist").iterdir()] == ["commonjs"]
 
 
 def locked(file: str) -> dict[str, str]:
