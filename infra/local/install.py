@@ -137,6 +137,9 @@ def _install_packages() -> None:
     create = (sys.executable, "-m", "venv", "--clear", str(_VENV))
     run(Step("Virtual environment in .venv", create, _VENV, 15), _LOG, say)
     _install(_pip("Python packages", "infra/local/requirements.txt", 80))
+
+
+def _compile_packages() -> None:
     run(_COMPILE, _LOG, say)
 
 
@@ -164,15 +167,20 @@ def _install_node() -> Path:
 
 
 def install_demo() -> None:
-    """Python packages and Azurite; both at once where Node is there already."""
+    """Python packages and Azurite; as much at once as can be."""
     node = node_of_path()
     if node is None:
         say(f"No Node {OLDEST} or newer with npm is on PATH: it comes into .venv.")
         _install_packages()
-        _install_azurite(_install_node())
+        _at_once((_compile_packages, lambda: _install_azurite(_install_node())))
         return
     say(f"{node} is used for Azurite.")
-    _at_once((_install_packages, lambda: _install_azurite(node)))
+
+    def install_and_compile() -> None:
+        _install_packages()
+        _compile_packages()
+
+    _at_once((install_and_compile, lambda: _install_azurite(node)))
 
 
 def install_azurite() -> None:
@@ -186,7 +194,7 @@ def install_azurite() -> None:
 def install_development() -> None:
     """What tests, checks and locks need."""
     _install(_pip("Tools for development", "tests/requirements.txt", 230))
-    run(_COMPILE, _LOG, say)
+    _compile_packages()
 
 
 def _at_once(works: Iterable[Callable[[], None]]) -> None:
