@@ -45,7 +45,7 @@ soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print th
 mutants: install ## Change the code in small ways, and count the changes that no fast test notices
 	@mkdir -p mutants/infra/local
 	@ln -sfn $(CURDIR)/infra/local/node_modules mutants/infra/local/node_modules
-	@nice -n 10 $(VENV)/bin/uv tool run --quiet --python $(PYTHON) --with-requirements \
+	@PATH="$$PATH:$(CURDIR)/$(VENV)/bin" nice -n 10 $(VENV)/bin/uv tool run --quiet --python $(PYTHON) --with-requirements \
 		tests/requirements.txt --from mutmut==3.8.1 mutmut run --max-children 1 $(ONLY)
 
 check: $(TOOLS) ## Lint, type check and formatting; changes nothing

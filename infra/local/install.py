@@ -192,10 +192,14 @@ def install_demo() -> None:
     _at_once((install_and_compile, lambda: _install_azurite(node)))
 
 
+def is_current(stamp: Path, lock: Path) -> bool:
+    """Whether what the stamp stands for was installed after the last change of its lock file."""
+    return stamp.exists() and stamp.stat().st_mtime >= lock.stat().st_mtime
+
+
 def install_azurite() -> None:
     """Azurite anew, unless it is as new as its lock file."""
-    lock = _FOLDER / "package-lock.json"
-    if _AZURITE_STAMP.exists() and _AZURITE_STAMP.stat().st_mtime >= lock.stat().st_mtime:
+    if is_current(_AZURITE_STAMP, _FOLDER / "package-lock.json"):
         return
     _install_azurite(node_of_path() or node_of_wheel(_VENV) or _install_node())
 

@@ -10,7 +10,7 @@ import pytest
 from infra.local.install import (
     InstallError,
     Step,
-    install_azurite,
+    is_current,
     megabytes,
     remove_what_is_not_run,
     run,
@@ -116,9 +116,13 @@ def test_the_demo_needs_no_tools_for_development() -> None:
     assert not [name for name in all_ if "nodejs" in name]
 
 
-def test_what_is_as_new_as_its_lock_is_not_installed_again(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The first rule of the Makefile has installed Azurite already."""
-    install_azurite()
-    assert capsys.readouterr().out == ""
+def test_what_is_as_new_as_its_lock_is_not_installed_again(tmp_path: Path) -> None:
+    """The first rule of the Makefile installs Azurite, too; the second finds it there."""
+    stamp, lock = tmp_path / "stamp", tmp_path / "lock"
+    lock.touch()
+    assert not is_current(stamp, lock)
+    stamp.touch()
+    os.utime(lock, (1, 1))
+    assert is_current(stamp, lock)
+    os.utime(stamp, (0, 0))
+    assert not is_current(stamp, lock)
