@@ -33,13 +33,14 @@ browser: ## Install Debian's Chromium, which the tests of the page need, on this
 demo: $(DEMO) ## Run the main job: two files become attachments, and their bytes are compared
 	@$(PYTHON) -m infra.local demo
 
-start: $(DEMO) ## Run the local stack until Ctrl-C; PORT=7071 DATA=.local/data
-	@$(PYTHON) -m infra.local start $(if $(PORT),--port="$(PORT)") $(if $(DATA),--data="$(DATA)")
+start: $(DEMO) ## Run the local stack until Ctrl-C; PORT=7071 DATA=.local/data ENGINE=unkind:7
+	@$(PYTHON) -m infra.local start $(if $(PORT),--port="$(PORT)") $(if $(DATA),--data="$(DATA)") \
+		$(if $(ENGINE),--engine="$(ENGINE)")
 
 test: install ## Run all tests
 	@$(PYTHON) -m pytest --numprocesses 2 --dist worksteal
 
-soak: install ## Try 10,000 seeded fault schedules and 1,000 kills, and print the figures
+soak: install ## Try 20,000 seeded schedules and 1,000 kills, and print the figures
 	@$(PYTHON) -m tests.faults.soak
 
 mutants: install ## Change the code in small ways, and count the changes that no fast test notices

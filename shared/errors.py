@@ -25,19 +25,23 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── GraphRefused               any other refusal, with Graph's own code
 │   ├── AttachmentNotFound         the transfer has none, or the item no longer holds it
 │   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
-│   ├── Removed                    shared/transfer/service/attachments: recorded, never raised
+│   ├── Removed                    shared/storage/attachment_record: recorded, never raised
 │   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES or QUEUE_DEADLINE_HOURS
 │   ├── OutcomeUnknown             it cannot be determined whether the file is attached
 │   └── InternalError              a bug of this app
 ├── Superseded                     the blob was overwritten; the new content has its own transfer
+├── StaleDelivery                  shared/transfer/activities/claims: a later run or attempt decides
 ├── GraphUnavailable               the caller can try again; carries retry_after
 └── StorageUnavailable             worth another try; carries status and code
     ├── StorageNotFound            shared/storage/storage_errors: no such blob or container
     ├── StorageDenied              shared/storage/storage_errors: the identity lacks a role
-    └── NotesTaken                 shared/storage/session_store: another delivery wrote the notes
+    ├── ContainerTaken             shared/storage/source_container: another deployment's files
+    ├── DocumentConflict           shared/storage/documents: another delivery wrote the row
+    └── LedgerUnreadable           shared/storage/ledger: a row that another program wrote
 BlobChanged                        shared/storage/storage_errors: the ETag is another one now
 ResponseTooLarge                   shared/outlook/graph_http: more bytes than the limit
 Throttled                          shared/transfer/activities/find_attachment: wait first
+AlreadyAttached                    shared/transfer/activities/claims: the ledger says so
 RestartRequired                    shared/transfer/activities/blob_reader: content may have changed
 MalformedEvent                     shared/triggers/event_grid: not what its type promises
 DroppedEvent                       shared/triggers/event_grid: valid, but not for this app
@@ -144,10 +148,8 @@ class AttachmentTooLarge(Permanent):
     """Raised before any call to Graph when the blob is larger than the app's own limit."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"The file has {size:,} bytes; the limit is {limit:,} bytes. "
-            "Send a smaller file, or a link to it."
-        )
+        limits = f"The file has {size:,} bytes; the limit is {limit:,} bytes."
+        super().__init__(f"{limits} Send a smaller file, or a link to it.")
 
 
 class MailboxLimitExceeded(Permanent):

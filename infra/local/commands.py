@@ -21,6 +21,7 @@ from infra.local.demo import run_demo
 from infra.local.drop import Outcome, drop_files, follow
 from infra.local.errors import LocalError, StackStateError, UsageError
 from infra.local.events import EVENTS, SCHEMAS, example_event, send_event
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.heartbeat import heartbeat
 from infra.local.selection import chosen_files, chosen_metadata
 from infra.local.stack import DATA_FOLDER, STACK_FILE, Stack, StackInfo
@@ -111,6 +112,12 @@ def _arguments(texts: Sequence[str]) -> argparse.Namespace:
         help="keeps blobs, mailboxes and what is under way (default: .local/data)",
     )
     start.add_argument("--port", type=_port, default=DEFAULT_PORT, help="of the Functions host")
+    start.add_argument(
+        "--engine",
+        type=_engine,
+        metavar="kind|unkind[:SEED]",
+        help="unkind: activities are repeated, checkpoints are lost, timers are late",
+    )
     drop = commands.add_parser("drop", help="upload files and follow their transfers")
     drop.add_argument(
         "files", nargs="+", metavar="FILE", help="files, folders, or patterns such as '**/*.pdf'"
@@ -159,12 +166,22 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _engine(text: str) -> Adversities | None:
+    try:
+        return Adversities.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"there is no engine {text!r}; use kind, unkind or, for instance, unkind:7"
+        ) from None
+
+
 def _start(arguments: argparse.Namespace, console: Console) -> int:
     stack = Stack(
         graph_url=arguments.graph_url,
         port=arguments.port,
         info_file=arguments.stack_file,
         data=arguments.data.absolute(),
+        adversities=arguments.engine,
     )
     with ExitStack() as running:
         with heartbeat("Starting the stack"):
@@ -172,6 +189,8 @@ def _start(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"Functions host  {stack.info.functions_url}", highlight=False)
         console.print(f"Page            {_page_url(stack)}", soft_wrap=True, highlight=False)
         console.print("                needs the functionKey of .local/stack.json")
+        if arguments.engine:
+            console.print(f"Engine          unkind:{arguments.engine.seed}", highlight=False)
         console.print(f"Graph           {stack.info.graph_url}", highlight=False)
         console.print(f"Data            {arguments.data}", soft_wrap=True, highlight=False)
         _list(console, "Was under way when the last stack ended, starts again", stack.started_again)

@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from infra.local.azurite import Azurite
 from infra.local.data_folder import DataFolder, Identity, locked
 from infra.local.errors import LocalError, StackStateError, UsageError
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.errors import HostError, JournalError, PortError
 from infra.local.functions_host.host import FunctionsHost
 from infra.local.functions_host.worker.process import STDERR
@@ -91,8 +92,9 @@ class Stack:
     override those of the stack; the environment overrides both. ``log`` is the file descriptor of
     the app's log. ``info_file`` is where :class:`StackInfo` is written while the stack runs.
     One stack at a time has this file, and it alone removes it. ``data`` is a folder in which blobs,
-    mailboxes and the transfers under way last; without one, they end with the stack.
-    ``access_log`` is a file that gets one line per request to storage.
+    tables, mailboxes and the transfers under way last; without one, they end with the stack.
+    ``access_log`` is a file that gets one line per request to storage. ``adversities`` are what the
+    engine does to the app.
     """
 
     def __init__(
@@ -105,12 +107,14 @@ class Stack:
         info_file: Path | None = None,
         data: Path | None = None,
         access_log: Path | None = None,
+        adversities: Adversities | None = None,
     ) -> None:
         self._graph_url = graph_url
         self._port = port
         self._settings = settings or {}
         self._log = log
         self._info_file = info_file
+        self._adversities = adversities
         self._running = ExitStack()
         self._data = DataFolder(data) if data else None
         self._azurite = Azurite(access_log, self._data.azurite if self._data else None)
@@ -146,6 +150,7 @@ class Stack:
                 on_worker_started=self._write_info,
                 worker_log=self._log,
                 journal=self._data.journal if self._data else None,
+                adversities=self._adversities,
             )
             self._create_containers()
             starting.callback(self._remove_info)

@@ -20,12 +20,17 @@ from shared.transfer.payloads import (
     TransferStatus,
 )
 
+# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
+# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
+SMALL_FILE_BYTES = 3_000_000
+
 
 class Inspect(Payload):
-    """The input of ``inspect_blob``."""
+    """The input of ``inspect_blob``; ``run``: see :class:`Job`."""
 
     transfer_id: str
     request: TransferRequest
+    run: str = ""
 
 
 class Job(ItemAddress):
@@ -33,10 +38,13 @@ class Job(ItemAddress):
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
-    attached it. The settings are pinned by the inspection, so that every delivery and every replay
-    decides by the same; histories of version 1.0 have no ``range_bytes``. For the telemetry:
-    ``waited_seconds`` is how long the next activity waited for its locks, and ``near_deadline``
-    marks the first activity after four fifths of ``deadline_seconds``.
+    attached it. ``content_doubted``: an earlier run has attached this content, or one that cannot
+    be told from it by its properties. ``run`` is when the orchestration began, as ISO 8601 text in
+    UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
+    transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them inside of
+    the activities. The settings are part of the history, so that all deliveries decide by the same.
+    For the telemetry: ``waited_seconds`` is how long the next activity waited for its locks, and
+    ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
     """
 
     transfer_id: str
@@ -54,6 +62,9 @@ class Job(ItemAddress):
     content_id: str | None = None
     attempt: int = 1
     unsure: bool = False
+    content_doubted: bool = False
+    run: str = ""
+    small_file_bytes: int = SMALL_FILE_BYTES
     range_bytes: int | None = None
     activity_bytes: int
     queue_seconds: float
@@ -61,6 +72,11 @@ class Job(ItemAddress):
     reconcile_seconds: float
     waited_seconds: float = 0.0
     near_deadline: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the file is sent by one POST."""
+        return self.size < self.small_file_bytes
 
     @property
     def content(self) -> BlobVersion:
@@ -136,10 +152,12 @@ class CancelUploadSession(Payload):
 
     ``delete_notes``: the transfer has ended, so its notes are deleted as well; ``best_effort``:
     even if the session cannot be deleted. ``must_wait``: a Retry-After of the mailbox is not over,
-    so that no request is sent.
+    so that no request is sent. ``job`` says which run and attempt the session is of; None in
+    histories of version 1.0.
     """
 
     transfer_id: str
+    job: Job | None = None
     delete_notes: bool = Field(default=False, alias="forget")
     must_wait: bool = Field(default=False, alias="resting")
     best_effort: bool = Field(default=False, alias="whatever")
@@ -158,6 +176,7 @@ Outcome = Literal[
     "superseded",
     "recorded",
     "failed",
+    "locked",
 ]
 
 
@@ -170,7 +189,7 @@ class ActivityResult(Payload):
     ``tries``: bound on such results without progress; None: until the deadline. ``failure``: how
     the transfer ends if this was its last activity. ``storage_failed``: Azure Storage failed, not
     Outlook. ``otherwise``: the result that applies once it is certain that the file is not
-    attached.
+    attached. ``wake``: the transfers that wait for a lock which this activity released.
     """
 
     outcome: Outcome
@@ -183,6 +202,7 @@ class ActivityResult(Payload):
     failure: Failure | None = None
     storage_failed: bool = False
     otherwise: "ActivityResult | None" = None
+    wake: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -198,10 +218,11 @@ class ActivityResult(Payload):
 class RecordAttachment(Payload):
     """The input of ``record_attachment``: the end of a transfer, for the blob's metadata.
 
-    ``content`` is the content that the transfer was requested for.
+    ``content`` is the content that the transfer was requested for; ``run``: see :class:`Job`.
     """
 
     transfer_id: str
+    run: str = ""
     content: BlobVersion | None = None
     status: TransferStatus
     record: RecordedStatus
@@ -210,3 +231,9 @@ class RecordAttachment(Payload):
     def item(self) -> str:
         """The item as text, empty if there is none."""
         return str(self.status.item or "")
+
+
+class Announced(Payload):
+    """The result of ``announce_end``."""
+
+    sent: bool

@@ -68,6 +68,12 @@ def test_the_pages_link_is_printed_and_no_key(tmp_path: Path) -> None:
     assert not [line for line in lines if key in line]
 
 
+def test_the_unkind_engine_names_its_seed(tmp_path: Path) -> None:
+    """So that what it did can be tried again."""
+    with started(*options(tmp_path), "--engine", "unkind:7") as (_, lines):
+        assert any(line.split() == ["Engine", "unkind:7"] for line in lines), lines
+
+
 def test_a_killed_stack_leaves_no_process_behind(tmp_path: Path) -> None:
     """SIGKILL of the main process also ends its children; drop reports that it is gone."""
     with started(*options(tmp_path)) as (process, _):

@@ -17,6 +17,7 @@ from azure.core.exceptions import HttpResponseError
 from infra.local.outlook import Fault, alterations, catalogue
 from infra.local.outlook.faults.schedule import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
+from shared.storage.ledger import Ledger
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
@@ -542,7 +543,13 @@ def test_a_removal_is_recorded_after_the_md5_was_cleared() -> None:
     tried.run_to("record_attachment")
     tried.app.blobs.set_md5("a", None)
     tried.app.finish()
-    attachments = Attachments(tried.app.settings, tried.app.source, tried.app.graph)
+    attachments = Attachments(
+        tried.app.settings,
+        tried.app.source,
+        Ledger(tried.app.tables),
+        tried.app.graph,
+        tried.app.listing,
+    )
     attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.output))
     assert tried.attached == 0
     assert tried.metadata["attachmentstatus"] == "cancelled"

@@ -100,7 +100,7 @@ def test_no_secret_is_in_the_history(make_harness: MakeHarness) -> None:
     assert len(harness.emulator.secrets()) >= 3
     assert not [secret for secret in harness.emulator.secrets() if secret in stored]
     assert "authtoken" not in stored
-    assert not harness.notes()
+    assert not harness.open_entries()
 
 
 def test_a_duplicate_after_the_end_does_nothing(make_harness: MakeHarness) -> None:
@@ -254,7 +254,7 @@ def test_a_bug_in_an_activity_is_recorded_and_shown(make_harness: MakeHarness) -
     assert "ZeroDivisionError" in str(engine.failed)
     assert harness.metadata("in/report.pdf")["attachmenterror"].startswith("InternalError: ")
     assert not harness.emulator.open_sessions()
-    assert harness.notes() == []
+    assert harness.open_entries() == []
 
 
 @pytest.mark.parametrize("free_bytes", [0, 20, 65, 90, 120, 400])

@@ -17,6 +17,7 @@ from aiohttp import web
 from durabletask.internal import orchestrator_service_pb2 as pb
 
 from infra.local.functions_host.blobs.trigger import BlobTrigger
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.durable.backend import DurableBackend
 from infra.local.functions_host.durable.dispatcher import WorkItemDispatcher
 from infra.local.functions_host.errors import PortDeniedError, PortInUseError
@@ -39,8 +40,9 @@ class FunctionsHost:
     free port. ``function_key`` gives access to everything that is not anonymous.
     ``journal`` is the file of the orchestrations under way; those of an earlier host start again.
     ``on_worker_started`` is called with the process id each time a worker is ready, in the host's
-    thread. ``worker_log`` is the file descriptor of the workers' output. ``url``, ``worker_pid``
-    and ``durable_address`` (of the engine's gRPC service) are set once it has started.
+    thread. ``worker_log`` is the file descriptor of the workers' output. ``adversities`` are what
+    its engine does to the app. ``url``, ``worker_pid`` and ``durable_address`` (of the engine's
+    gRPC service) are set once it has started.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class FunctionsHost:
         on_worker_started: Callable[[int], None] | None = None,
         worker_log: int = STDERR,
         journal: Path | None = None,
+        adversities: Adversities | None = None,
     ) -> None:
         self._app_folder = app_folder.resolve()
         self._settings = settings
@@ -61,6 +64,7 @@ class FunctionsHost:
         self._on_worker_started = on_worker_started
         self._worker_log = worker_log
         self._journal = journal
+        self._adversities = adversities
         self._backend: DurableBackend | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -138,7 +142,9 @@ class FunctionsHost:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         host_json = HostJson.read(self._app_folder)
 
-        backend = DurableBackend(host_json.default_version, journal=self._journal)
+        backend = DurableBackend(
+            host_json.default_version, journal=self._journal, adversities=self._adversities
+        )
         self._backend = backend
         running.push_async_callback(asyncio.to_thread, backend.stop)
         backend.start()
@@ -156,7 +162,9 @@ class FunctionsHost:
             triggers, invoke, route_prefix=host_json.route_prefix, key=self._key
         )
         await _serve_http(running, http, listening)
-        dispatcher = WorkItemDispatcher(backend.address, triggers.durable, invoke, host_json)
+        dispatcher = WorkItemDispatcher(
+            backend.address, triggers.durable, invoke, host_json, self._adversities
+        )
         dispatcher.start()
         running.push_async_callback(dispatcher.stop)
         blob_triggers = [BlobTrigger(function, invoke, settings) for function in triggers.blob]

@@ -176,7 +176,7 @@ def work_of(state: State, job: Job, offset: int, *, noted: bool) -> Payload:
         case Stage.UPLOAD:
             return UploadRanges(job=job, offset=offset)
         case Stage.CLOSE:
-            return CancelUploadSession(transfer_id=job.transfer_id)
+            return CancelUploadSession(transfer_id=job.transfer_id, job=job)
         case Stage.SEARCH:
             return FindAttachment(job=job, is_last_attempt=state in LAST_SEARCHES, noted=noted)
         case _:

@@ -27,10 +27,6 @@ from shared.transfer.workflow.stages import (
 )
 from shared.transfer.workflow.transitions import TRANSITIONS
 
-# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
-# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
-SMALL_FILE_BYTES = 3_000_000
-
 _ANYWAY = {"failed": Event.FAILED_ANYWAY, "superseded": Event.SUPERSEDED_ANYWAY}
 _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 
@@ -38,21 +34,21 @@ _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 class StateMachine:
     """The state of one job: ``work()`` is the next activity's input, ``apply`` its result.
 
-    ``pause`` is the wait before that activity, None for no wait; ``end`` is set when the transfer
-    has ended. Until the first ``begin``, the deadline is that of the queue.
+    ``pause`` is the wait before it, if any; ``end`` is set when the transfer has ended.
+    Until the first ``begin``, the deadline is that of the queue.
     """
 
     def __init__(self, job: Job, now: datetime) -> None:
         self.job = job
-        self.state = State.QUEUED_TO_POST if _is_small(job) else State.QUEUED_TO_CREATE
+        self.state = State.QUEUED_TO_POST if job.is_small else State.QUEUED_TO_CREATE
         self.offset = 0
         self.pause: Pause | None = None
         self.end: End | None = None
-        self._deadline = Deadline.after(job.queue_seconds, now)
+        self._deadline = Deadline(now + timedelta(seconds=job.queue_seconds))
         self._patience = Patience()
         self._search = Search(now)
         self._last_failure: Failure | None = None
-        # Whether the session store is known to have had notes of this transfer.
+        # Whether the ledger is known to have a row of this transfer.
         self._noted = False
 
     @property
@@ -62,18 +58,21 @@ class StateMachine:
 
     @property
     def sends(self) -> int:
-        """The most bytes that this work sends to the mailbox."""
+        """The most bytes that this work sends."""
         return bytes_sent_by(self.stage, self.job, self.offset)
 
     def work(self) -> Payload:
         """The input of the stage's activity."""
         return work_of(self.state, self.job, self.offset, noted=self._noted)
 
-    def begin(self, now: datetime, waited: float = 0.0) -> None:
+    def begin(self, now: datetime) -> None:
         """Note that the locks are acquired; the first time, the transfer's own deadline begins."""
         if Event.BEGIN in TRANSITIONS[self.state]:
             self._deadline = Deadline.after(self.job.deadline_seconds, now)
             self._move(Event.BEGIN, now)
+
+    def measure(self, now: datetime, waited: float) -> None:
+        """Note in the job how long it waited for its locks, and if its deadline is near."""
         near = self._deadline.is_near(now) and self.stage is not Stage.CLOSE
         if near:
             self._deadline = replace(self._deadline, near_from=None)
@@ -97,6 +96,15 @@ class StateMachine:
         if self.end is None:
             self._move(Event.CANCEL, now)
 
+    def search_after_all(self, now: datetime) -> None:
+        """Another run may have attached the file: search for it, and otherwise end as before."""
+        end, self.end = self.end, None
+        cancelled = end is not None and end.state == "cancelled"
+        self.state = State.SEARCHING_CANCELLED if cancelled else State.SEARCHING_FOR_POST
+        otherwise = ActivityResult(outcome="failed", failure=end.error if end else None)
+        self._search = Search(now + timedelta(seconds=self.job.reconcile_seconds), otherwise)
+        self._update_job(unsure=True)
+
     def apply(self, result: ActivityResult, now: datetime) -> None:
         """Choose the next state by the result of the stage's activity."""
         self.pause = None
@@ -109,7 +117,6 @@ class StateMachine:
         self._move(event, now, result)
         if self.end is None:
             if result.retry_after and self.pause is None:
-                # No call is allowed earlier, whichever comes next.
                 self.pause = Pause(0, result.retry_after)
             self._check_deadline(now)
 
@@ -121,7 +128,7 @@ class StateMachine:
                 yield Event.RETRIES_SPENT
             if self._leaves_doubt(result):
                 yield Event.RETRY_IN_DOUBT
-        if outcome == ("post_instead" if _is_small(self.job) else "session_instead"):
+        if outcome == ("post_instead" if self.job.is_small else "session_instead"):
             yield Event.BOTH_REFUSED
         if outcome == "not_attached":
             if self._search.goes_on(now, unread=result.failure is not None):
@@ -138,9 +145,8 @@ class StateMachine:
         return next((each for each in special if each in TRANSITIONS[self.state]), general)
 
     def _leaves_doubt(self, result: ActivityResult) -> bool:
-        """Whether an earlier delivery of the work to repeat may have attached the file."""
+        """Whether a delivery that claimed this work may have attached the file."""
         if self.stage is Stage.POST:
-            # An earlier delivery may have sent the file, and its notes could not be read.
             return result.storage_failed
         return self._may_be_complete
 
@@ -175,14 +181,12 @@ class StateMachine:
 
     def _progress(self, result: ActivityResult) -> None:
         if self.stage is Stage.UPLOAD and result.offset <= self.offset:
-            # Accepted without progress: a pause, so that this is not an endless busy loop.
             self.pause = self._patience.pause()
         self.offset = result.offset
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # This POST was refused, so the next one is not a second delivery of it. The number in
-            # the notes tells them apart.
+            # The attempt is over: refused, or claimed by a delivery that did not send it.
             self._update_job(attempt=self.job.attempt + 1)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:
@@ -244,7 +248,3 @@ class StateMachine:
 
     def _update_job(self, **fields: object) -> None:
         self.job = self.job.model_copy(update=fields)
-
-
-def _is_small(job: Job) -> bool:
-    return job.size < SMALL_FILE_BYTES

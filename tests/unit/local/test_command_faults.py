@@ -45,6 +45,15 @@ def test_a_port_is_a_number_below_65536(refusal: Refused, port: str) -> None:
     assert "65535" in line
 
 
+@pytest.mark.parametrize("engine", ["cruel", "unkind:x", ""])
+def test_an_engine_is_kind_or_unkind(refusal: Refused, engine: str) -> None:
+    """The sentence names the value and an example."""
+    status, line = refusal("start", f"--engine={engine}")
+    assert status == 2
+    assert f"{engine!r}" in line
+    assert "unkind:7" in line
+
+
 def test_a_port_in_use_is_named(refusal: Refused) -> None:
     """With what to do."""
     with taken_port() as port:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from durabletask.testing import InMemoryOrchestrationBackend
 from durabletask.testing.in_memory_backend import OrchestrationInstance
 from google.protobuf.wrappers_pb2 import StringValue  # type: ignore[import-untyped]
 
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.durable.journal import Journal
 
 # A client that waits for an orchestration occupies a thread until the orchestration ends.
@@ -29,10 +31,13 @@ GRPC_OPTIONS = (
 class _Backend(InMemoryOrchestrationBackend):
     """The backend, corrected where the Functions host behaves differently."""
 
-    def __init__(self, default_version: str | None, journal: Journal) -> None:
+    def __init__(
+        self, default_version: str | None, journal: Journal, adversities: Adversities | None
+    ) -> None:
         super().__init__()
         self._default_version = default_version
         self._journal = journal
+        self._adversities = adversities
 
     def StartInstance(  # noqa: N802 (a name of the protocol)
         self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext
@@ -83,6 +88,16 @@ class _Backend(InMemoryOrchestrationBackend):
         wait = min(timeout or _MAX_WAIT_SECONDS, _MAX_WAIT_SECONDS)
         return super()._wait_for_state(instance_id, predicate, wait)
 
+    def _process_create_timer_action(
+        self, instance: OrchestrationInstance, action: pb.OrchestratorAction
+    ) -> None:
+        due = action.createTimer.fireAt.ToDatetime()
+        late = self._adversities and self._adversities.timer_lateness(instance.instance_id)
+        action.createTimer.fireAt.FromDatetime(due + timedelta(seconds=late or 0.0))
+        super()._process_create_timer_action(instance, action)
+        # The history says when it was due.
+        instance.history[-1].timerCreated.fireAt.FromDatetime(due)
+
     def _enqueue_orchestration(self, instance_id: str) -> None:
         # The backend enqueues a running orchestration again when it completes. Enqueued earlier, it
         # would delay all work by a tenth of a second each time that it is dequeued.
@@ -98,13 +113,20 @@ class DurableBackend:
     """The engine and its gRPC service on a free loopback port.
 
     An instance that is started without a version gets ``default_version``. ``journal`` is the file
-    of the instances under way: those of an earlier engine are ``started_again``.
+    of the instances under way: those of an earlier engine are ``started_again``. With
+    ``adversities``, its timers fire late.
     """
 
-    def __init__(self, default_version: str | None = None, *, journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        default_version: str | None = None,
+        *,
+        journal: Path | None = None,
+        adversities: Adversities | None = None,
+    ) -> None:
         """Raises :class:`JournalError` when the file is no journal."""
         self._journal = Journal.open(journal)
-        self._backend = _Backend(default_version, self._journal)
+        self._backend = _Backend(default_version, self._journal, adversities)
         self.started_again: list[pb.CreateInstanceRequest] = []
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="durable")
         self._server = grpc.server(self._threads, options=GRPC_OPTIONS)
