@@ -49,13 +49,15 @@ class PurgeBeforeStart(Starter):
 
 
 class UnfencedLocks(MailboxLocks):
-    """Releases the lock that a transfer has now, even if it is a later one."""
+    """Releases every lock that a transfer has now, even a later one."""
 
     def release(self, lock: Lock, use: Use) -> tuple[str, ...]:
         def change(queue: MailboxQueue) -> tuple[str, ...]:
-            held = [each for each in queue.holders if each.transfer_id == use.transfer_id]
-            fence = held[0].fence if held else use.fence
-            return queue.release(replace(use, fence=fence), self._limits, self._clock())
+            fences = [each.fence for each in queue.holders if each.transfer_id == use.transfer_id]
+            woken: tuple[str, ...] = ()
+            for fence in fences or [use.fence]:
+                woken = queue.release(replace(use, fence=fence), self._limits, self._clock())
+            return woken
 
         return self._change(lock.mailbox, change, lock.row)[0]
 

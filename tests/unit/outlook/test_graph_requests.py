@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import Any, cast
 
@@ -135,13 +136,20 @@ type Call = Callable[[GraphClient], object]
     ],
 )
 def test_a_call_to_graph_has_a_token_and_immutable_ids(
-    client: MakeClient, call: Call, method: str, path: str, *, is_brief: bool
+    client: MakeClient,
+    telemetry: Telemetry,
+    call: Call,
+    method: str,
+    path: str,
+    *,
+    is_brief: bool,
 ) -> None:
     """Its path is encoded; calls on behalf of a caller who waits have shorter timeouts."""
     graph, server = client((200, {"value": []}))
     call(graph)
     (request,), (options,) = server.sent, server.options
     assert (request.method, request.url) == (method, ROOT + path)
+    assert [span.name for span in telemetry.spans] == [f"{method} graph.microsoft.com"]
     assert request.headers["Authorization"] == "Bearer token-1"
     assert request.headers["Prefer"] == 'IdType="ImmutableId"'
     assert len(request.headers["client-request-id"]) == 36
@@ -181,6 +189,8 @@ def test_a_brief_call_never_waits_longer_than_the_client() -> None:
 )
 def test_a_call_to_a_session_has_no_token(
     client: MakeClient,
+    telemetry: Telemetry,
+    *,
     call: Callable[[GraphClient, object], GraphResponse],
     method: str,
     headers: dict[str, str],
@@ -191,6 +201,7 @@ def test_a_call_to_a_session_has_no_token(
     assert call(graph, graph.upload_url(UPLOAD)).succeeded
     (request,), (options,) = server.sent, server.options
     assert (request.method, request.url, request.body) == (method, UPLOAD, body)
+    assert [span.name for span in telemetry.spans] == [f"{method} outlook.office.com"]
     assert headers.items() <= request.headers.items()
     assert "Authorization" not in request.headers
     assert "Prefer" not in request.headers
@@ -349,6 +360,14 @@ def test_the_connections_use_no_proxy_and_no_cookie_of_the_machine() -> None:
         assert adapter.max_retries.total == 0
         assert adapter._pool_maxsize == CONNECTIONS  # type: ignore[attr-defined]
     graph.close()
+
+
+def test_certificates_are_checked_and_cookies_refused_by_default(client: MakeClient) -> None:
+    """Of every host: the app itself names no other way."""
+    http = client()[0]._http
+    assert http.verify is True
+    policy = cast("DefaultCookiePolicy", http.cookies.get_policy())
+    assert policy.is_not_allowed("graph.microsoft.com")
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,15 @@ def test_the_deadline_during_a_search_leaves_the_outcome_unknown() -> None:
     assert end.error.code == "OutcomeUnknown"
 
 
+def test_the_search_at_the_deadline_does_not_wait() -> None:
+    """For the next search, as it would have before."""
+    machine = begun(job(5), NOW)
+    drive(machine, result("reconcile"), result("retry"))
+    assert pause_of(machine).tries == 0
+    machine.apply(result("retry"), NOW + timedelta(hours=1))
+    assert (machine.state, machine.pause) == (State.LOOKING_LATE, None)
+
+
 @given(st.integers(0, 5_000_000), st.lists(st.integers(0, 99), min_size=300, max_size=300))
 def test_any_outcomes_end_in_time(size: int, choices: list[int]) -> None:
     """Every path through the table ends by the deadline."""
@@ -414,7 +423,8 @@ def test_a_post_that_storage_prevented_keeps_its_number() -> None:
     [
         ([result("retry", failure=STORE_AWAY, storage_failed=True)], False),
         ([result("reconcile"), result("not_attached")], True),
-        ([result("session_instead"), result("progress", offset=5)], True),
+        ([result("session_instead"), result("progress"), result("reconcile")], True),
+        ([result("session_instead"), result("progress"), result("retry")], True),
     ],
 )
 def test_a_search_knows_if_there_must_be_notes(
@@ -423,8 +433,6 @@ def test_a_search_knows_if_there_must_be_notes(
     """Without notes nothing was sent, unless they are known to have been there."""
     machine = begun(job(5), NOW)
     drive(machine, *results)
-    if machine.stage is Stage.UPLOAD:
-        drive(machine, result("reconcile"))
     machine.cancel(NOW)
     if machine.stage is Stage.CLOSE:
         drive(machine, result("progress"))
