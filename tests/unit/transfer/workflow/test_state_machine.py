@@ -279,7 +279,7 @@ def test_the_search_at_the_deadline_does_not_wait() -> None:
     drive(machine, result("reconcile"), result("retry"))
     assert pause_of(machine).tries == 0
     machine.apply(result("retry"), NOW + timedelta(hours=1))
-    assert (machine.state, machine.pause) == (State.LOOKING_LATE, None)
+    assert (machine.state, machine.pause) == (State.SEARCHING_LATE, None)
 
 
 @given(st.integers(0, 5_000_000), st.lists(st.integers(0, 99), min_size=300, max_size=300))
