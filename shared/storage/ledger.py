@@ -33,7 +33,7 @@ _STATES = frozenset(get_args(EntryState.__value__))
 
 
 class LedgerUnreadable(StorageUnavailable, code="StorageUnavailable"):
-    """Raised when a row cannot be read: nobody can tell what was sent, so nothing is sent."""
+    """Raised when a row cannot be read: nobody knows what was sent, so nothing is sent."""
 
     def __init__(self, transfer_id: str) -> None:
         super().__init__(

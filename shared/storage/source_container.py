@@ -104,7 +104,7 @@ class SourceContainer:
         except StorageDenied:
             # A role of the operator's own may lack it.
             _LOG.warning(
-                "The app may not lease the container %s, so it cannot tell whether another "
+                "The app may not lease the container %s, so it does not know whether another "
                 "deployment transfers the same files. Use the role Storage Blob Data Owner.",
                 self.container,
             )

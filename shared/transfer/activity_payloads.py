@@ -39,7 +39,7 @@ class Job(ItemAddress):
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
     attached it. ``content_doubted``: an earlier run has attached this content, or one that cannot
-    be told from it by its properties. ``run`` is when the orchestration began, as ISO 8601 text in
+    be distinguished by its properties. ``run`` is when the orchestration began, as ISO 8601 text in
     UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
     transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them inside of
     the activities. The settings are part of the history, so that all deliveries decide by the same.

@@ -120,7 +120,7 @@ def test_thousands_of_earlier_attachments_are_kept(ledger: Ledger, transfer_id: 
 def test_a_foreign_row_never_means_never_sent(
     ledger: Ledger, service: TableServiceClient, transfer_id: str, properties: dict[str, Any]
 ) -> None:
-    """It cannot be told what was sent: an error that says which row it is."""
+    """Nobody knows what was sent: an error that names the row."""
     partition, row = transfer_id.split("-")
     table = service.create_table_if_not_exists(TABLE)
     table.create_entity({"PartitionKey": partition, "RowKey": row, **properties})

@@ -86,7 +86,7 @@ class Waits:
         yield from self._wait(pause, *self._unless_cancelled())
 
     def pause_fully(self, pause: Pause) -> Orchestration[None]:
-        """Wait, whatever is cancelled meanwhile."""
+        """Wait; a cancellation does not end it."""
         yield from self._wait(pause)
 
     def wait_for_event(
