@@ -17,7 +17,8 @@ from azure.core.exceptions import HttpResponseError
 from infra.local.outlook import Fault, alterations, catalogue
 from infra.local.outlook.faults.schedule import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
-from shared.storage.ledger import Ledger
+from shared.storage.ledger import TABLE, Ledger
+from shared.transfer.activities.mailbox_locks import TABLE as LOCKS
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
@@ -178,7 +179,7 @@ def test_a_post_whose_second_delivery_had_no_notes_is_reported(how: str) -> None
 
     def twice(payload: dict[str, Any]) -> dict[str, Any]:
         run(payload)
-        with unavailable(tried.app.notes, "download_blob"):
+        with unavailable(tried.app.memory_tables.get_table_client(TABLE), "get_entity"):
             result: dict[str, Any] = run(payload)
             return result
 
@@ -197,7 +198,7 @@ def test_a_post_that_was_never_sent_is_cancelled() -> None:
     """The store was unavailable at the only delivery: without notes nothing was sent."""
     tried = case(SMALL)
     tried.run_to("attach_small_file")
-    with unavailable(tried.app.notes, "download_blob"):
+    with unavailable(tried.app.memory_tables.get_table_client(TABLE), "get_entity"):
         tried.engine.advance()
     tried.engine.raise_event(CANCEL)
     tried.app.finish()
@@ -292,28 +293,29 @@ def test_overwritten_within_the_second_before_its_record_leaves_no_notes() -> No
 
 
 def test_a_lock_that_cannot_be_released_does_not_change_the_outcome() -> None:
-    """The entity fails while another transfer waits for the lock: both are attached."""
+    """Another transfer waits until the lock expires: both are attached."""
     tried = case(LARGE, ranges_per_activity=1)
     tried.run_to("upload_ranges")
-    tried.app.clock.advance(1)
+    table = tried.app.memory_tables.get_table_client(LOCKS)
+    real, writes = table.update_entity, 0
+
+    def update(*row: Any, **options: Any) -> Any:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            # The first acquires the lock.
+            raise HttpResponseError("busy")
+        return real(*row, **options)
+
+    table.update_entity = update  # type: ignore[method-assign]
+    tried.engine.advance()
+    assert writes == 2
     tried.app.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
     other = tried.app.engines[tried.app.deliver("b")]
-    while not any(status["state"] == "waiting" for status in other.statuses):
+    for _ in range(2):
         other.advance()
-    real = tried.app.entities.operate
-    broken: list[str] = []
-
-    def operate(target: str, operation: str, input_: str) -> Any:
-        result = real(target, operation, input_)
-        if operation == "give_back" and tried.engine.instance_id in input_ and not broken:
-            broken.append(target)
-            result.ClearField("success")
-            result.failure.failureDetails.errorType = "Broken"
-        return result
-
-    tried.app.entities.operate = operate  # type: ignore[method-assign]
+    assert other.statuses[-1]["state"] == "waiting"
     tried.app.finish()
-    assert broken
     assert tried.metadata["attachmentstatus"] == "attached"
     assert tried.attached == 2
 
@@ -414,7 +416,7 @@ def test_no_request_is_early_after_a_refusal_with_retry_after(kind: str) -> None
         tried.run_to("create_upload_session")
         throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="cancel")
         tried.app.service.faults.add(throttled)
-        with unavailable(tried.app.notes, "upload_blob"):
+        with unavailable(tried.app.memory_tables.get_table_client(TABLE), "update_entity"):
             tried.engine.advance()
     tried.app.finish()
     assert not tried.app.service.faults.unfired
@@ -479,7 +481,9 @@ def test_notes_that_cannot_be_read_at_the_second_delivery_attach_once() -> None:
     real = tried.app.notes.download_blob
     tried.deliver_twice(
         "upload_ranges",
-        lambda: outage.enter_context(unavailable(tried.app.notes, "download_blob")),
+        lambda: outage.enter_context(
+            unavailable(tried.app.memory_tables.get_table_client(TABLE), "get_entity")
+        ),
         number=3,
     )
     while tried.engine.performed.count("upload_ranges") != 3:
