@@ -225,8 +225,8 @@ def test_a_ledger_that_stays_down_ends_the_transfer_in_time(
     with faulty as (transport, trial, transfer):
         transport.fail_by(Plan(how="503", first=first, times=None, applies_to=is_for_ledger))
         transfer.must_attach = False
-        # After the attachment the record has a deadline of its own.
-        transfer.deadline += STORAGE_PATIENCE
+        # The inspection and the record have a deadline of their own.
+        transfer.deadline += 2 * STORAGE_PATIENCE
         trial.run(transfer)
         transport.recover()
         found = [each for each in trial.judge(transfer) if each.figure != "left"]

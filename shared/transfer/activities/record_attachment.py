@@ -44,13 +44,20 @@ class Recorder:
         """Note the end, and merge the record into the metadata if the blob has the content still.
 
         The end is logged even if the record cannot be written; then the result says why. Only
-        unavailable storage is worth another try.
+        unavailable storage is worth another try. Without the ledger, the metadata are written at
+        least: people see the end, and a later event is recognised by it.
         """
+        no_ledger: StorageUnavailable | None = None
         try:
             if not self._note_end(work):
                 _LOG.info("transfer %s has gone on since; nothing is recorded", work.transfer_id)
                 return ActivityResult(outcome="recorded")
+        except StorageUnavailable as error:
+            no_ledger = error
+        try:
             failure = self._write(work)
+            if no_ledger:
+                raise no_ledger
         except StorageUnavailable as error:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
             return ActivityResult(outcome="retry", failure=Failure.of(error), storage_failed=True)
