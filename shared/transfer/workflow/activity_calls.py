@@ -60,12 +60,10 @@ class ActivityCalls:
         *reconcile*: another run of the transfer may have sent the file.
         """
         until = self._waits.app_time + CLEANUP_PATIENCE
-        tries, locked = 0, 0.0
+        tries = 0
         while True:
             retry_after = self._waits.retry_after
-            left = (until - self._waits.app_time).total_seconds()
-            # For a lock that will not be free in time, nobody waits.
-            wait = retry_after or (locked if locked > left else (yield from locks.acquire(0)))
+            wait = retry_after or (yield from locks.acquire(0))
             left = (until - self._waits.app_time).total_seconds()
             must_wait = wait > 0 or left <= 0
             last = tries == MAX_CLEANUP_TRIES - 1 or wait > left or left <= 0
@@ -77,10 +75,8 @@ class ActivityCalls:
             if over:
                 return result
             self._waits.note_retry_after(result)
-            if locked and locked <= left:
-                yield from self._waits.wait_for_lock(locked)
-            elif locked:
-                continue
+            if locked:
+                yield from self._waits.wait_for_lock(min(locked, max(left, 0.0)))
             elif not wait:
                 tries += 1
                 yield from self._waits.pause_fully(Pause(tries, self._waits.retry_after))
