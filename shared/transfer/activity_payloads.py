@@ -23,6 +23,8 @@ from shared.transfer.payloads import (
 # Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
 # request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
 SMALL_FILE_BYTES = 3_000_000
+# Bytes of a request besides the file, rounded up generously.
+ENVELOPE_BYTES = 4_096
 
 
 class Inspect(Payload):
@@ -53,7 +55,6 @@ class Job(ItemAddress):
     created: str
     md5: str
     size: int
-    # Every job has an item.
     mailbox: str
     item_type: ItemType
     item_id: str
@@ -77,6 +78,11 @@ class Job(ItemAddress):
     def is_small(self) -> bool:
         """Whether the file is sent by one POST."""
         return self.size < self.small_file_bytes
+
+    @property
+    def post_bytes(self) -> int:
+        """The most bytes of the POST that sends the file as base64."""
+        return (self.size + 2) // 3 * 4 + ENVELOPE_BYTES
 
     @property
     def content(self) -> BlobVersion:
@@ -128,6 +134,11 @@ class UploadRanges(Payload):
     def transfer_id(self) -> str:
         """The transfer's id."""
         return self.job.transfer_id
+
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes of the ranges of this activity."""
+        return min(self.job.activity_bytes, self.job.size - self.offset)
 
 
 class FindAttachment(Payload):

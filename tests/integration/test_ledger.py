@@ -1,6 +1,5 @@
 """The ledger against a real Azurite, and against the tables in memory."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -16,19 +15,8 @@ from shared.settings import StorageConnection
 from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentConflict
 from shared.storage.ledger import TABLE, Ledger, LedgerEntry, LedgerUnreadable
-from tests.support.in_memory.tables import MemoryTables
 
 _ids = count(1)
-
-
-@pytest.fixture(params=["azurite", "memory"])
-def service(request: pytest.FixtureRequest, azurite: str) -> Iterator[TableServiceClient]:
-    """A table service, and the one in memory that other suites use in its place."""
-    if request.param == "memory":
-        yield MemoryTables().as_client()
-        return
-    with table_service(StorageConnection("AzureWebJobsStorage", azurite)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The rows that hold the locks of mailboxes, against a real Azurite and in memory."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
@@ -9,26 +8,13 @@ import pytest
 from azure.data.tables import TableServiceClient
 
 from shared.errors import StorageUnavailable
-from shared.settings import StorageConnection
-from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentTable
 from shared.transfer.activities.mailbox_locks import TABLE, Lock, MailboxLocks, mailbox_key
 from shared.transfer.activities.mailbox_queue import Limits, Use, Waiter
 from tests.support.engine.clock import EPOCH, VirtualClock
-from tests.support.in_memory.tables import MemoryTables
 
 LIMITS = Limits(at_once=4, window_bytes=1_000, window=timedelta(seconds=300))
 _mailboxes = count(1)
-
-
-@pytest.fixture(params=["azurite", "memory"])
-def service(request: pytest.FixtureRequest, azurite: str) -> Iterator[TableServiceClient]:
-    """A table service, and the one in memory that other suites use in its place."""
-    if request.param == "memory":
-        yield MemoryTables().as_client()
-        return
-    with table_service(StorageConnection("AzureWebJobsStorage", azurite)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.attempts import Attempts
 from shared.transfer.activities.claims import Claims
 from shared.transfer.activities.find_attachment import AttachmentFinder
-from shared.transfer.activities.locking import post_bytes, range_bytes, with_lock
+from shared.transfer.activities.locking import with_lock
 from shared.transfer.activities.mailbox_locks import MailboxLocks
 from shared.transfer.activities.reader_cache import ReaderCache
 from shared.transfer.activities.results import (
@@ -51,7 +51,7 @@ class Attacher:
     graph: GraphClient
     readers: ReaderCache = field(default_factory=ReaderCache)
 
-    @with_lock(post_bytes)
+    @with_lock(lambda job: job.post_bytes)
     @activity_boundary
     def attach_small_file(self, job: Job) -> ActivityResult:
         """Attach by one POST.
@@ -61,7 +61,7 @@ class Attacher:
         """
         entry = self.claims.entry(job)
         if entry and entry.run == job.run and entry.attempt >= job.attempt:
-            return ActivityResult(outcome="reconcile", sent=post_bytes(job))
+            return ActivityResult(outcome="reconcile", sent=job.post_bytes)
         if undecided := self._attempts.settle_other_run(job, entry):
             return undecided
         try:
@@ -78,7 +78,7 @@ class Attacher:
         result = result_of_refusal(Call.SMALL_POST, response, job) or ActivityResult(
             outcome="attached", offset=job.size, attachment_id=str(response.body["id"])
         )
-        return result.model_copy(update={"sent": post_bytes(job)})
+        return result.model_copy(update={"sent": job.post_bytes})
 
     @with_lock()
     @activity_boundary
@@ -116,7 +116,7 @@ class Attacher:
         expected = next_expected_range(response.body, job.size)
         return ActivityResult(outcome="progress", offset=expected.start if expected else 0)
 
-    @with_lock(range_bytes)
+    @with_lock(lambda work: work.most_bytes)
     @activity_boundary
     def upload_ranges(self, work: UploadRanges) -> ActivityResult:
         """PUT the next ranges.

@@ -20,9 +20,6 @@ from shared.transfer.payloads import Failure
 
 _LOG = logging.getLogger(__name__)
 
-# Bytes of a request beside the file's own, rounded up generously.
-_ENVELOPE = 4_096
-
 type Work = Job | UploadRanges | FindAttachment | CancelUploadSession
 
 
@@ -30,16 +27,6 @@ class _HasLocks(Protocol):
     @property
     def locks(self) -> MailboxLocks:
         """The locks of all mailboxes."""
-
-
-def post_bytes(job: Job) -> int:
-    """The most bytes of the POST of a small file: it is sent as base64."""
-    return (job.size + 2) // 3 * 4 + _ENVELOPE
-
-
-def range_bytes(work: UploadRanges) -> int:
-    """The most bytes of the ranges of one activity."""
-    return min(work.job.activity_bytes, work.job.size - work.offset)
 
 
 class _Decorator(Protocol):

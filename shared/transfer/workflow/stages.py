@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shared.transfer.activity_payloads import (
+    ENVELOPE_BYTES,
     CancelUploadSession,
     FindAttachment,
     Job,
@@ -152,20 +153,16 @@ LAST_SEARCHES = frozenset(
     }
 )
 
-# Upper bound on the bytes of a request besides the file.
-_ENVELOPE = 4_096
-
 
 def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:
     """The most bytes that the stage's activity sends to the mailbox, from ``offset`` on."""
     match stage:
         case Stage.UPLOAD:
-            return min(job.activity_bytes, job.size - offset)
+            return UploadRanges(job=job, offset=offset).most_bytes
         case Stage.POST:
-            # As base64.
-            return (job.size + 2) // 3 * 4 + _ENVELOPE
+            return job.post_bytes
         case Stage.CREATE:
-            return _ENVELOPE
+            return ENVELOPE_BYTES
         case _:
             return 0
 
