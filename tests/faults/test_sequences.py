@@ -171,6 +171,40 @@ def test_cancelled_after_a_second_delivery_was_throttled_reports_the_attachment(
     assert tried.output["state"] == "attached"
 
 
+def test_cancelled_after_a_second_delivery_got_no_lock_reports_the_attachment() -> None:
+    """The first delivery attached the file; the second cannot read the mailbox's row."""
+    tried = case(3 * R, ranges_per_activity=1)
+    outage = ExitStack()
+    locks = tried.app.memory_tables.get_table_client(LOCKS)
+    tried.deliver_twice(
+        "upload_ranges",
+        lambda: outage.enter_context(unavailable(locks, "get_entity")),
+        number=3,
+    )
+    while tried.engine.performed.count("upload_ranges") != 3:
+        tried.engine.advance()
+    outage.close()
+    assert tried.attached == 1
+    tried.engine.raise_event(CANCEL)
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
+
+
+def test_a_transfer_without_a_lock_keeps_its_place_in_the_file() -> None:
+    """The mailbox's row cannot be read for a moment: no range is sent again."""
+    tried = case(3 * R, ranges_per_activity=1)
+    tried.run_to("upload_ranges")
+    tried.engine.advance()
+    assert tried.engine.next_activity == "upload_ranges"
+    with unavailable(tried.app.memory_tables.get_table_client(LOCKS), "get_entity"):
+        tried.engine.advance()
+    tried.app.finish()
+    puts = [each for each in tried.app.service.recorder.requests if each.method == "PUT"]
+    assert len(puts) == 3
+    assert tried.attached == 1
+
+
 @pytest.mark.parametrize("how", ["cancelled", "deadline"])
 def test_a_post_whose_second_delivery_had_no_notes_is_reported(how: str) -> None:
     """Its notes could not be read; then it is cancelled, or its deadline is over."""

@@ -60,8 +60,12 @@ def with_lock(most: Callable[[Any], int] = lambda _: 0) -> _Decorator:
             try:
                 lock = self.locks.acquire(job.mailbox, asking)
             except StorageUnavailable as error:
+                # The position in the session is where it was.
+                offset = work.offset if isinstance(work, UploadRanges) else 0
                 failure = Failure.of(error)
-                return ActivityResult(outcome="retry", failure=failure, storage_failed=True)
+                return ActivityResult(
+                    outcome="retry", offset=offset, failure=failure, storage_failed=True
+                )
             if isinstance(lock, Refused):
                 return ActivityResult(outcome="locked", retry_after=lock.retry_after)
             use = Use(job.transfer_id, lock.fence, sent=asking.size)
