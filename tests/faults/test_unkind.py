@@ -15,7 +15,9 @@ BATCHES, BATCH = 20, 25
 FIGURE = f"figure 9: schedules on the unkind engine from seed {FIRST_SEED}"
 
 
-# Not tried: in some of its runs a session stays open until it expires, for a reason not yet known.
+# Not tried: a run that ends at its inspection closes the row of the run that it replaced, but
+# cannot delete that run's session, which stays open until it expires. Whether it comes to this
+# depends on what another thread has read ahead.
 NOT_YET = 487
 
 

@@ -71,7 +71,8 @@ class Inspector:
     def _with_earlier_run(self, work: Inspect, found: Inspection) -> Inspection:
         """The end that is also true if an earlier run of the transfer has sent the file.
 
-        The earlier run is over, since its orchestration was replaced: its row is closed.
+        The earlier run is over, since its orchestration was replaced: its row is closed. Its
+        session, which only a call to Outlook could delete, expires.
         """
         if found.ended is None or found.ended.state == "attached":
             return found
