@@ -24,7 +24,8 @@ from infra.local.events import EVENTS, SCHEMAS, example_event, send_event
 from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.heartbeat import heartbeat
 from infra.local.selection import chosen_files, chosen_metadata
-from infra.local.stack import DATA_FOLDER, STACK_FILE, Stack, StackInfo
+from infra.local.stack import DATA_FOLDER, STACK_FILE, Stack
+from infra.local.stack_info import StackInfo
 from shared.errors import StorageUnavailable
 
 DEFAULT_PORT = 7071

@@ -18,7 +18,7 @@ from rich.table import Column
 
 from infra.local.errors import LocalError, UsageError
 from infra.local.selection import ChosenFile
-from infra.local.stack import StackInfo
+from infra.local.stack_info import StackInfo
 from shared.errors import TransferError
 from shared.outlook.item import ITEM_KINDS, OutlookItem
 from shared.storage.source_container import SourceContainer

@@ -11,7 +11,7 @@ import requests
 
 from infra.local.drop import Dropped, drop, item_of_path, source_container, transfer_of
 from infra.local.errors import StackStateError
-from infra.local.stack import StackInfo
+from infra.local.stack_info import StackInfo
 from shared.triggers.event_grid import ATTACH_REQUESTED, BLOB_CREATED
 
 EVENTS = ("attach-requested", "blob-created")

@@ -8,12 +8,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-import requests
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient, CorsRule
 from durabletask.internal import orchestrator_service_pb2 as pb
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.alias_generators import to_camel
 
 from infra.local.azurite import Azurite
 from infra.local.data_folder import DataFolder, Identity, locked
@@ -23,6 +20,7 @@ from infra.local.functions_host.errors import HostError, JournalError, PortError
 from infra.local.functions_host.host import FunctionsHost
 from infra.local.functions_host.worker.process import STDERR
 from infra.local.outlook import ItemKind, OutlookEmulator, Rules, UnreadableFolder
+from infra.local.stack_info import StackInfo
 from shared.errors import SettingsError
 from shared.settings import is_loopback_http, read_app_settings
 from shared.transfer.payloads import TransferRequest
@@ -35,54 +33,6 @@ DATA_FOLDER = APP_FOLDER / ".local" / "data"
 THREADS = "32"
 # Mailboxes of the emulator, each with one draft and one event to drop files for.
 MAILBOXES = ("reports@contoso.com", "scans@contoso.com")
-
-NOT_RUNNING = "The local stack is not running. Start it first: make start"
-
-
-class StackInfo(BaseModel):
-    """How other programs can use a running stack: ``.local/stack.json``."""
-
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-    functions_url: str
-    function_key: str
-    blob_connection_string: str
-    container: str
-    graph_url: str
-    items: tuple[str, ...]
-    pid: int
-    worker_pid: int
-    durable_address: str
-
-    @classmethod
-    def read(cls, file: Path) -> Self:
-        """The info in a file.
-
-        Raises :class:`StackStateError` when it does not exist or describes no stack.
-        """
-        try:
-            return cls.model_validate_json(file.read_text())
-        except FileNotFoundError:
-            raise StackStateError(NOT_RUNNING) from None
-        except ValidationError:
-            raise StackStateError(
-                f"{file} describes no stack of this version. Stop that stack, if one runs, "
-                "and start it again: make start"
-            ) from None
-
-    def write(self, file: Path) -> None:
-        """Write the file, readable only by its owner because it contains keys."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)
-        file.touch(mode=0o600)
-        file.write_text(self.model_dump_json(by_alias=True, indent=2))
-
-    def check_alive(self) -> None:
-        """Raise :class:`StackStateError` when the stack has ended without removing its file."""
-        try:
-            requests.get(self.functions_url, timeout=5)
-        except requests.RequestException:
-            raise StackStateError(NOT_RUNNING) from None
 
 
 class Stack:
@@ -176,7 +126,7 @@ class Stack:
         """Take the stack file and the data folder, or raise :class:`StackStateError`."""
         if self._info_file is not None:
             lock = self._info_file.with_name(f"{self._info_file.name}.lock")
-            starting.enter_context(locked(lock, _runs_already(self._info_file)))
+            starting.enter_context(locked(lock, StackInfo.runs_already(self._info_file)))
         if self._data is not None:
             starting.enter_context(self._data.in_use())
 
@@ -296,17 +246,6 @@ class Stack:
             defaults["IDENTITY_HEADER"] = self.outlook.identity_header
         settings = defaults | self._settings
         return settings | {name: value for name in settings if (value := os.environ.get(name))}
-
-
-def _runs_already(info_file: Path) -> str:
-    try:
-        info = StackInfo.read(info_file)
-    except StackStateError:
-        return "A local stack is starting or stopping already. Try again in a few seconds."
-    return (
-        f"A local stack runs already, at {info.functions_url} (process {info.pid}). Use that one, "
-        "or stop it with Ctrl-C."
-    )
 
 
 def _description(started: pb.CreateInstanceRequest) -> str:

@@ -14,7 +14,7 @@ import requests
 
 from infra.local.drop import source_container
 from infra.local.outlook import OutlookEmulator
-from infra.local.stack import StackInfo
+from infra.local.stack_info import StackInfo
 from tests.support.commands import run, started
 
 MAILBOX = "reports@contoso.com"

@@ -11,7 +11,8 @@ import pytest
 from infra.local.drop import drop, source_container
 from infra.local.errors import StackStateError, UsageError
 from infra.local.outlook import catalogue
-from infra.local.stack import MAILBOXES, Stack, StackInfo
+from infra.local.stack import MAILBOXES, Stack
+from infra.local.stack_info import StackInfo
 from tests.support.e2e.api import Api
 from tests.support.waiting import until
 
