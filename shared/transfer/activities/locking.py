@@ -53,19 +53,11 @@ def with_lock(most: Callable[[Any], int] = lambda _: 0) -> _Decorator:
             if job is None or not job.run or sends_nothing:
                 # The orchestrator of version 1.0 holds the locks itself.
                 return activity(self, work)
-            since = datetime.fromisoformat(job.run)
-            asking = Waiter(
-                transfer_id=job.transfer_id, item=job.item_id, since=since, size=most(work)
-            )
+            asking = _waiter(job, most(work))
             try:
                 lock = self.locks.acquire(job.mailbox, asking)
             except StorageUnavailable as error:
-                # The position in the session is where it was.
-                offset = work.offset if isinstance(work, UploadRanges) else 0
-                failure = Failure.of(error)
-                return ActivityResult(
-                    outcome="retry", offset=offset, failure=failure, storage_failed=True
-                )
+                return _storage_failed(work, error)
             if isinstance(lock, Refused):
                 return ActivityResult(outcome="locked", retry_after=lock.retry_after)
             use = Use(job.transfer_id, lock.fence, sent=asking.size)
@@ -80,6 +72,18 @@ def with_lock(most: Callable[[Any], int] = lambda _: 0) -> _Decorator:
         return locked
 
     return decorate
+
+
+def _waiter(job: Job, size: int) -> Waiter:
+    since = datetime.fromisoformat(job.run)
+    return Waiter(transfer_id=job.transfer_id, item=job.item_id, since=since, size=size)
+
+
+def _storage_failed(work: Work, error: StorageUnavailable) -> ActivityResult:
+    # The position in the session is where it was.
+    offset = work.offset if isinstance(work, UploadRanges) else 0
+    failure = Failure.of(error)
+    return ActivityResult(outcome="retry", offset=offset, failure=failure, storage_failed=True)
 
 
 def _release(locks: MailboxLocks, lock: Lock, use: Use) -> tuple[str, ...]:
