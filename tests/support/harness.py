@@ -185,7 +185,7 @@ class Harness(VirtualApp):
     def start(self, name: str) -> tuple[str, dict[str, Any]]:
         """What the blob trigger starts for this blob: instance id and input."""
         client = RecordingClient()
-        asyncio.run(self.starter.from_blob(cast("df.DurableFunctionsClient", client), name))
+        asyncio.run(self.late_starter.from_blob(cast("df.DurableFunctionsClient", client), name))
         return client.started[0]
 
     def begin(self, name: str) -> VirtualEngine:

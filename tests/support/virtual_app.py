@@ -21,6 +21,13 @@ from tests.support.engine.virtual_engine import Activity, VirtualEngine
 MAILBOX = "reports@contoso.com"
 
 
+class LateStarter(Starter):
+    """Starts what an event starts whose blob was read before the record of its transfer."""
+
+    def _is_recorded(self, *_: object) -> bool:
+        return False
+
+
 class VirtualApp:
     """Starter, orchestrator, activities and entities of one app.
 
@@ -43,6 +50,7 @@ class VirtualApp:
         self.graph = clients.graph
         self.listing = Listing(clients.tables, clock)
         self.starter = Starter(settings, clients.source, self.listing)
+        self.late_starter = LateStarter(settings, clients.source, self.listing)
         self.entities = VirtualEntities(lock_entities(settings, clock))
         self.engines: dict[str, VirtualEngine] = {}
         self.started: list[VirtualEngine] = []

@@ -71,12 +71,17 @@ class Starter:
     async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
         """Start the transfer to the item that the blob's metadata or path names, or join it.
 
+        Nothing is started when the blob's record says how it ended: writing the record is an event
+        of the blob, too, and its run would hold the id while a user requests the transfer again.
         Raises :class:`BlobDeleted` when there is no such blob, :class:`FolderMarker` when it stands
         for a folder, :class:`UnreadableBlob` and :class:`StorageUnavailable`.
         """
         blob = await self._look(name)
         request = request_of_blob(blob)
-        id_ = instance_id(blob, str(request.item or ""))
+        item = str(request.item or "")
+        id_ = instance_id(blob, item)
+        if self._is_recorded(blob, item):
+            return Started(id_, joined=True)
         request = self._pinned(request)
         started = await start_instance(client, id_, request)
         if started:
@@ -104,6 +109,9 @@ class Starter:
                 drafts.append(StartResult(name, error))
         results = await self._start_in_order(client, drafts)
         return tuple(results[name] for name in attach.names)
+
+    def _is_recorded(self, blob: SourceBlob, item: str) -> bool:
+        return read_record(blob.metadata).is_about(blob, item)
 
     async def _look(self, name: str) -> SourceBlob:
         """The blob as it is now, if it is a file."""

@@ -99,7 +99,7 @@ class InMemoryApp(VirtualApp):
     def deliver(self, name: str) -> str:
         """Deliver the event of a blob once, as to the blob trigger; the transfer's id."""
         client = cast("df.DurableFunctionsClient", self)
-        return asyncio.run(self.starter.from_blob(client, name)).id
+        return asyncio.run(self.late_starter.from_blob(client, name)).id
 
     async def schedule_new_orchestration(
         self,

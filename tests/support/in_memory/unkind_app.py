@@ -120,7 +120,7 @@ class UnkindApp(InMemoryApp):
     def deliver(self, name: str) -> str:
         """Deliver the event of a blob once; the transfer's id."""
         client = cast("df.DurableFunctionsClient", self.client)
-        return self.loop.run(self.starter.from_blob(client, name)).id
+        return self.loop.run(self.late_starter.from_blob(client, name)).id
 
     def latest(self, instance_id: str) -> UnkindEngine | None:
         engine = self.engines.get(instance_id)
