@@ -159,7 +159,6 @@ module roles 'app/roles.bicep' = {
     sourceContainer: sourceContainer
     hostAccountName: hostStorage.outputs.name
     componentName: monitoring.outputs.componentName
-    hubInStorage: !usesScheduler
     dropperPrincipalId: dropperPrincipalId
   }
 }

@@ -26,21 +26,25 @@ TransferError                      code and sentence, as users and blob records 
 │   │   └── GraphFailing           shared/transfer/retry_table: failed at every try, with no reason
 │   ├── AttachmentNotFound         the transfer has none, or the item no longer holds it
 │   ├── DownloadTooLarge           MAX_DOWNLOAD_BYTES
-│   ├── Removed                    shared/transfer/service/attachments: recorded, never raised
+│   ├── Removed                    shared/storage/attachment_record: recorded, never raised
 │   ├── DeadlineExceeded           TRANSFER_DEADLINE_MINUTES or QUEUE_DEADLINE_HOURS
 │   ├── OutcomeUnknown             it cannot be determined whether the file is attached
 │   └── InternalError              a bug of this app
 ├── Superseded                     the blob was overwritten; the new content has its own transfer
+├── StaleDelivery                  shared/transfer/activities/claims: a later run or attempt decides
 ├── GraphUnavailable               the caller can try again; carries retry_after
 └── StorageUnavailable             worth another try; carries status and code
     ├── StorageNotFound            shared/storage/storage_errors: no such blob or container
     ├── StorageDenied              shared/storage/storage_errors: the identity lacks a role
-    └── NotesTaken                 shared/storage/session_store: another delivery wrote the notes
+    ├── ContainerTaken             shared/storage/source_container: another deployment's files
+    ├── DocumentConflict           shared/storage/documents: another delivery wrote the row
+    └── LedgerUnreadable           shared/storage/ledger: a row that another program wrote
 BlobChanged                        shared/storage/storage_errors: the ETag is another one now
 ResponseTooLarge                   shared/outlook/graph_http: more bytes than the limit
 NeverSent                          shared/outlook/connections: no byte of a request was sent
 UnreadableContent                  shared/outlook/content_coding: cannot be decoded
 Throttled                          shared/transfer/activities/find_attachment: wait first
+AlreadyAttached                    shared/transfer/activities/claims: the ledger says so
 RestartRequired                    shared/transfer/activities/blob_reader: content may have changed
 MalformedEvent                     shared/triggers/event_grid: not what its type promises
 DroppedEvent                       shared/triggers/event_grid: valid, but not for this app
@@ -89,10 +93,8 @@ class MailboxNotAllowed(Permanent):
     """Raised when no pattern of ALLOWED_MAILBOXES matches the mailbox."""
 
     def __init__(self, mailbox: str) -> None:
-        super().__init__(
-            f"Mailbox {mailbox} is not allowed. "
-            "An administrator can add it to the app setting ALLOWED_MAILBOXES."
-        )
+        advice = "An administrator can add it to the app setting ALLOWED_MAILBOXES."
+        super().__init__(f"Mailbox {mailbox} is not allowed. {advice}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +149,8 @@ class AttachmentTooLarge(Permanent):
     """Raised before any call to Graph when the blob is larger than the app's own limit."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"The file has {size:,} bytes; the limit is {limit:,} bytes. "
-            "Send a smaller file, or a link to it."
-        )
+        limits = f"The file has {size:,} bytes; the limit is {limit:,} bytes."
+        super().__init__(f"{limits} Send a smaller file, or a link to it.")
 
 
 class MailboxLimitExceeded(Permanent):
@@ -227,9 +227,8 @@ class GraphUnavailable(TransferError):
 
     def __init__(self, reason: str, retry_after: int) -> None:
         seconds = "a second" if retry_after == 1 else f"{retry_after} seconds"
-        super().__init__(
-            f"Graph is throttling this app or is unavailable ({reason}). Try again in {seconds}."
-        )
+        text = f"Graph is throttling this app or is unavailable ({reason})."
+        super().__init__(f"{text} Try again in {seconds}.")
         self.retry_after = retry_after
 
 

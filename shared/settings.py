@@ -119,6 +119,7 @@ class StorageConnection:
     name: str
     connection_string: str | None = None
     service_uri: str | None = None
+    table_uri: str | None = None
     client_id: str | None = None
 
     def __repr__(self) -> str:
@@ -165,19 +166,28 @@ def _storage_connection(
         if not re.search(r"(?i)(AccountKey|SharedAccessSignature)=.", text):
             faults.append(f"{name}: should be a connection string with AccountName and AccountKey")
         return StorageConnection(name, connection_string=text)
-    uri = environ.get(f"{name}__blobServiceUri")
+    uris = {service: _service_uri(name, service, environ) for service in ("blob", "table")}
+    if not uris["blob"]:
+        others = ("clientId", "credential", "queueServiceUri", "tableServiceUri")
+        if any(environ.get(f"{name}__{part}") for part in others):
+            text = f"missing, while other settings of {name} are set"
+            faults.append(f"{name}__blobServiceUri: {text}")
+        return None
+    if name == HOST_STORAGE and not uris["table"]:
+        faults.append(f"{name}__tableServiceUri: missing; the app keeps its ledger there")
+    return StorageConnection(
+        name,
+        service_uri=uris["blob"],
+        table_uri=uris["table"],
+        client_id=environ.get(f"{name}__clientId") or None,
+    )
+
+
+def _service_uri(name: str, service: str, environ: Mapping[str, str]) -> str | None:
+    """The service's own setting, or what the account's name implies, as for the Functions host."""
     account = environ.get(f"{name}__accountName")
-    if not uri and account:
-        # As the Functions host does.
-        uri = f"https://{account}.blob.core.windows.net"
-    if uri:
-        client_id = environ.get(f"{name}__clientId") or None
-        return StorageConnection(name, service_uri=uri, client_id=client_id)
-    if any(
-        environ.get(f"{name}__{part}") for part in ("clientId", "credential", "queueServiceUri")
-    ):
-        faults.append(f"{name}__blobServiceUri: missing, while other settings of {name} are set")
-    return None
+    named = f"https://{account}.{service}.core.windows.net" if account else None
+    return environ.get(f"{name}__{service}ServiceUri") or named
 
 
 def is_loopback_http(url: str) -> bool:

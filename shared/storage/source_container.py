@@ -1,6 +1,8 @@
 """The watched container: reads of its blobs, pinned to an ETag, and their metadata."""
 
 import hashlib
+import logging
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +14,9 @@ from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 from shared.errors import BlobDeleted, Permanent, StorageUnavailable
 from shared.path_segments import has_dot_segments
 from shared.storage.source_blob import SourceBlob
-from shared.storage.storage_errors import StorageNotFound, storage_errors
+from shared.storage.storage_errors import StorageDenied, StorageNotFound, storage_errors
+
+_LOG = logging.getLogger(__name__)
 
 
 class InvalidBlobName(Permanent, code="UnsupportedBlob"):
@@ -22,14 +26,31 @@ class InvalidBlobName(Permanent, code="UnsupportedBlob"):
         super().__init__("The blob's name holds '.' or '..' as a folder. Rename it.")
 
 
+class ContainerTaken(StorageUnavailable):
+    """Raised when another deployment transfers the files of this container."""
+
+    def __init__(self, container: str) -> None:
+        super().__init__(
+            f"The container {container} belongs to another deployment of this app, which holds a "
+            "lease on it; both would attach every file. If that deployment is gone, break the "
+            "lease: az storage container lease break."
+        )
+
+
 _CHUNK = 1_048_576
 
 
 class SourceContainer:
-    """The blobs of one container."""
+    """The blobs of one container.
 
-    def __init__(self, container: ContainerClient) -> None:
+    ``owner`` names the ledger of the app that transfers them. Two apps without a common ledger
+    would attach each file twice, so one of them leases the container.
+    """
+
+    def __init__(self, container: ContainerClient, owner: str = "") -> None:
         self._container = container
+        self._owner = owner
+        self._is_claimed = not owner
 
     @property
     def account(self) -> str:
@@ -68,6 +89,31 @@ class SourceContainer:
             return False
         return True
 
+    def claim(self) -> None:
+        """Lease the container for the owner, if this has not been done.
+
+        The lease has no end, so that it needs no renewal; it prevents nothing but the deletion of
+        the container. Raises :class:`ContainerTaken` and :class:`StorageUnavailable`.
+        """
+        if self._is_claimed:
+            return
+        lease_id = str(uuid.uuid5(uuid.NAMESPACE_DNS, self._owner))
+        try:
+            with storage_errors("(any)"):
+                self._container.acquire_lease(lease_duration=-1, lease_id=lease_id)
+        except StorageDenied:
+            # A role of the operator's own may lack it.
+            _LOG.warning(
+                "The app may not lease the container %s, so it does not know whether another "
+                "deployment transfers the same files. Use the role Storage Blob Data Owner.",
+                self.container,
+            )
+        except StorageUnavailable as error:
+            if error.storage_code == "LeaseAlreadyPresent":
+                raise ContainerTaken(self.container) from None
+            raise
+        self._is_claimed = True
+
     def look(self, name: str) -> SourceBlob:
         """The blob as it is now.
 
@@ -101,6 +147,7 @@ class SourceContainer:
             metadata=dict(properties.metadata or {}),
             copy_status=str(properties.copy.status or "").lower(),
             is_directory=is_directory,
+            has_endless_lease=str(properties.lease.duration or "").lower() == "infinite",
         )
 
     def md5_of(self, blob: SourceBlob) -> str:

@@ -41,11 +41,12 @@ class WriteRules:
     """How a read-modify-write is retried: the caller's policy, since this layer has none.
 
     ``is_outdated``: read again and repeat, up to ``attempts`` times; ``is_refused``: permanent.
+    Its second argument is whether the blob has a lease that never expires.
     """
 
     attempts: int
     is_outdated: Callable[[StorageUnavailable | BlobChanged], bool]
-    is_refused: Callable[[StorageUnavailable | BlobChanged], bool]
+    is_refused: Callable[[StorageUnavailable | BlobChanged, bool], bool]
 
 
 ARCHIVED = "The blob is in the archive tier and cannot be read. Rehydrate it, upload it again."
@@ -60,6 +61,8 @@ _UNREADABLE = {
     "blobbeingrehydrated": ARCHIVED,
     "operationnotsupportedondirectory": "The blob is a directory. Name one of its files.",
 }
+
+_DENIED = frozenset({401, 403})
 
 
 @contextmanager
@@ -79,11 +82,31 @@ def storage_errors(blob: str) -> Iterator[None]:
         ) from None
 
 
+def table_error(error: AzureError, table: str) -> StorageUnavailable:
+    """An exception of the SDK about a table, translated."""
+    if not isinstance(error, HttpResponseError) or not error.status_code:
+        name = type(error).__name__
+        return StorageUnavailable(
+            f"Azure Storage could not be reached for the table {table} ({name})."
+        )
+    kind = StorageDenied if error.status_code in _DENIED else StorageUnavailable
+    return kind(
+        f"Azure Storage answered {error.status_code} ({error_code(error)}) for the table {table}.",
+        status=error.status_code,
+        storage_code=error_code(error),
+    )
+
+
+def error_code(error: HttpResponseError) -> str:
+    """The service's own code for an error, as text."""
+    named = getattr(error, "error_code", None) or "no code"
+    return str(getattr(named, "value", named))
+
+
 def _typed(
     error: HttpResponseError, blob: str
 ) -> StorageUnavailable | BlobChanged | UnreadableBlob:
-    named = getattr(error, "error_code", None) or "no code"
-    code = str(getattr(named, "value", named))
+    code = error_code(error)
     if error.status_code == HTTPStatus.CONFLICT and code.lower() in _UNREADABLE:
         return UnreadableBlob(_UNREADABLE[code.lower()])
     # 412 stands for a changed ETag, and for a lease that somebody holds.
@@ -92,7 +115,7 @@ def _typed(
     kind = StorageUnavailable
     if isinstance(error, ResourceNotFoundError):
         kind = StorageNotFound
-    elif error.status_code in {401, 403}:
+    elif error.status_code in _DENIED:
         kind = StorageDenied
     return kind(
         f"Azure Storage answered {error.status_code} ({code}) for the blob {blob}.",

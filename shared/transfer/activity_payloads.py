@@ -20,12 +20,22 @@ from shared.transfer.payloads import (
     TransferStatus,
 )
 
+# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
+# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
+SMALL_FILE_BYTES = 3_000_000
+# Bytes of a request besides the file, rounded up generously.
+ENVELOPE_BYTES = 4_096
+
 
 class Inspect(Payload):
-    """The input of ``inspect_blob``; ``may_be_empty``: an empty blob was waited on long enough."""
+    """The input of ``inspect_blob``; ``run``: see :class:`Job`.
+
+    ``may_be_empty``: an empty blob was waited on long enough.
+    """
 
     transfer_id: str
     request: TransferRequest
+    run: str = ""
     may_be_empty: bool | None = None
 
 
@@ -34,11 +44,15 @@ class Job(ItemAddress):
 
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
-    attached it. The settings are pinned by the inspection, so that every delivery and every replay
-    decides by the same; histories of version 1.0 have no ``range_bytes``. ``session_at_last``: if
-    the POSTs of a small file fail at every try, a session is tried; without it, the transfer ends
-    there. For the telemetry: ``waited_seconds`` is how long the next activity waited for its locks,
-    and ``near_deadline`` marks the first activity after four fifths of ``deadline_seconds``.
+    attached it. ``content_doubted``: an earlier run has attached this content, or one that cannot
+    be distinguished by its properties. ``run`` is when the orchestration began, as ISO 8601 text in
+    UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
+    transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them inside of
+    the activities. The settings are part of the history, so that all deliveries decide by the same.
+    ``session_at_last``: if the POSTs of a small file fail at every try, a session is tried; without
+    it, the transfer ends there. For the telemetry: ``waited_seconds`` is how long the next activity
+    waited for its locks, and ``near_deadline`` marks the first activity after four fifths of
+    ``deadline_seconds``.
     """
 
     transfer_id: str
@@ -47,7 +61,6 @@ class Job(ItemAddress):
     created: str
     md5: str
     size: int
-    # Every job has an item.
     mailbox: str
     item_type: ItemType
     item_id: str
@@ -56,6 +69,9 @@ class Job(ItemAddress):
     content_id: str | None = None
     attempt: int = 1
     unsure: bool = False
+    content_doubted: bool = False
+    run: str = ""
+    small_file_bytes: int = SMALL_FILE_BYTES
     range_bytes: int | None = None
     activity_bytes: int
     queue_seconds: float
@@ -64,6 +80,16 @@ class Job(ItemAddress):
     waited_seconds: float = 0.0
     near_deadline: bool = False
     session_at_last: bool = False
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the file is sent by one POST."""
+        return self.size < self.small_file_bytes
+
+    @property
+    def post_bytes(self) -> int:
+        """The most bytes of the POST that sends the file as base64."""
+        return (self.size + 2) // 3 * 4 + ENVELOPE_BYTES
 
     @property
     def content(self) -> BlobVersion:
@@ -118,6 +144,11 @@ class UploadRanges(Payload):
         """The transfer's id."""
         return self.job.transfer_id
 
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes of the ranges of this activity."""
+        return min(self.job.activity_bytes, self.job.size - self.offset)
+
 
 class FindAttachment(Payload):
     """The input of ``find_attachment``; ``is_last_attempt``: there will be no other search.
@@ -141,10 +172,12 @@ class CancelUploadSession(Payload):
 
     ``delete_notes``: the transfer has ended, so its notes are deleted as well; ``best_effort``:
     even if the session cannot be deleted. ``must_wait``: a Retry-After of the mailbox is not over,
-    so that no request is sent.
+    so that no request is sent. ``job`` says which run and attempt the session is of; None in
+    histories of version 1.0.
     """
 
     transfer_id: str
+    job: Job | None = None
     delete_notes: bool = Field(default=False, alias="forget")
     must_wait: bool = Field(default=False, alias="resting")
     best_effort: bool = Field(default=False, alias="whatever")
@@ -163,6 +196,7 @@ Outcome = Literal[
     "superseded",
     "recorded",
     "failed",
+    "locked",
 ]
 
 
@@ -176,7 +210,8 @@ class ActivityResult(Payload):
     the transfer ends if this was its last activity. ``storage_failed``: Azure Storage failed, not
     Outlook. ``otherwise``: the result that applies once it is certain that the file is not
     attached, or once ``tries`` are spent. ``look_once``: one search without a wait is enough.
-    ``may_be_attached``: the request that is to be repeated may have attached the file.
+    ``may_be_attached``: the request that is to be repeated may have attached the file. ``wake``:
+    the transfers that wait for a lock which this activity released.
     """
 
     outcome: Outcome
@@ -191,6 +226,7 @@ class ActivityResult(Payload):
     otherwise: "ActivityResult | None" = None
     look_once: bool = False
     may_be_attached: bool = False
+    wake: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -201,20 +237,3 @@ class ActivityResult(Payload):
         failure = value.get("failure")
         code = failure.get("code") if isinstance(failure, Mapping) else None
         return {**value, "storageFailed": code == "StorageUnavailable"}
-
-
-class RecordAttachment(Payload):
-    """The input of ``record_attachment``: the end of a transfer, for the blob's metadata.
-
-    ``content`` is the content that the transfer was requested for.
-    """
-
-    transfer_id: str
-    content: BlobVersion | None = None
-    status: TransferStatus
-    record: RecordedStatus
-
-    @property
-    def item(self) -> str:
-        """The item as text, empty if there is none."""
-        return str(self.status.item or "")

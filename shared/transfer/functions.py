@@ -17,9 +17,9 @@ from shared.transfer.activity_payloads import (
     FindAttachment,
     Inspect,
     Job,
-    RecordAttachment,
     UploadRanges,
 )
+from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import Payload
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import attach_blob

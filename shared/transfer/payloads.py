@@ -8,6 +8,7 @@ has its old key as an ``alias``, so that older histories can be read.
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -26,7 +27,11 @@ State = Literal[
     "failed",
     "cancelled",
     "superseded",
+    "unaddressed",
+    "removed",
 ]
+# Those of a transfer that has not ended.
+UNDER_WAY: frozenset[State] = frozenset({"queued", "waiting", "uploading", "recording"})
 
 
 # Durable fails an orchestration whose custom status is longer.
@@ -117,7 +122,8 @@ class TransferRequest(ItemAddress):
     blob names none. ``explicit``: a request named the item, so that the record of an earlier
     failure does not end the transfer; with ``force``, that of an earlier success does not either. A
     transfer that ``follows`` another one begins when that has ended, or after a day; ``next`` are
-    the transfers that follow this one. ``announced``: an event reports the end.
+    the transfers that follow this one. ``announced``: an event reports the end. ``created_at``:
+    when it was requested, by which it is listed; version 1.0 did not say.
     """
 
     blob: str
@@ -132,6 +138,7 @@ class TransferRequest(ItemAddress):
     follows: str | None = None
     next: tuple[str, ...] = ()
     announced: bool = False
+    created_at: datetime | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -147,7 +154,10 @@ class TransferRequest(ItemAddress):
     def status(self) -> "TransferStatus":
         """The status of a transfer that has not begun."""
         return TransferStatus(
-            blob=self.blob, file_name=self.file_name or None, **self.fields_of(self.item)
+            blob=self.blob,
+            file_name=self.file_name or None,
+            created_at=self.created_at,
+            **self.fields_of(self.item),
         )
 
 
@@ -164,6 +174,7 @@ class TransferStatus(ItemAddress):
     file_name: str | None = None
     attachment_id: str | None = None
     error: Failure | None = None
+    created_at: datetime | None = None
     recorded: Literal[True] | None = None
 
     def to_custom_status(self) -> dict[str, object]:

@@ -1,9 +1,9 @@
-"""Where retrying is decided: what each response of Graph, Outlook and Azure Storage leads to.
+"""Where retrying is decided: what each response of Graph and Outlook leads to.
 
-``TABLE`` is for Graph and Outlook, ``STORAGE_TABLE`` for Azure Storage; the first row that matches
-decides. Every bound of a repetition is defined here, too. Without a ``Retry-After``, the orchestrator
+The first row of ``TABLE`` that matches decides; for Azure Storage, that of ``storage_policy``.
+Every bound of a repetition is defined here, too. Without a ``Retry-After``, the orchestrator
 waits 1, 2, 4 … 60 seconds with jitter between two tries, and longer before a new upload session.
-Modules that may not import this one are given its data: ``RESPONSE_RULES``, ``RECORD_WRITES``.
+``RESPONSE_RULES`` is the data for shared/outlook, which may not import this module.
 
 Retries of the libraries:
 
@@ -18,7 +18,6 @@ Retries of the libraries:
   best effort: there is no durable retry, and receivers know a duplicate by its id.
 """
 
-from collections.abc import Callable
 from datetime import timedelta
 
 from shared.errors import (
@@ -27,20 +26,15 @@ from shared.errors import (
     MailboxLimitExceeded,
     OutcomeUnknown,
     PermissionMissing,
-    StorageUnavailable,
     UploadSessionsUnavailable,
 )
 from shared.outlook.graph_response import GraphResponse, NoResponse, ResponseRules
-from shared.storage.storage_errors import WriteRules
 from shared.transfer import published_codes as codes
 from shared.transfer.retry_table import (
     Action,
     Call,
     GraphFailing,
     Row,
-    StorageCall,
-    StorageFailure,
-    StorageRow,
 )
 
 AFTER_TRANSFER = frozenset({Call.DESCRIBE, Call.CONTENT, Call.REMOVE})
@@ -53,8 +47,11 @@ ALL = frozenset(Call)
 # Bounds. Progress is a byte that Outlook did not have before.
 # Attempts to attach one file without progress, each with an upload session of its own.
 MAX_ATTEMPTS = 5
-# Seconds: the longest wait between two tries without a Retry-After.
+# Seconds: the longest wait between the first tries without a Retry-After; later it grows.
 MAX_BACKOFF_SECONDS = 60.0
+LONG_BACKOFF_TRIES = 20
+LONG_BACKOFF_GROWTH = 1.1
+MAX_LONG_BACKOFF_SECONDS = 1_800.0
 # Seconds: the Retry-After that a caller of the API gets where Graph gives none.
 DEFAULT_RETRY_AFTER = 5.0
 # Requests for the state of an upload session, and refusals of one range.
@@ -62,8 +59,7 @@ MAX_STATE_QUERIES = 3
 MAX_RANGE_REFUSALS = 5
 # Responses that may be refusals, but have no published code that says so.
 MAX_DOUBTFUL_REFUSALS = 4
-# Tries to delete an upload session: before the next one is created, and at the end of a transfer.
-# A session that is not deleted expires.
+# Tries to delete an upload session, before the next one and at the end; otherwise it expires.
 MAX_SESSION_CANCELS = 4
 MAX_CLEANUP_TRIES = 4
 CLEANUP_PATIENCE = timedelta(minutes=10)
@@ -75,17 +71,30 @@ MAX_ETAG_CHANGES = 5
 MAX_RECORD_WRITES = 5
 # How long inspection and record wait for storage that is unavailable, or for a lease on the blob.
 STORAGE_PATIENCE = timedelta(hours=4)
+# An activity that takes longer, and a timer that is this late, show that the app did not run.
+LONGEST_ACTIVITY = timedelta(minutes=5)
+LATENESS_ALLOWANCE = timedelta(minutes=1)
+EVENT_TIMER = timedelta(hours=1)
 # How long a transfer waits for the end of its predecessor.
 PREDECESSOR_PATIENCE = timedelta(hours=24)
 # A lock that is not released within this time belongs to a dead transfer: no activity takes so
 # long. So does a request for a lock that is not repeated in time.
 LOCK_LEASE = timedelta(minutes=30)
 WAITER_PATIENCE = timedelta(minutes=5)
-# Seconds between two requests for a lock, in case its release event is lost. The first in the
-# queue polls faster while a holder does not know that it has a waiter.
+# Seconds between two requests for a lock, in case its release event is lost.
 FIRST_LOCK_POLL_SECONDS, LOCK_POLL_SECONDS = 5.0, 60.0
+# Seconds from the claim of a send in the ledger: a delivery that has stalled for longer does not
+# send. RECONCILE_SECONDS and the time-out of a request make whoever finds the claim wait longer.
+MAX_CLAIM_SECONDS = 30.0
 # Retries of one event by the Event Grid SDK.
 MAX_ANNOUNCE_RETRIES = 3
+
+
+def backoff_seconds(tries: int) -> float:
+    """The wait after so many tries. A day has fewer than 100 of them, so histories stay short."""
+    longer = LONG_BACKOFF_GROWTH ** max(0, min(tries - LONG_BACKOFF_TRIES, 100))
+    seconds = min(MAX_BACKOFF_SECONDS, 2.0 ** min(tries, 6)) * longer
+    return float(min(seconds, MAX_LONG_BACKOFF_SECONDS))
 
 
 def _names_retry_after(response: GraphResponse) -> bool:
@@ -196,19 +205,6 @@ TABLE: tuple[Row, ...] = (
 )
 # An accepted range whose response does not say what the server expects next.
 POSITION_MISSING = Row(PUT, Action.RESYNCHRONISE, "accepted, without a position", resend=True)
-
-_METADATA = frozenset({StorageCall.METADATA_WRITE})
-_CALLER = frozenset({StorageCall.CALLER})
-_LEASED = frozenset({"leaseidmissing", "leaselost", "leaseidmismatchwithbloboperation"})
-
-STORAGE_TABLE: tuple[StorageRow, ...] = (
-    StorageRow(_METADATA, Action.RETRY, "leased by another client; a lease ends", codes=_LEASED),
-    StorageRow(_METADATA, Action.RESYNCHRONISE, "changed since it was read: read, merge and write again", statuses=_s(412)),
-    StorageRow(_METADATA, Action.GIVE_UP, "no blob to write to", statuses=_s(404)),
-    StorageRow(_METADATA, Action.GIVE_UP, "not valid as metadata, now or later", statuses=_s(400)),
-    StorageRow(_CALLER, Action.GIVE_UP, "a malformed name stays malformed", statuses=_s(400)),
-    StorageRow(frozenset(StorageCall), Action.RETRY, "unavailable, or a role or network rule is missing"),
-)
 # fmt: on
 
 
@@ -222,29 +218,10 @@ def decide(call: Call, response: GraphResponse) -> Row:
     return next(row for row in TABLE if row.matches(call, response))
 
 
-def decide_storage(call: StorageCall, error: StorageFailure) -> StorageRow:
-    """The first row that matches; the last one matches every failure."""
-    return next(row for row in STORAGE_TABLE if row.matches(call, error))
-
-
-def is_retryable(error: StorageUnavailable) -> bool:
-    """Whether the caller, or the sender of the event, should try again."""
-    return decide_storage(StorageCall.CALLER, error).action is Action.RETRY
-
-
 def effective_retry_after(row: Row, response: GraphResponse) -> float | None:
     """Seconds without any request to the mailbox: the response's Retry-After, else the row's."""
     return row.retry_after if response.retry_after is None else response.retry_after
 
 
-def _write_decision(action: Action) -> Callable[[StorageFailure], bool]:
-    return lambda error: decide_storage(StorageCall.METADATA_WRITE, error).action is action
-
-
-# For shared/outlook and shared/storage, which are below this module.
+# For shared/outlook, which is below this module.
 RESPONSE_RULES = ResponseRules(token_refused=_s(401), throttled=_THROTTLED)
-RECORD_WRITES = WriteRules(
-    attempts=MAX_RECORD_WRITES,
-    is_outdated=_write_decision(Action.RESYNCHRONISE),
-    is_refused=_write_decision(Action.GIVE_UP),
-)

@@ -37,6 +37,7 @@ class StorageCall(Enum):
     """The requests to Azure Storage that the storage table distinguishes."""
 
     METADATA_WRITE = "write metadata"
+    LEASED_METADATA_WRITE = "write metadata of a blob with a lease that never expires"
     CALLER = "a request on behalf of a caller or an event"
 
 

@@ -8,8 +8,8 @@ from azurefunctions.extensions.bindings.blob import BlobClient
 
 from shared.errors import Permanent, StorageUnavailable
 from shared.transfer.admission import FolderMarker
-from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.start import Starter
+from shared.transfer.storage_policy import is_retryable
 
 _LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from shared.errors import BlobDeleted, InvalidRequest, Permanent, StorageUnavail
 from shared.settings import Settings
 from shared.transfer.addressing import decode
 from shared.transfer.admission import FolderMarker
-from shared.transfer.retry_policy import is_retryable
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Started, Starter
+from shared.transfer.storage_policy import is_retryable
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 BLOB_RENAMED = "Microsoft.Storage.BlobRenamed"

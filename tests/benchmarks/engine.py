@@ -17,15 +17,14 @@ from typing import Self
 from azure.identity import ManagedIdentityCredential
 
 from infra.local.azurite import Azurite
+from shared.app import Clients, activities, utc_now
 from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.outlook.item import OutlookFile, OutlookItem
 from shared.settings import Settings, StorageConnection
-from shared.storage.accounts import blob_service
+from shared.storage.accounts import blob_service, table_service
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.attach_file import Attacher
-from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.activity_payloads import Inspect, Job, UploadRanges
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.retry_policy import RESPONSE_RULES
@@ -65,8 +64,16 @@ class Engine:
         self._graph = GraphClient(
             graph_endpoint(self._settings), ManagedIdentityCredential, RESPONSE_RULES
         )
-        store = SessionStore(self._account.get_container_client("bench-sessions"))
-        self._attacher = Attacher(self._settings, self._source, store, self._graph)
+        connection = StorageConnection("", connection_string=connection_string)
+        clients = Clients(
+            self._source,
+            SessionStore(self._account.get_container_client("bench-sessions")),
+            table_service(connection),
+            self._graph,
+            ManagedIdentityCredential,
+        )
+        self._activities = activities(self._settings, clients, utc_now)
+        self._attacher = self._activities.attacher
         self._contents: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -134,9 +141,7 @@ class Engine:
             blob=blob, mailbox=MAILBOX, item_type="message", item_id=item, file_name=blob
         )
         id_ = instance_id(self._source.look(blob), str(request.item))
-        found = Inspector(self._settings, self._source).inspect(
-            Inspect(transfer_id=id_, request=request)
-        )
+        found = self._activities.inspector.inspect(Inspect(transfer_id=id_, request=request))
         assert found.job is not None, found
         return found.job
 

@@ -1,58 +1,34 @@
 """The commands of the local stack, in processes of their own."""
 
 import os
+import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 import requests
 
+from infra.local.drop import source_container
 from infra.local.outlook import OutlookEmulator
-from infra.local.stack import STACK_FILE, StackInfo
+from infra.local.stack_info import StackInfo
+from tests.support.commands import run, started
 
 MAILBOX = "reports@contoso.com"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def options(folder: Path) -> list[str]:
+    """A stack of its own, no matter what else runs on this machine."""
+    file, data = str(folder / "stack.json"), str(folder / "data")
+    return ["--port", "0", "--stack-file", file, "--data", data]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "infra.local", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-
-
-@contextmanager
-def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """``start`` with these arguments, ready, and what it printed; killed at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infra.local", "start", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        lines = list(iter(process.stdout.readline, "ready\n"))
-        assert process.poll() is None, lines
-        yield process, lines
-    finally:
-        process.kill()
-        process.communicate()
+def running(folder: Path) -> StackInfo:
+    """The stack that runs with these options."""
+    return StackInfo.read(folder / "stack.json")
 
 
 @pytest.fixture
@@ -64,28 +40,27 @@ def outside_graph() -> Iterator[OutlookEmulator]:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_nothing_behind(how: signal.Signals) -> None:
+def test_ctrl_c_leaves_nothing_behind(how: signal.Signals, tmp_path: Path) -> None:
     """No process, no port, no stack file; the same when a service manager ends it."""
-    port = free_port()
-    with started("--port", str(port)) as (process, _):
-        assert StackInfo.read(STACK_FILE).functions_url == f"http://127.0.0.1:{port}"
-        assert STACK_FILE.stat().st_mode & 0o077 == 0
+    with started(*options(tmp_path)) as (process, _):
+        port = urlsplit(running(tmp_path).functions_url).port
+        assert (tmp_path / "stack.json").stat().st_mode & 0o077 == 0
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) >= 2
         process.send_signal(how)
         assert process.wait(timeout=30) == 0
     _, alive = psutil.wait_procs(children, timeout=5)
     assert alive == []
-    assert not STACK_FILE.exists()
+    assert not (tmp_path / "stack.json").exists()
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))
 
 
-def test_the_pages_link_is_printed_and_no_key() -> None:
+def test_the_pages_link_is_printed_and_no_key(tmp_path: Path) -> None:
     """With an item in its fragment, which is not sent to the server."""
-    with started("--port", str(free_port())) as (_, lines):
-        key = StackInfo.read(STACK_FILE).function_key
+    with started(*options(tmp_path)) as (_, lines):
+        key = running(tmp_path).function_key
         (link,) = [line.split()[1] for line in lines if line.startswith("Page ")]
         page = requests.get(link, timeout=10)
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -93,39 +68,55 @@ def test_the_pages_link_is_printed_and_no_key() -> None:
     assert not [line for line in lines if key in line]
 
 
-def test_a_killed_stack_leaves_no_process_behind() -> None:
+def test_the_unkind_engine_names_its_seed(tmp_path: Path) -> None:
+    """So that what it did can be tried again."""
+    with started(*options(tmp_path), "--engine", "unkind:7") as (_, lines):
+        assert any(line.split() == ["Engine", "unkind:7"] for line in lines), lines
+
+
+def test_a_killed_stack_leaves_no_process_behind(tmp_path: Path) -> None:
     """SIGKILL of the main process also ends its children; drop reports that it is gone."""
-    with started("--port", str(free_port())) as (process, _):
+    with started(*options(tmp_path)) as (process, _):
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
-    assert STACK_FILE.exists()
-    done = run("drop", __file__, "--to", f"{MAILBOX}/messages/M")
-    assert (done.returncode, "make start" in done.stderr) == (1, True)
-    STACK_FILE.unlink()
+    file = tmp_path / "stack.json"
+    assert file.exists()
+    done = run("drop", __file__, "--to", f"{MAILBOX}/messages/M", "--stack-file", str(file))
+    assert (done.returncode, "make start" in done.stderr) == (3, True)
 
 
-def test_another_start_does_not_disturb_a_running_stack() -> None:
-    """A second start on the same port fails, and the first stack can still be found."""
-    port = str(free_port())
-    with started("--port", port):
-        assert run("start", "--port", port).returncode == 1
-        StackInfo.read(STACK_FILE).check_alive()
+def test_a_killed_stack_keeps_its_data(tmp_path: Path) -> None:
+    """Blobs, items and attachments are there at the next start."""
+    file = tmp_path / "kept.txt"
+    file.write_text("kept")
+    stack = ["--stack-file", str(tmp_path / "stack.json")]
+    with started(*options(tmp_path)) as (process, lines):
+        (to,) = re.findall(rf"--to ({MAILBOX}/messages/\S+)", "".join(lines))
+        assert run("drop", str(file), "--to", to, *stack).returncode == 0
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    with started(*options(tmp_path)) as (_, lines):
+        assert f"--to {to}\n" in "".join(lines)
+        (blob,) = source_container(running(tmp_path)).list_blobs(include=["metadata"])
+        assert blob.metadata["attachmentstatus"] == "attached"
 
 
-def test_a_port_in_use_is_reported_in_one_sentence() -> None:
-    """With the port and what to do."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = run("start", "--port", str(port))
-    assert done.returncode == 1
-    assert str(port) in done.stderr
-    assert "--port" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_a_second_start_reports_the_first(tmp_path: Path) -> None:
+    """In one sentence, with its address; the first goes on."""
+    with started(*options(tmp_path)):
+        first = running(tmp_path)
+        second = run("start", *options(tmp_path))
+        assert running(tmp_path) == first
+        first.check_alive()
+    assert second.returncode == 3
+    assert first.functions_url in second.stderr
+    assert len(second.stderr.splitlines()) == 1
 
 
 def test_a_file_dropped_from_another_terminal_arrives(
@@ -139,13 +130,10 @@ def test_a_file_dropped_from_another_terminal_arrives(
         "IDENTITY_ENDPOINT": outside_graph.identity_endpoint,
         "IDENTITY_HEADER": outside_graph.identity_header,
     }
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in identity.items():
-            environment.setenv(name, value)
-        arguments = ("--port", str(free_port()), "--graph-url", outside_graph.url)
-        with started(*arguments):
-            assert StackInfo.read(STACK_FILE).graph_url == outside_graph.url
-            done = run("drop", str(file), "--to", f"{MAILBOX}/events/{item}")
+    with started(*options(tmp_path), "--graph-url", outside_graph.url, **identity):
+        assert running(tmp_path).graph_url == outside_graph.url
+        stack = ["--stack-file", str(tmp_path / "stack.json")]
+        done = run("drop", str(file), "--to", f"{MAILBOX}/events/{item}", *stack)
     (attachment,) = outside_graph.attachments(MAILBOX, item)
     assert attachment.content == file.read_bytes()
     assert attachment.name == file.name
@@ -154,21 +142,19 @@ def test_a_file_dropped_from_another_terminal_arrives(
 
 
 def test_drop_says_what_is_wrong(tmp_path: Path) -> None:
-    """No stack, no file, no item: one sentence each."""
-    STACK_FILE.unlink(missing_ok=True)
+    """No file, no such item: one sentence each."""
     file = tmp_path / "x.txt"
     file.write_text("x")
-    done = run("drop", str(file), "--to", f"{MAILBOX}/messages/M")
-    assert (done.returncode, "make start" in done.stderr) == (1, True)
-    with started("--port", str(free_port())):
-        missing = run("drop", str(tmp_path / "none"), "--to", f"{MAILBOX}/messages/M")
-        nowhere = run("drop", str(file), "--to", "somewhere")
-        unknown = run("drop", str(file), "--to", "nobody@contoso.com/messages/M")
+    stack = ["--stack-file", str(tmp_path / "stack.json")]
+    with started(*options(tmp_path)):
+        missing = run("drop", str(tmp_path / "none"), "--to", f"{MAILBOX}/messages/M", *stack)
+        nowhere = run("drop", str(file), "--to", "somewhere", *stack)
+        unknown = run("drop", str(file), "--to", "nobody@contoso.com/messages/M", *stack)
     assert "cannot be read" in missing.stderr
     assert "MAILBOX/messages/ID" in nowhere.stderr
     assert "failed: ItemNotFound: " in unknown.stderr
+    assert [each.returncode for each in (missing, nowhere, unknown)] == [2, 2, 1]
     for refused in (missing, nowhere, unknown):
-        assert refused.returncode == 1
         assert "Traceback" not in refused.stderr
 
 

@@ -117,7 +117,10 @@ def test_a_request_restarts_a_failed_transfer(api: Api, stack: Stack) -> None:
     """The item did not exist then, and does now."""
     late = "AAkA" + os.urandom(24).hex()
     blob = api.put("orders/restart.pdf", b"late", mailbox=MAILBOX, messageid=late)
-    assert api.record(blob)["attachmenterror"].startswith("ItemNotFound")
+    record = api.record(blob)
+    assert record["attachmenterror"].startswith("ItemNotFound")
+    # The record comes shortly before the end; until then, a request joins the transfer.
+    assert api.ended(record["attachmenttransfer"])["state"] == "failed"
     stack.outlook.add_item(MAILBOX, "message", item_id=late)
     placed = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=late)
     assert placed.status_code == 202
@@ -196,18 +199,31 @@ def test_a_transfer_is_cancelled_and_its_session_deleted(api: Api, stack: Stack,
 
 
 def test_a_listing_is_filtered_and_newest_first(api: Api, item: str) -> None:
-    """By time, state and mailbox; a truncated list is marked."""
+    """By time, state, mailbox, blob and a part of the name; pages follow each other."""
     blob = api.put("listed/a.pdf", b"listed")
     id_ = api.request_transfer(blob=blob, mailbox=MAILBOX, messageId=item).json()["id"]
     api.ended(id_)
-    query = {"status": "attached", "mailbox": MAILBOX.upper()}
+    states = ["attached", "failed"]
+    query = {"state": states, "mailbox": MAILBOX.upper(), "q": "A.P", "blob": blob}
     listed = api.call("GET", "/transfers", params=query).json()
     assert listed["items"][0]["id"] == id_
     created = [each["createdAt"] for each in listed["items"]]
     assert created == sorted(created, reverse=True)
     assert {each["state"] for each in listed["items"]} == {"attached"}
-    top = api.call("GET", "/transfers", params={"top": 1}).json()
-    assert (len(top["items"]), top["truncated"]) == (1, True)
+    second = api.put("listed/b.pdf", b"listed, too")
+    other = api.request_transfer(blob=second, mailbox=MAILBOX, messageId=item).json()["id"]
+    api.ended(other)
+    query = {"state": "attached", "q": ".pdf", "mailbox": MAILBOX}
+    first = api.call("GET", "/transfers", params=query | {"top": 1}).json()
+    assert [each["id"] for each in first["items"]] == [other]
+    after = api.call("GET", "/transfers", params=query | {"cursor": first["next"]}).json()
+    assert after["items"][0]["id"] == id_
+    shown = api.call("GET", f"/transfers/{id_}").json()
+    # The instance itself ends a moment after its end was listed.
+    differing = {name for name in shown if shown[name] != after["items"][0][name]}
+    assert differing <= {"updatedAt", "completedAt"}
+    damaged = api.call("GET", "/transfers", params={"cursor": first["next"][:-3]})
+    assert (damaged.status_code, code_of(damaged)) == (400, "InvalidRequest")
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert api.call("GET", "/transfers", params={"since": later}).json()["items"] == []
     for odd in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
@@ -231,6 +247,9 @@ def test_an_attachment_is_described_downloaded_and_removed(api: Api, item: str) 
     assert download.headers["Content-Disposition"].startswith("attachment; ")
     assert download.headers["X-Content-Type-Options"] == "nosniff"
     assert api.call("DELETE", path).status_code == 204
+    assert api.call("GET", f"/transfers/{id_}").json()["state"] == "removed"
+    removed = api.call("GET", "/transfers", params={"state": "removed", "blob": blob}).json()
+    assert [each["id"] for each in removed["items"]] == [id_]
     assert contents(api.stack, item) == []
     assert api.record(blob)["attachmentstatus"] == "cancelled"
     for method, of in (("DELETE", path), ("GET", path), ("GET", f"{path}/content")):
@@ -253,7 +272,12 @@ def test_health_is_shallow_for_all_and_deep_with_the_key(api: Api) -> None:
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     ready = api.call("GET", "/health/ready").json()
     assert ready["ready"] is True
-    assert [each["name"] for each in ready["checks"]] == ["identity", "container", "graph"]
+    assert [each["name"] for each in ready["checks"]] == [
+        "identity",
+        "container",
+        "ledger",
+        "graph",
+    ]
 
 
 GOOD: dict[str, Any] = {"blob": "x", "mailbox": MAILBOX, "messageId": "M"}

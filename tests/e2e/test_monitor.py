@@ -97,7 +97,7 @@ def test_the_list_shows_the_state_of_transfers(page: Page, mailbox: str) -> None
     assert page.texts("#transfers tbody a") == [f"{mailbox}-new.pdf", f"{mailbox}-old.pdf"]
     row = page.all("#transfers tbody tr")[1].text
     assert all(text in row for text in (mailbox, item[:10], "100 %", "3.9 MB", "took "))
-    page.see("#filter-status").send_keys("failed")
+    page.see("#filter-state").send_keys("failed")
     page.see("#empty", "No transfer matches.")
 
 

@@ -1,8 +1,10 @@
-"""``make soak``: ten thousand seeded schedules, a thousand kills, and their figures.
+"""``make soak``: ten thousand seeded schedules of two kinds, a thousand kills, and their figures.
 
-``python -m tests.faults.soak [--count 10000] [--kills 1000] [--seed S] [--minutes 55]``
+``python -m tests.faults.soak [--count 10000] [--unkind 10000] [--kills 1000]
+[--seed S] [--minutes 55]``
 
-The schedules run on two processes, the kills on two others.
+The schedules of faults run on two processes, the kills on two others, the schedules on the unkind
+engine on two more.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from multiprocessing import get_context
@@ -23,6 +26,8 @@ from tests.support.faults.findings import Tally
 from tests.support.faults.kill_figures import KillFigures
 from tests.support.faults.schedule_run import run_all
 from tests.support.faults.testbed import Testbed
+from tests.support.faults.unkind_figures import UnkindFigures
+from tests.support.faults.unkind_figures import run_all as run_unkind
 
 FIRST_SEED = 1_000_000
 PROCESSES = 2
@@ -64,37 +69,64 @@ def _commit() -> str:
     return result.stdout.strip() or "unknown"
 
 
+@dataclass
+class Figures:
+    """The figures of all parts."""
+
+    schedules: Tally = field(default_factory=Tally)
+    unkind: UnkindFigures = field(default_factory=UnkindFigures)
+    kills: KillFigures = field(default_factory=KillFigures)
+
+    def is_good(self, arguments: argparse.Namespace) -> bool:
+        """Whether every figure is zero and nothing is missing."""
+        return not (
+            self.schedules.failures
+            or self.unkind.tally.failures
+            or self.schedules.tried < arguments.count
+            or self.unkind.tally.tried < arguments.unkind
+            or self.kills.bad
+            or self.kills.killed < arguments.kills
+        )
+
+
+def _run(arguments: argparse.Namespace, until: float) -> Figures:
+    figures, ends = Figures(), [until] * PROCESSES
+
+    def shares(number: int) -> list[range]:
+        seeds = range(arguments.seed, arguments.seed + number)
+        return [seeds[n::PROCESSES] for n in range(PROCESSES)]
+
+    with ProcessPoolExecutor(3 * PROCESSES, mp_context=get_context("spawn")) as pool:
+        counts = map(len, shares(arguments.kills))
+        killing = pool.map(kill, counts, count(arguments.seed), ends)
+        judging = pool.map(run_unkind, shares(arguments.unkind), ends)
+        for tally in pool.map(soak, shares(arguments.count), ends):
+            figures.schedules.merge(tally)
+        for killed in killing:
+            figures.kills.merge(killed)
+        for unkind in judging:
+            figures.unkind.merge(unkind)
+    return figures
+
+
 def main() -> None:
     """Run, print the figures, and exit with 1 when one is not zero or runs are missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.soak")
     parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--unkind", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=FIRST_SEED)
     parser.add_argument("--minutes", type=float, default=55)
     arguments = parser.parse_args()
     began = time.time()
-    until = began + arguments.minutes * 60
-    seeds = range(arguments.seed, arguments.seed + arguments.count)
-    total, killed = Tally(), KillFigures()
-    with ProcessPoolExecutor(2 * PROCESSES, mp_context=get_context("spawn")) as pool:
-        counts = [len(range(n, arguments.kills, PROCESSES)) for n in range(PROCESSES)]
-        killing = pool.map(kill, counts, count(arguments.seed), [until] * PROCESSES)
-        shares = [seeds[n::PROCESSES] for n in range(PROCESSES)]
-        for tally in pool.map(soak, shares, [until] * PROCESSES):
-            total.merge(tally)
-        for figures in killing:
-            killed.merge(figures)
+    figures = _run(arguments, began + arguments.minutes * 60)
     minutes = (time.time() - began) / 60
     print(f"seed {arguments.seed}, commit {_commit()}, ", end="")
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {minutes:.1f} minutes")
-    print(f"figure 1: schedules\n{total.report()}")
-    print(killed)
-    if (
-        total.failures
-        or total.tried < arguments.count
-        or killed.bad
-        or killed.killed < arguments.kills
-    ):
+    print(f"figure 1: schedules\n{figures.schedules.report()}")
+    print(f"figure 9: schedules on the unkind engine\n{figures.unkind}")
+    print(figures.kills)
+    if not figures.is_good(arguments):
         sys.exit(1)
 
 

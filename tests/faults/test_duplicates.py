@@ -3,20 +3,23 @@
 import hashlib
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
 
+from shared.storage.ledger import TABLE
 from shared.transfer.activities.inspect_blob import Inspector
 from shared.transfer.workflow import activity_calls
 from tests.support.figures import ReportLine
 from tests.support.in_memory.app import FinishedIds, InMemoryApp
+from tests.support.in_memory.tables import MemoryTable, MemoryTables
 from tests.support.virtual_app import MAILBOX
 
 SEED = 20_261_122
@@ -35,10 +38,12 @@ def running(
     range_bytes: int = R,
     ranges_per_activity: int = 2,
     inspector: type[Inspector] = Inspector,
+    tables: MemoryTables | None = None,
 ) -> Iterator[InMemoryApp]:
     app = InMemoryApp(
         finished,
         inspector=inspector,
+        tables=tables,
         range_bytes=range_bytes,
         ranges_per_activity=ranges_per_activity,
     )
@@ -157,10 +162,12 @@ class Shuffle:
         return None
 
 
-def run_shuffle(seed: int, inspector: type[Inspector] = Inspector) -> tuple[str | None, int]:
+def run_shuffle(
+    seed: int, inspector: type[Inspector] = Inspector, tables: MemoryTables | None = None
+) -> tuple[str | None, int]:
     """Run the shuffle of this seed: the finding, if any, and the number of actions."""
     draw = random.Random(seed)
-    with running(BOTH[seed % 2], inspector=inspector) as app:
+    with running(BOTH[seed % 2], inspector=inspector, tables=tables) as app:
         shuffle = Shuffle(app, draw)
         shuffle.plan()
         shuffle.run()
@@ -191,9 +198,26 @@ class WithoutRecord(Inspector):
         return False
 
 
+class WithoutMemory(MemoryTable):
+    """Drops the row of a transfer at its end, as the fence of version 1.0 was dropped."""
+
+    def update_entity(self, row: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+        written = super().update_entity(row, **options)
+        if row.get("state") in {"attached", "ended"}:
+            del self.rows[row["PartitionKey"], row["RowKey"]]
+        return written
+
+
 def test_the_shuffles_detect_a_broken_product() -> None:
-    """A product that ignores the record attaches twice in some shuffle."""
-    assert any(run_shuffle(seed, WithoutRecord)[0] for seed in range(SEED, SEED + 20))
+    """A product that ignores the record, and whose ledger does not last, attaches twice."""
+
+    def tables() -> MemoryTables:
+        service = MemoryTables()
+        service.tables[TABLE] = WithoutMemory()
+        return service
+
+    seeds = range(SEED, SEED + 20)
+    assert any(run_shuffle(seed, WithoutRecord, tables())[0] for seed in seeds)
 
 
 @pytest.mark.parametrize("finished", BOTH)

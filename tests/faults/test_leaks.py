@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError
+from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.instrumentation.urllib3 import URLLib3Instrumentor
@@ -30,7 +31,7 @@ from shared.outlook.item import OutlookFile
 from shared.outlook.upload_url import UploadUrl
 from shared.secret import Secret
 from shared.settings import Settings, is_loopback
-from shared.storage.session_store import SessionNotes, SessionStore
+from shared.storage.ledger import Ledger, LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import read_address
 from shared.transfer.retry_policy import RESPONSE_RULES
@@ -139,7 +140,7 @@ def stored_by(harness: Harness) -> str:
     blobs = list(harness.container.list_blobs(include=["metadata"]))
     metadata = [str(each.metadata) for each in blobs]
     outputs = [f"{each.output} {each.failed}" for each in harness.started]
-    assert harness.notes() == []
+    assert harness.open_entries() == []
     return "\n".join([harness.durable_state, *metadata, *outputs])
 
 
@@ -224,20 +225,19 @@ def test_no_exception_shows_a_url(make_harness: MakeHarness) -> None:
     assert not [secret for secret in harness.emulator.secrets() if secret in shown]
 
 
-def test_an_unreachable_store_does_not_show_its_notes() -> None:
+def test_an_unreachable_ledger_does_not_show_its_rows() -> None:
     """Neither the sentence nor the traceback of the error contains the upload URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    text = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;BlobEndpoint=http://127.0.0.1:{port}/a;"
-    with BlobServiceClient.from_connection_string(text, retry_total=0) as service:
-        store = SessionStore(service.get_container_client("sessions"))
+    text = f"DefaultEndpointsProtocol=http;AccountName=a;AccountKey=YQ==;TableEndpoint=http://127.0.0.1:{port}/a;"
+    with TableServiceClient.from_connection_string(text, retry_total=0) as service:
         url = Secret(f"https://outlook.office.com/x?authtoken={CANARY}", "upload URL")
-        notes = SessionNotes(1, (), upload_url=url)
+        entry = LedgerEntry("t-1", "2026", 1, upload_url=url)
         with pytest.raises(TransferError) as caught:
-            store.put("t", notes)
+            Ledger(service).put(entry)
     assert CANARY not in rendered(caught.value)
-    assert CANARY not in repr(notes)
+    assert CANARY not in repr(entry)
 
 
 class NoCredential:

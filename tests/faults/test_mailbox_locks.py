@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
-from shared.transfer.workflow.stages import Stage
-from tests.support.engine.virtual_engine import Activity
+from shared.transfer.activities.mailbox_locks import Lock, MailboxLocks
+from shared.transfer.activities.mailbox_queue import Refused, Use, Waiter
 from tests.support.figures import ReportLine
 from tests.support.in_memory.app import InMemoryApp
 from tests.support.virtual_app import MAILBOX
@@ -29,31 +28,35 @@ NO_LIMIT = 10**12
 
 
 @dataclass
-class ActivityCounter:
-    """Counts the activities that run at once for the mailbox and for each item."""
+class LockCounter:
+    """Counts the locks of the mailbox, and of each item, that are held at once."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    now: Counter[str] = field(default_factory=Counter)
+    held: dict[int, str] = field(default_factory=dict)
     most_at_once: int = 0
     most_writers: int = 0
 
-    def counted(self, run: Activity) -> Activity:
-        """The activity, counted while it runs."""
+    def watch(self, locks: MailboxLocks) -> None:
+        """Count from now on."""
+        acquire, release = locks.acquire, locks.release
 
-        def run_counted(payload: dict[str, Any]) -> dict[str, Any]:
-            item = str(payload.get("job", payload).get("itemId", ""))
-            with self.lock:
-                self.now.update({"all": 1, item: 1})
-                self.most_at_once = max(self.most_at_once, self.now["all"])
-                if item:
-                    self.most_writers = max(self.most_writers, self.now[item])
-            try:
-                return run(payload)
-            finally:
+        def counted_acquire(mailbox: str, asking: Waiter) -> Lock | Refused:
+            result = acquire(mailbox, asking)
+            if isinstance(result, Lock):
                 with self.lock:
-                    self.now.subtract({"all": 1, item: 1})
+                    self.held[result.fence] = asking.item
+                    self.most_at_once = max(self.most_at_once, len(self.held))
+                    writers = Counter(self.held.values())
+                    self.most_writers = max(self.most_writers, *writers.values())
+            return result
 
-        return run_counted
+        def counted_release(lock: Lock, use: Use) -> tuple[str, ...]:
+            with self.lock:
+                del self.held[use.fence]
+            return release(lock, use)
+
+        # The functions of this one instance.
+        vars(locks).update(acquire=counted_acquire, release=counted_release)
 
 
 @contextmanager
@@ -80,9 +83,8 @@ class ManyTransfers:
 
     def __init__(self, app: InMemoryApp, transfers: int) -> None:
         self.app = app
-        self.counter = ActivityCounter()
-        for stage in Stage:
-            app.wrap(stage.value, self.counter.counted)
+        self.counter = LockCounter()
+        self.counter.watch(app.locks)
         self.expected: dict[str, list[bytes]] = {app.add_message(): [] for _ in range(ITEMS)}
         draw = random.Random(SEED)
         for number in range(transfers):
@@ -173,18 +175,19 @@ def test_a_throttled_mailbox_gets_no_requests_of_any_transfer() -> None:
 
 
 def test_the_oldest_transfer_ends_first() -> None:
-    """Files are attached one after the other, and not all at the end."""
-    with transfers_to_one_mailbox(transfers=40) as transfers:
+    """Of those that wait for the window, in order of arrival and not all at the end."""
+    with transfers_to_one_mailbox() as transfers:
         ended: list[str] = []
         engines = transfers.app.engines
         draw = random.Random(SEED)
         while transfers.app.step(draw):
             ended += [id_ for id_, each in engines.items() if each.is_over and id_ not in ended]
         places = {id_: place for place, id_ in enumerate(engines)}
-        first, last = ended[:20], ended[20:]
-        assert len(last) == 20
-        # In order of arrival it would be 20 each.
-        assert sum(places[id_] for id_ in last) - sum(places[id_] for id_ in first) > 20 * 10
+        # The first window goes to whoever comes first; the others wait, and go by their age.
+        waited = [places[id_] for id_ in ended[TRANSFERS // 2 :]]
+        older, younger = waited[:50], waited[50:]
+        # In order of arrival it would be 50 each; by chance, none.
+        assert sum(younger) / 50 - sum(older) / 50 > 15
 
 
 def test_files_that_send_nothing_cost_the_mailbox_nothing() -> None:

@@ -17,7 +17,10 @@ from azure.core.exceptions import HttpResponseError
 from infra.local.outlook import Fault, alterations, catalogue
 from infra.local.outlook.faults.schedule import Misbehaviour
 from shared.outlook.graph_client import ListedAttachment
+from shared.storage.ledger import TABLE, Ledger
+from shared.transfer.activities.mailbox_locks import TABLE as LOCKS
 from shared.transfer.payloads import TransferStatus
+from shared.transfer.retry_policy import CLEANUP_PATIENCE
 from shared.transfer.service.attachments import Attachments
 from shared.transfer.workflow.orchestrator import CANCEL
 from tests.support.engine.virtual_engine import Activity, VirtualEngine
@@ -168,6 +171,40 @@ def test_cancelled_after_a_second_delivery_was_throttled_reports_the_attachment(
     assert tried.output["state"] == "attached"
 
 
+def test_cancelled_after_a_second_delivery_got_no_lock_reports_the_attachment() -> None:
+    """The first delivery attached the file; the second cannot read the mailbox's row."""
+    tried = case(3 * R, ranges_per_activity=1)
+    outage = ExitStack()
+    locks = tried.app.memory_tables.get_table_client(LOCKS)
+    tried.deliver_twice(
+        "upload_ranges",
+        lambda: outage.enter_context(unavailable(locks, "get_entity")),
+        number=3,
+    )
+    while tried.engine.performed.count("upload_ranges") != 3:
+        tried.engine.advance()
+    outage.close()
+    assert tried.attached == 1
+    tried.engine.raise_event(CANCEL)
+    tried.app.finish()
+    assert tried.attached == 1
+    assert tried.output["state"] == "attached"
+
+
+def test_a_transfer_without_a_lock_keeps_its_place_in_the_file() -> None:
+    """The mailbox's row cannot be read for a moment: no range is sent again."""
+    tried = case(3 * R, ranges_per_activity=1)
+    tried.run_to("upload_ranges")
+    tried.engine.advance()
+    assert tried.engine.next_activity == "upload_ranges"
+    with unavailable(tried.app.memory_tables.get_table_client(LOCKS), "get_entity"):
+        tried.engine.advance()
+    tried.app.finish()
+    puts = [each for each in tried.app.service.recorder.requests if each.method == "PUT"]
+    assert len(puts) == 3
+    assert tried.attached == 1
+
+
 @pytest.mark.parametrize("how", ["cancelled", "deadline"])
 def test_a_post_whose_second_delivery_had_no_notes_is_reported(how: str) -> None:
     """Its notes could not be read; then it is cancelled, or its deadline is over."""
@@ -177,7 +214,7 @@ def test_a_post_whose_second_delivery_had_no_notes_is_reported(how: str) -> None
 
     def twice(payload: dict[str, Any]) -> dict[str, Any]:
         run(payload)
-        with unavailable(tried.app.notes, "download_blob"):
+        with unavailable(tried.app.memory_tables.get_table_client(TABLE), "get_entity"):
             result: dict[str, Any] = run(payload)
             return result
 
@@ -196,7 +233,7 @@ def test_a_post_that_was_never_sent_is_cancelled() -> None:
     """The store was unavailable at the only delivery: without notes nothing was sent."""
     tried = case(SMALL)
     tried.run_to("attach_small_file")
-    with unavailable(tried.app.notes, "download_blob"):
+    with unavailable(tried.app.memory_tables.get_table_client(TABLE), "get_entity"):
         tried.engine.advance()
     tried.engine.raise_event(CANCEL)
     tried.app.finish()
@@ -291,28 +328,29 @@ def test_overwritten_within_the_second_before_its_record_leaves_no_notes() -> No
 
 
 def test_a_lock_that_cannot_be_released_does_not_change_the_outcome() -> None:
-    """The entity fails while another transfer waits for the lock: both are attached."""
+    """Another transfer waits until the lock expires: both are attached."""
     tried = case(LARGE, ranges_per_activity=1)
     tried.run_to("upload_ranges")
-    tried.app.clock.advance(1)
+    table = tried.app.memory_tables.get_table_client(LOCKS)
+    real, writes = table.update_entity, 0
+
+    def update(*row: Any, **options: Any) -> Any:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            # The first acquires the lock.
+            raise HttpResponseError("busy")
+        return real(*row, **options)
+
+    table.update_entity = update  # type: ignore[method-assign]
+    tried.engine.advance()
+    assert writes == 2
     tried.app.blobs.put("b", b"other", None, {"mailbox": MAILBOX, "messageid": tried.item})
     other = tried.app.engines[tried.app.deliver("b")]
-    while not any(status["state"] == "waiting" for status in other.statuses):
+    for _ in range(2):
         other.advance()
-    real = tried.app.entities.operate
-    broken: list[str] = []
-
-    def operate(target: str, operation: str, input_: str) -> Any:
-        result = real(target, operation, input_)
-        if operation == "give_back" and tried.engine.instance_id in input_ and not broken:
-            broken.append(target)
-            result.ClearField("success")
-            result.failure.failureDetails.errorType = "Broken"
-        return result
-
-    tried.app.entities.operate = operate  # type: ignore[method-assign]
+    assert other.statuses[-1]["state"] == "waiting"
     tried.app.finish()
-    assert broken
     assert tried.metadata["attachmentstatus"] == "attached"
     assert tried.attached == 2
 
@@ -335,7 +373,8 @@ def test_a_transfer_that_waits_for_its_lock_ends_at_its_deadline() -> None:
     assert not tried.app.service.faults.unfired
     while not tried.engine.is_over:
         tried.engine.advance()
-    limit = timedelta(minutes=tried.app.settings.transfer_deadline_minutes + 1)
+    # Its session is deleted if the mailbox allows that in time.
+    limit = timedelta(minutes=tried.app.settings.transfer_deadline_minutes + 1) + CLEANUP_PATIENCE
     assert tried.app.clock.now - began <= limit
     assert tried.code == "DeadlineExceeded"
 
@@ -413,7 +452,7 @@ def test_no_request_is_early_after_a_refusal_with_retry_after(kind: str) -> None
         tried.run_to("create_upload_session")
         throttled = Fault(misbehaviour=catalogue.throttled("2"), kind="cancel")
         tried.app.service.faults.add(throttled)
-        with unavailable(tried.app.notes, "upload_blob"):
+        with unavailable(tried.app.memory_tables.get_table_client(TABLE), "update_entity"):
             tried.engine.advance()
     tried.app.finish()
     assert not tried.app.service.faults.unfired
@@ -478,7 +517,9 @@ def test_notes_that_cannot_be_read_at_the_second_delivery_attach_once() -> None:
     real = tried.app.notes.download_blob
     tried.deliver_twice(
         "upload_ranges",
-        lambda: outage.enter_context(unavailable(tried.app.notes, "download_blob")),
+        lambda: outage.enter_context(
+            unavailable(tried.app.memory_tables.get_table_client(TABLE), "get_entity")
+        ),
         number=3,
     )
     while tried.engine.performed.count("upload_ranges") != 3:
@@ -542,7 +583,13 @@ def test_a_removal_is_recorded_after_the_md5_was_cleared() -> None:
     tried.run_to("record_attachment")
     tried.app.blobs.set_md5("a", None)
     tried.app.finish()
-    attachments = Attachments(tried.app.settings, tried.app.source, tried.app.graph)
+    attachments = Attachments(
+        tried.app.settings,
+        tried.app.source,
+        Ledger(tried.app.tables),
+        tried.app.graph,
+        tried.app.listing,
+    )
     attachments.remove(tried.engine.instance_id, TransferStatus.from_json(tried.output))
     assert tried.attached == 0
     assert tried.metadata["attachmentstatus"] == "cancelled"

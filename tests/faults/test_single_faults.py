@@ -1,7 +1,7 @@
 """Figure 2: every request of a plain transfer meets every fault of the catalogue, once.
 
 The same for storage: every request fails in every way, and anything that may happen to the blob,
-its metadata and the session store happens at every step.
+its metadata and the ledger happens at every step.
 """
 
 import operator
@@ -31,9 +31,10 @@ from tests.support.faults.fault_sets import BROKEN, PERMANENT, TRANSIENT
 from tests.support.faults.faulty_storage import (
     FAILURES,
     Failure,
+    FaultyTables,
     FaultyTransport,
     Plan,
-    is_for_sessions,
+    is_for_ledger,
     is_metadata_write,
     storage_over,
 )
@@ -166,7 +167,8 @@ def over_faulty_storage(
 ) -> Iterator[tuple[FaultyTransport, Trial, ObservedTransfer]]:
     """A plain transfer whose storage can be made to fail; it does not fail yet."""
     transport = FaultyTransport()
-    product = replace(PATIENT, storage=storage_over(transport))
+    tables = partial(FaultyTables, transport)
+    product = replace(PATIENT, storage=storage_over(transport), tables=tables)
     with plain_transfer(testbed, shape, product, **settings) as (trial, transfer):
         try:
             yield transport, trial, transfer
@@ -179,7 +181,7 @@ def over_faulty_storage(
 def test_no_single_failure_of_storage_does_harm(
     testbed: Testbed, add_tally: AddTally, shape: str, how: Failure
 ) -> None:
-    """At every request to blob and session store: attached once, recorded, nothing left behind."""
+    """At every request to blob, ledger and locks: attached once, recorded, nothing left behind."""
     tally = Tally()
     for number in count():
         with over_faulty_storage(testbed, shape) as (transport, trial, transfer):
@@ -197,13 +199,13 @@ def test_no_single_failure_of_storage_does_harm(
 
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("first", range(8))
-def test_a_session_store_that_is_down_for_a_while_does_no_harm(
+def test_a_ledger_that_is_down_for_a_while_does_no_harm(
     testbed: Testbed, add_tally: AddTally, shape: str, first: int
 ) -> None:
     """Five requests in a row, from any request on: still attached once."""
     tally = Tally()
     with over_faulty_storage(testbed, shape) as (transport, trial, transfer):
-        plan = Plan(how="503", first=first, times=5, applies_to=is_for_sessions)
+        plan = Plan(how="503", first=first, times=5, applies_to=is_for_ledger)
         transport.fail_by(plan)
         trial.run(transfer)
         transport.recover()
@@ -214,17 +216,17 @@ def test_a_session_store_that_is_down_for_a_while_does_no_harm(
 
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("first", range(0, 8, 2))
-def test_a_session_store_that_stays_down_ends_the_transfer_in_time(
+def test_a_ledger_that_stays_down_ends_the_transfer_in_time(
     testbed: Testbed, add_tally: AddTally, shape: str, first: int
 ) -> None:
     """Nothing is doubled or misreported; a session that cannot be deleted expires."""
     tally = Tally()
     faulty = over_faulty_storage(testbed, shape, transfer_deadline_minutes=10)
     with faulty as (transport, trial, transfer):
-        transport.fail_by(Plan(how="503", first=first, times=None, applies_to=is_for_sessions))
+        transport.fail_by(Plan(how="503", first=first, times=None, applies_to=is_for_ledger))
         transfer.must_attach = False
-        # After the attachment the record has a deadline of its own.
-        transfer.deadline += STORAGE_PATIENCE
+        # The inspection and the record have a deadline of their own.
+        transfer.deadline += 2 * STORAGE_PATIENCE
         trial.run(transfer)
         transport.recover()
         found = [each for each in trial.judge(transfer) if each.figure != "left"]
@@ -235,10 +237,10 @@ def test_a_session_store_that_stays_down_ends_the_transfer_in_time(
 
 @pytest.mark.parametrize("shape", ["post", "session"])
 @pytest.mark.parametrize("times", [1, 2, 5])
-def test_a_session_store_that_fails_a_second_delivery_does_no_harm(
+def test_a_ledger_that_fails_a_second_delivery_does_no_harm(
     testbed: Testbed, add_tally: AddTally, shape: str, times: int
 ) -> None:
-    """The second delivery cannot read the notes of the first: still attached once."""
+    """The second delivery cannot read the row of the first: still attached once."""
     tally = Tally()
     with over_faulty_storage(testbed, shape) as (transport, trial, transfer):
         last = "attach_small_file" if shape == "post" else "upload_ranges"
@@ -246,7 +248,7 @@ def test_a_session_store_that_fails_a_second_delivery_does_no_harm(
         def fail_the_second(request: HttpRequest) -> None:
             made = {each.kind for each in testbed.emulator.requests}
             if made & {"small_post", "last_range"} and not transport.seen:
-                transport.fail_by(Plan(how="503", times=times, applies_to=is_for_sessions))
+                transport.fail_by(Plan(how="503", times=times, applies_to=is_for_ledger))
 
         transport.before = fail_the_second
         trial.run(transfer, twice=lambda _: transfer.engine.next_activity == last)
@@ -276,7 +278,8 @@ def properties_written(trial: Trial, _: ObservedTransfer) -> None:
 
 
 def leased(trial: Trial, _: ObservedTransfer) -> None:
-    BlobLeaseClient(trial.harness.container.get_blob_client(BLOB)).acquire()
+    lease = BlobLeaseClient(trial.harness.container.get_blob_client(BLOB))
+    lease.acquire(lease_duration=60)
 
 
 def released(trial: Trial, _: ObservedTransfer) -> None:

@@ -13,7 +13,8 @@ from infra.local.drop import Dropped, drop, source_container
 from infra.local.outlook import Fault, Kind, Misbehaviour, OutlookEmulator, catalogue
 from infra.local.outlook.protocol.errors import GraphError
 from infra.local.outlook.protocol.messages import Response as Answer
-from infra.local.stack import MAILBOXES, Stack, StackInfo
+from infra.local.stack import MAILBOXES, Stack
+from infra.local.stack_info import StackInfo
 from tests.support.waiting import until
 
 R = 1_000_000

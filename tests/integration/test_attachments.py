@@ -23,6 +23,7 @@ from shared.errors import (
 )
 from shared.outlook.item import OutlookItem
 from shared.storage.attachment_record import METADATA_BYTES, read_record
+from shared.storage.ledger import Ledger
 from shared.storage.source_container import SourceContainer
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
@@ -78,7 +79,13 @@ def attach(
     status = TransferStatus.from_json(harness.start_engine(id_, payload).run())
     assert status.state == "attached"
     harness.emulator.clear()
-    calls = Attachments(harness.settings, harness.source, harness.graph)
+    calls = Attachments(
+        harness.settings,
+        harness.source,
+        Ledger(harness.tables),
+        harness.graph,
+        harness.listing,
+    )
     return Attached(harness, item, id_, status, calls)
 
 
@@ -178,7 +185,13 @@ def test_a_mailbox_that_is_no_longer_allowed(
     """No request is sent to it."""
     done = attach(make_harness())
     narrow = done.harness.settings.model_copy(update={"allowed_mailboxes": ("x@contoso.com",)})
-    calls = Attachments(narrow, done.harness.source, done.harness.graph)
+    calls = Attachments(
+        narrow,
+        done.harness.source,
+        Ledger(done.harness.tables),
+        done.harness.graph,
+        done.harness.listing,
+    )
     with pytest.raises(MailboxNotAllowed):
         Attached(done.harness, done.item, done.id, done.status, calls).call(name)
     assert done.harness.emulator.requests == []
@@ -399,13 +412,23 @@ def test_a_record_that_cannot_be_written_now_is_written_by_the_next_call(
     """The attachment is removed, and the error says that the record is not written yet."""
     done = attach(make_harness())
     lease = BlobLeaseClient(done.harness.container.get_blob_client(BLOB))
-    lease.acquire()
+    lease.acquire(lease_duration=60)
     with pytest.raises(StorageUnavailable):
         done.call("remove")
     assert done.attached == []
     lease.release()
     done.call("remove")
     assert done.harness.metadata(BLOB)["attachmentstatus"] == "cancelled"
+
+
+def test_a_removal_under_an_endless_lease_is_not_recorded(make_harness: MakeHarness) -> None:
+    """Nobody knows when it ends: the attachment is removed all the same."""
+    done = attach(make_harness())
+    lease = BlobLeaseClient(done.harness.container.get_blob_client(BLOB))
+    lease.acquire()
+    done.call("remove")
+    assert done.attached == []
+    assert done.harness.metadata(BLOB)["attachmentstatus"] == "attached"
 
 
 HOSTILE = 'a"b\r\nX-Evil: 1\u202egpj.exe'

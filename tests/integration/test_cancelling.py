@@ -31,7 +31,7 @@ def test_a_transfer_can_be_cancelled_at_every_step(
     assert status.state == ("attached" if attachments else "cancelled")
     assert harness.metadata("in/report.pdf")["attachmentstatus"] == status.state
     assert not harness.emulator.open_sessions()
-    assert harness.notes() == []
+    assert harness.open_entries() == []
 
 
 def test_a_long_wait_is_cut_short(make_harness: MakeHarness) -> None:
@@ -79,4 +79,4 @@ def test_a_session_is_deleted_after_the_retry_after(
     assert (harness.clock.now - began).total_seconds() == waited
     deleted = [each for each in harness.emulator.requests if each.kind == "cancel"]
     assert [(each.at - began).total_seconds() for each in deleted] == ([waited] if waited else [])
-    assert harness.notes() == []
+    assert harness.open_entries() == []

@@ -8,7 +8,7 @@ from azure.core.pipeline.transport import HttpRequest
 
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
-from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
+from tests.support.faults.faulty_storage import FaultyTransport, storage_over
 from tests.support.files import content_of, put_for_new_item
 from tests.support.harness import Harness, Product
 from tests.support.virtual_app import MAILBOX
@@ -27,7 +27,7 @@ class CopyTransport(FaultyTransport):
 
     def send(self, request: HttpRequest, **kwargs: Any) -> Any:
         response = super().send(request, **kwargs)
-        if request.method == "HEAD" and not is_for_sessions(request) and self.heads > 0:
+        if request.method == "HEAD" and self.heads > 0:
             self.heads -= 1
             response.headers.update(self.headers)
         return response

@@ -16,7 +16,7 @@ from infra.local.outlook import OutlookEmulator
 from shared.settings import Settings
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.announce_end import Announcer
-from shared.transfer.activity_payloads import RecordAttachment
+from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferStatus
 from tests.support.engine.clock import VirtualClock
 from tests.support.event_grid_topic import Topic, running_topic

@@ -8,7 +8,7 @@ from azure.core.pipeline.transport import HttpRequest
 
 from tests.conftest import MakeHarness
 from tests.support.deliveries import call_status, deliver_created, deliver_request, run_blob_trigger
-from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
+from tests.support.faults.faulty_storage import FaultyTransport, storage_over
 from tests.support.harness import Harness, Product
 from tests.support.virtual_app import MAILBOX
 
@@ -18,7 +18,7 @@ class DirectoryTransport(FaultyTransport):
 
     def send(self, request: HttpRequest, **kwargs: Any) -> Any:
         response = super().send(request, **kwargs)
-        if request.method == "HEAD" and not is_for_sessions(request):
+        if request.method == "HEAD":
             response.headers["x-ms-resource-type"] = "directory"
         return response
 

@@ -103,7 +103,7 @@ def test_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
-        with pytest.raises(PortInUseError, match=f"port {port} .*--port"):
+        with pytest.raises(PortInUseError, match=f"Port {port} .*--port"):
             FunctionsHost(APP_FOLDER, {}, port=port, function_key=KEY).start()
 
 

@@ -6,22 +6,26 @@ from typing import Any, cast
 
 import pytest
 from azure.core.credentials import AccessToken, TokenCredential
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.storage.blob import BlobServiceClient
 
 from infra.local.outlook import Fault, catalogue
+from shared.settings import StorageConnection
+from shared.storage.accounts import table_service
+from shared.storage.ledger import TABLE, Ledger, LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.service.readiness import Check, Readiness
 from tests.conftest import MakeHarness
 from tests.support.harness import Harness
+from tests.support.in_memory.tables import MemoryTable
 
 
 def readiness(harness: Harness, **limits: float) -> Readiness:
-    return Readiness(harness.source, harness.graph, **limits)
+    return Readiness(harness.source, Ledger(harness.tables), harness.graph, **limits)
 
 
 def by_name(found: tuple[Check, ...]) -> dict[str, Check]:
-    assert [each.name for each in found] == ["identity", "container", "graph"]
+    assert [each.name for each in found] == ["identity", "container", "ledger", "graph"]
     return {each.name: each for each in found}
 
 
@@ -70,7 +74,7 @@ def test_without_an_identity(make_harness: MakeHarness, error: type[Exception]) 
     harness = make_harness()
     harness.graph._credential = Credential(error=error).as_credential
     found = by_name(readiness(harness).check())
-    assert [each.ok for each in found.values()] == [False, True, False]
+    assert [each.ok for each in found.values()] == [False, True, True, False]
     assert "secret" not in str(found)
     if error is ClientAuthenticationError:
         assert "GRAPH_CLIENT_ID" in found["identity"].message
@@ -81,7 +85,7 @@ def test_without_the_container(make_harness: MakeHarness) -> None:
     harness = make_harness()
     harness.container.delete_container()
     found = by_name(readiness(harness).check())
-    assert [each.ok for each in found.values()] == [True, False, True]
+    assert [each.ok for each in found.values()] == [True, False, True, True]
     assert "SOURCE_CONTAINER" in found["container"].message
 
 
@@ -99,10 +103,93 @@ def test_storage_that_refuses_or_is_unreachable(
     harness = make_harness()
     with BlobServiceClient.from_connection_string(re.sub(*change, azurite)) as service:
         source = SourceContainer(service.get_container_client(harness.source.container))
-        found = by_name(Readiness(source, harness.graph).check())
+        found = by_name(Readiness(source, Ledger(harness.tables), harness.graph).check())
     assert not found["container"].ok
     assert message in found["container"].message
     assert not {"c2VjcmV0", "127.0.0.1"} & set(found["container"].message.split())
+
+
+def test_a_ledger_that_has_no_table_yet_is_ready(make_harness: MakeHarness) -> None:
+    """The first transfer creates it; then it can be read."""
+    harness = make_harness()
+    found = by_name(readiness(harness).check())["ledger"]
+    assert (found.ok, "creates it" in found.message) == (True, True)
+    Ledger(harness.tables).put(LedgerEntry("ab-1"))
+    found = by_name(readiness(harness).check())["ledger"]
+    assert (found.ok, found.message) == (True, f"The table {TABLE} can be used.")
+
+
+# The SDK's own, when an error is described in XML.
+@pytest.mark.filterwarnings("ignore:Testing an element's truth value:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((r"AccountKey=[^;]+", "AccountKey=c2VjcmV0"), "Storage Table Data Contributor"),
+        ((r"TableEndpoint=http://[^/]+", "TableEndpoint=http://127.0.0.1:1"), "tableServiceUri"),
+    ],
+    ids=["not allowed", "unreachable"],
+)
+def test_a_ledger_that_refuses_or_is_unreachable(
+    azurite: str, make_harness: MakeHarness, change: tuple[str, str], message: str
+) -> None:
+    """One try; the message names what to change, and has neither key nor address."""
+    harness = make_harness()
+    connection = StorageConnection("AzureWebJobsStorage", re.sub(*change, azurite))
+    with table_service(connection) as service:
+        found = by_name(Readiness(harness.source, Ledger(service), harness.graph).check())
+    assert [each.ok for each in found.values()] == [True, True, False, True]
+    assert message in found["ledger"].message
+    assert "c2VjcmV0" not in found["ledger"].message
+    assert "127.0.0.1" not in found["ledger"].message
+
+
+class ReadOnlyTable(MemoryTable):
+    """A table that the app may read only, or whose account is busy."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__()
+        self.exists = True
+        self.status, self.code = status, code
+
+    def delete_entity(self, *_: object, **__: object) -> None:
+        error = HttpResponseError("secret detail")
+        error.status_code = self.status
+        error.error_code = self.code  # type: ignore[attr-defined]
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (403, "AuthorizationPermissionMismatch", "Storage Table Data Contributor"),
+        (503, "ServerBusy", "Try again"),
+    ],
+)
+def test_a_ledger_that_cannot_be_written(
+    make_harness: MakeHarness, status: int, code: str, advice: str
+) -> None:
+    """Reading alone is not enough."""
+    harness = make_harness()
+    harness.memory_tables.tables[TABLE] = ReadOnlyTable(status, code)
+    found = by_name(readiness(harness).check())["ledger"]
+    assert not found.ok
+    assert f"{status} {code}" in found.message
+    assert advice in found.message
+    assert "secret" not in found.message
+
+
+def test_a_ledger_full_of_foreign_rows(make_harness: MakeHarness) -> None:
+    """Another program's table; a single odd row among the app's own stops one transfer only."""
+    harness = make_harness()
+    table = harness.memory_tables.create_table_if_not_exists(TABLE)
+    for number in range(3):
+        table.create_entity({"PartitionKey": "orders", "RowKey": str(number), "total": 12})
+    found = by_name(readiness(harness).check())["ledger"]
+    assert not found.ok
+    assert f"The table {TABLE} holds rows of another program" in found.message
+    Ledger(harness.tables).put(LedgerEntry("ab-1"))
+    found = by_name(readiness(harness).check())["ledger"]
+    assert (found.ok, "3 rows" in found.message) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +224,7 @@ def test_an_unreachable_graph(make_harness: MakeHarness) -> None:
     harness.graph.has_identity()
     harness.emulator.stop()
     found = by_name(readiness(harness).check())
-    assert [each.ok for each in found.values()] == [True, True, False]
+    assert [each.ok for each in found.values()] == [True, True, True, False]
     assert "the connection could not be made" in found["graph"].message
     assert harness.emulator.url not in str(found)
 

@@ -13,7 +13,7 @@ from shared.errors import StorageUnavailable, UnsupportedBlob
 from shared.transfer.payloads import TransferStatus
 from tests.conftest import MakeHarness
 from tests.support.deliveries import EVENTS, call_status
-from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
+from tests.support.faults.faulty_storage import FaultyTransport, storage_over
 from tests.support.files import put_for_new_item
 from tests.support.harness import Harness, Product
 
@@ -42,7 +42,7 @@ class RefusingTransport(FaultyTransport):
     method = "HEAD"
 
     def send(self, request: HttpRequest, **kwargs: Any) -> Any:
-        if self.refusal is None or request.method != self.method or is_for_sessions(request):
+        if self.refusal is None or request.method != self.method:
             return super().send(request, **kwargs)
         response = requests.Response()
         response.status_code, code = self.refusal

@@ -1,6 +1,7 @@
 """No unnecessary request: those of a transfer without faults to Outlook and storage, counted."""
 
 from collections import Counter
+from functools import partial
 from math import ceil
 from urllib.parse import urlsplit
 
@@ -10,9 +11,17 @@ from azure.core.pipeline.transport import HttpRequest
 from infra.local.outlook import OutlookEmulator
 from shared.settings import StorageConnection
 from shared.storage.accounts import blob_service
+from shared.storage.ledger import TABLE as LEDGER
+from shared.transfer.activities.mailbox_locks import TABLE as LOCKS
 from tests.conftest import MakeHarness
 from tests.support.engine.clock import VirtualClock
-from tests.support.faults.faulty_storage import FaultyTransport, is_for_sessions, storage_over
+from tests.support.faults.faulty_storage import (
+    FaultyTables,
+    FaultyTransport,
+    is_for_ledger,
+    is_for_locks,
+    storage_over,
+)
 from tests.support.faults.storage_proxy import StorageProxy
 from tests.support.harness import Harness, Product
 from tests.support.virtual_app import MAILBOX
@@ -26,9 +35,15 @@ def put(harness: Harness, size: int) -> None:
     harness.put("in/report.pdf", b"x" * size, mailbox=MAILBOX, messageid=item)
 
 
+def create_tables(harness: Harness) -> None:
+    """As the first transfer of an app does."""
+    for table in (LEDGER, LOCKS):
+        harness.memory_tables.create_table_if_not_exists(table)
+
+
 def operation(request: HttpRequest) -> str:
     """The storage operation of a request, and its container."""
-    where = "session store" if is_for_sessions(request) else "source"
+    where = "ledger" if is_for_ledger(request) else "locks" if is_for_locks(request) else "source"
     query = urlsplit(request.url).query
     return f"{where}: {request.method}{' metadata' if 'comp=metadata' in query else ''}"
 
@@ -38,13 +53,13 @@ def operation(request: HttpRequest) -> str:
 def test_a_large_file_needs_no_unnecessary_request(
     make_harness: MakeHarness, size: int, ranges_per_activity: int
 ) -> None:
-    """Outlook: list, create, n PUTs. Storage: 3 HEADs, n reads, one record; notes per activity."""
+    """Outlook: list, create, n PUTs. Storage: 3 HEADs, n reads, one record."""
     transport = FaultyTransport()
-    product = Product(storage=storage_over(transport))
+    product = Product(storage=storage_over(transport), tables=partial(FaultyTables, transport))
     settings = {"range_bytes": R, "ranges_per_activity": ranges_per_activity}
     harness = make_harness(None, product, **settings)
-    harness.sessions.create_container()
     put(harness, size)
+    create_tables(harness)
     seen: Counter[str] = Counter()
     transport.before = lambda request: seen.update([operation(request)])
 
@@ -58,23 +73,30 @@ def test_a_large_file_needs_no_unnecessary_request(
         "range": ranges - 1,
         "last_range": 1,
     }
+    uploads = ceil(ranges / ranges_per_activity)
     assert seen == {
         "source: HEAD": 3,
         "source: GET": ranges,
         "source: PUT metadata": 1,
-        # Read and written when the session is created, read by each activity, deleted.
-        "session store: GET": 1 + ceil(ranges / ranges_per_activity),
-        "session store: PUT": 1,
-        "session store: DELETE": 1,
+        # Read by each activity; written when the session is created, and at the end.
+        "ledger: GET": uploads + 3,
+        "ledger: POST": 1,
+        "ledger: PUT": 1,
+        # Each activity that sends acquires the lock and releases it.
+        "locks: GET": uploads + 1,
+        "locks: POST": 1,
+        "locks: PUT": 2 * uploads + 1,
     }
 
 
 def test_a_small_file_needs_one_request_of_each_kind(make_harness: MakeHarness) -> None:
-    """Outlook: list, POST. Storage: 3 HEADs, a read, a record; notes read, written, deleted."""
+    """Outlook: list, POST. Storage: 3 HEADs, a read, a record; two rows of tables."""
     transport = FaultyTransport()
-    harness = make_harness(None, Product(storage=storage_over(transport)))
-    harness.sessions.create_container()
+    harness = make_harness(
+        None, Product(storage=storage_over(transport), tables=partial(FaultyTables, transport))
+    )
     put(harness, 100_000)
+    create_tables(harness)
     seen: Counter[str] = Counter()
     transport.before = lambda request: seen.update([operation(request)])
 
@@ -86,9 +108,12 @@ def test_a_small_file_needs_one_request_of_each_kind(make_harness: MakeHarness) 
         "source: HEAD": 3,
         "source: GET": 1,
         "source: PUT metadata": 1,
-        "session store: GET": 1,
-        "session store: PUT": 1,
-        "session store: DELETE": 1,
+        "ledger: GET": 3,
+        "ledger: POST": 1,
+        "ledger: PUT": 1,
+        "locks: GET": 1,
+        "locks: POST": 1,
+        "locks: PUT": 1,
     }
 
 

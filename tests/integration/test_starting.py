@@ -62,6 +62,29 @@ def test_a_running_transfer_is_joined(make_harness: MakeHarness) -> None:
     assert start(harness, Engine(grpc.StatusCode.ALREADY_EXISTS)).joined
 
 
+@pytest.mark.parametrize("address", [{"mailbox": MAILBOX, "messageid": "none"}, {}])
+def test_the_event_of_a_record_starts_nothing(
+    make_harness: MakeHarness, address: dict[str, str]
+) -> None:
+    """A run that only reads the record would hold the id when a user requests a transfer."""
+    harness = make_harness()
+    harness.put("x", b"1", **address)
+    id_, _ = harness.start("x")
+    harness.transfer("x")
+    assert harness.metadata("x")["attachmentstatus"] in {"failed", "unaddressed"}
+    assert start(harness, Engine(grpc.StatusCode.UNAVAILABLE)) == Started(id_, joined=True)
+
+
+def test_the_record_of_other_content_does_not_stop_an_event(make_harness: MakeHarness) -> None:
+    """An upload that keeps the metadata has the record of what was there before."""
+    harness = make_harness()
+    harness.put("x", b"1", mailbox=MAILBOX, messageid="none")
+    harness.transfer("x")
+    harness.put("x", b"2", **harness.metadata("x"))
+    with pytest.raises(grpc.RpcError):
+        start(harness, Engine(grpc.StatusCode.UNAVAILABLE))
+
+
 def test_a_failing_engine_is_not_mistaken_for_a_duplicate(make_harness: MakeHarness) -> None:
     """The error is raised to the trigger, whose event is delivered again."""
     harness = make_harness()

@@ -1,18 +1,16 @@
 """The app's storage code against a real Azurite."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 
 import pytest
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient, ContainerClient
 
 from shared.errors import BlobDeleted, StorageUnavailable
-from shared.secret import Secret
 from shared.settings import StorageConnection
 from shared.storage.accounts import blob_service
-from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
-from shared.storage.source_container import SourceContainer
+from shared.storage.session_store import SessionNotes, SessionStore
+from shared.storage.source_container import ContainerTaken, SourceContainer
 from shared.storage.storage_errors import BlobChanged
 
 _names = count()
@@ -93,25 +91,30 @@ def test_an_account_that_does_not_respond_is_unavailable() -> None:
     assert "could not be reached for the blob x" in caught.value.sentence
 
 
-def test_notes_can_be_read_until_they_are_deleted(azurite: str) -> None:
-    """A missing container is created; a second deletion does nothing."""
+def test_the_notes_of_1_0_can_be_read_until_they_are_deleted(azurite: str) -> None:
+    """A missing container means none; a second deletion does nothing."""
     service = blob_service(StorageConnection("AzureWebJobsStorage", connection_string=azurite))
-    store = SessionStore(service.get_container_client(f"sessions-{next(_names)}"))
+    notes = service.get_container_client(f"sessions-{next(_names)}")
+    store = SessionStore(notes)
     assert store.get("t-1") is None
-    url = Secret("https://outlook.office.com/x?authtoken=canary", "upload URL")
-    notes = SessionNotes(2, ("A=", "B="), url)
-    store.put("t-1", notes)
-    kept = store.get("t-1")
-    assert kept is not None
-    assert replace(kept, etag="", upload_url=url) == notes
-    assert kept.upload_url is not None
-    assert kept.upload_url.reveal() == url.reveal()
-    store.put("t-1", replace(kept, attempt=3))
-    for outdated in (notes, kept):
-        with pytest.raises(NotesTaken):
-            store.put("t-1", outdated)
-    assert store.get("t-2") is None
+    notes.create_container()
+    notes.upload_blob("t-1", '{"attempt": 2, "earlier_attachments": ["A="], "upload_url": ""}')
+    assert store.get("t-1") == SessionNotes(2, ("A=",))
     store.delete("t-1")
     store.delete("t-1")
     assert store.get("t-1") is None
     service.close()
+
+
+def test_a_container_belongs_to_one_ledger(container: ContainerClient) -> None:
+    """Every instance of one app, and every start of it, claims it again; another app is refused."""
+    for _ in range(2):
+        first = SourceContainer(container, owner="ledger1")
+        first.claim()
+        first.claim()
+    with pytest.raises(ContainerTaken, match="az storage container lease break"):
+        SourceContainer(container, owner="ledger2").claim()
+    BlobLeaseClient(container).break_lease(0)
+    SourceContainer(container, owner="ledger2").claim()
+    with pytest.raises(ContainerTaken):
+        SourceContainer(container, owner="ledger1").claim()

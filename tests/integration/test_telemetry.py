@@ -204,7 +204,9 @@ def test_the_wait_for_the_mailbox_is_recorded(
     engine = begin(harness, "a", 6 * R)
     engine.run()
     (wait,) = telemetry.figures()["blob_to_outlook.budget_wait"].values()
-    assert wait.count == engine.performed.count("upload_ranges") + 1 == 3
+    # The third of these got no lock.
+    assert engine.performed.count("upload_ranges") == 3
+    assert wait.count == 3
     assert wait.sum == pytest.approx(sum(engine.waits))
     assert wait.max == pytest.approx(300)
 

@@ -100,7 +100,7 @@ def test_no_secret_is_in_the_history(make_harness: MakeHarness) -> None:
     assert len(harness.emulator.secrets()) >= 3
     assert not [secret for secret in harness.emulator.secrets() if secret in stored]
     assert "authtoken" not in stored
-    assert not harness.notes()
+    assert not harness.open_entries()
 
 
 def test_a_duplicate_after_the_end_does_nothing(make_harness: MakeHarness) -> None:
@@ -113,7 +113,8 @@ def test_a_duplicate_after_the_end_does_nothing(make_harness: MakeHarness) -> No
     again, payload = harness.start("in/report.pdf")
     assert again == first
     ended = TransferStatus.from_json(harness.start_engine(again, payload).run())
-    assert ended == done.model_copy(update={"bytes_sent": 0, "recorded": True})
+    own = {"bytes_sent": 0, "recorded": True, "created_at": ended.created_at}
+    assert ended == done.model_copy(update=own)
     assert len(harness.emulator.requests) == requests
     assert len(harness.emulator.attachments(MAILBOX, item)) == 1
 
@@ -254,7 +255,7 @@ def test_a_bug_in_an_activity_is_recorded_and_shown(make_harness: MakeHarness) -
     assert "ZeroDivisionError" in str(engine.failed)
     assert harness.metadata("in/report.pdf")["attachmenterror"].startswith("InternalError: ")
     assert not harness.emulator.open_sessions()
-    assert harness.notes() == []
+    assert harness.open_entries() == []
 
 
 @pytest.mark.parametrize("free_bytes", [0, 20, 65, 90, 120, 400])

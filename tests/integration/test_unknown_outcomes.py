@@ -139,7 +139,7 @@ def test_a_permanent_refusal_ends_with_its_code(
     assert metadata["attachmentstatus"] == "failed"
     assert metadata["attachmenterror"].startswith(f"{code}: ")
     assert not harness.emulator.attachments(MAILBOX, item)
-    assert not harness.notes()
+    assert not harness.open_entries()
     if misbehaviour.name != catalogue.upload_url("https://evil.example/x").name:
         assert not harness.emulator.open_sessions()
 

@@ -3,7 +3,6 @@
 They travel in the tests' reports, since tests may run in several processes.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -38,13 +37,14 @@ def _reported(reporter: pytest.TerminalReporter) -> Iterator[tuple[str, object]]
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures."""
     lines: list[str] = []
-    tallies: defaultdict[str, Tally] = defaultdict(Tally)
+    tallies: dict[str, Tally] = {}
     for key, value in _reported(terminalreporter):
         if key == _LINE:
             lines.append(str(value))
         elif key == _TALLY and isinstance(value, list | tuple):
             name, figures = value
-            tallies[name].merge(Tally.of(figures))
+            tally = Tally.of(figures)
+            tallies.setdefault(name, Tally(columns=tally.columns)).merge(tally)
     if not (lines or tallies):
         return
     terminalreporter.section("figures")

@@ -31,6 +31,7 @@ from shared.transfer.retry_policy import RESPONSE_RULES
 from shared.transfer.workflow.orchestrator import attach_blob
 from tests.support.engine.clock import VirtualClock
 from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.in_memory.tables import MemoryTables, open_entries
 from tests.support.virtual_app import VirtualApp, no_credential, settings_for
 
 CONTENT_TYPE = "application/pdf"
@@ -91,6 +92,7 @@ class Product:
     storage: Callable[[str], BlobServiceClient] = BlobServiceClient.from_connection_string
     source: Callable[[ContainerClient], SourceContainer] = SourceContainer
     store: Callable[[ContainerClient], SessionStore] = SessionStore
+    tables: Callable[[], MemoryTables] = MemoryTables
     graph: type[GraphClient] = GraphClient
     attacher: type[Attacher] = Attacher
     timeouts: tuple[float, float] = (2.0, 2.0)
@@ -118,6 +120,7 @@ class Harness(VirtualApp):
         with suppress(ResourceExistsError):
             self.container.create_container()
         self.sessions = self._service.get_container_client(f"{container}-sessions")
+        self.memory_tables = product.tables()
         values = settings_for(emulator.url, **settings)
         graph = product.graph(
             graph_endpoint(values),
@@ -129,7 +132,11 @@ class Harness(VirtualApp):
             values,
             clock,
             Clients(
-                product.source(self.container), product.store(self.sessions), graph, no_credential
+                product.source(self.container),
+                product.store(self.sessions),
+                self.memory_tables.as_client(),
+                graph,
+                no_credential,
             ),
             attacher=product.attacher,
         )
@@ -167,9 +174,9 @@ class Harness(VirtualApp):
         blob = self.container.get_blob_client(name)
         blob.set_http_headers(ContentSettings(content_type=CONTENT_TYPE))
 
-    def notes(self) -> list[str]:
-        """The ids of the transfers that have notes in the session store."""
-        return list(self.sessions.list_blob_names()) if self.sessions.exists() else []
+    def open_entries(self) -> list[str]:
+        """The ids of the transfers whose row in the ledger is open, or has an upload URL."""
+        return open_entries(self.memory_tables)
 
     def metadata(self, name: str) -> dict[str, str]:
         """The blob's metadata as it is now."""
@@ -178,7 +185,7 @@ class Harness(VirtualApp):
     def start(self, name: str) -> tuple[str, dict[str, Any]]:
         """What the blob trigger starts for this blob: instance id and input."""
         client = RecordingClient()
-        asyncio.run(self.starter.from_blob(cast("df.DurableFunctionsClient", client), name))
+        asyncio.run(self.late_starter.from_blob(cast("df.DurableFunctionsClient", client), name))
         return client.started[0]
 
     def begin(self, name: str) -> VirtualEngine:

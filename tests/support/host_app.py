@@ -12,6 +12,7 @@ import requests
 from azure.storage.blob import ContainerClient
 from durabletask.client import OrchestrationState, TaskHubGrpcClient
 
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.host import FunctionsHost
 
 APP_FOLDER = Path(__file__).parents[1] / "data" / "host_app"
@@ -67,12 +68,20 @@ class HostApp:
 
 
 @contextmanager
-def running_host_app(connection_string: str, notes: Path) -> Iterator[HostApp]:
+def running_host_app(
+    connection_string: str, notes: Path, adversities: Adversities | None = None
+) -> Iterator[HostApp]:
     """Start the app, with one blob that existed before."""
     name = f"watched-{uuid4().hex[:12]}"
     settings = {"NOTES": str(notes), "WATCHED": name, "Storage": connection_string}
     pids: list[int] = []
-    host = FunctionsHost(APP_FOLDER, settings, function_key=KEY, on_worker_started=pids.append)
+    host = FunctionsHost(
+        APP_FOLDER,
+        settings,
+        function_key=KEY,
+        on_worker_started=pids.append,
+        adversities=adversities,
+    )
     with ContainerClient.from_connection_string(connection_string, name) as container:
         container.create_container()
         container.upload_blob("in/early", b"first")

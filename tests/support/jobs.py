@@ -12,6 +12,7 @@ def job(size: int = LARGE) -> Job:
     """A transfer of so many bytes to a message."""
     return Job(
         transfer_id="f-1",
+        run="2026-11-22T10:00:00.000000+00:00",
         blob="x",
         etag="e1",
         created="2026",

@@ -55,9 +55,11 @@ def test_the_tree_is_true(name: str) -> None:
 
 SHARED_CODES = {
     "ContentUncertain": "UnsupportedBlob",
+    "DocumentConflict": "StorageUnavailable",
     "FolderMarker": "UnsupportedBlob",
     "GraphFailing": "GraphRefused",
     "InvalidBlobName": "UnsupportedBlob",
+    "LedgerUnreadable": "StorageUnavailable",
     "RecordNotWritable": "UnsupportedBlob",
     "StorageDenied": "StorageUnavailable",
     "UnreadableBlob": "UnsupportedBlob",

@@ -182,7 +182,38 @@ def test_host_storage_by_account_name(environment: pytest.MonkeyPatch) -> None:
     """The Functions host allows an account name alone."""
     environment.delenv("AzureWebJobsStorage")
     environment.setenv("AzureWebJobsStorage__accountName", "acc")
-    assert read_app_settings().host_storage.service_uri == "https://acc.blob.core.windows.net"
+    storage = read_app_settings().host_storage
+    assert storage.service_uri == "https://acc.blob.core.windows.net"
+    assert storage.table_uri == "https://acc.table.core.windows.net"
+
+
+def test_host_storage_by_identity_has_its_tables(environment: pytest.MonkeyPatch) -> None:
+    """By the service URI that the Functions host needs as well, or by the account's name."""
+    environment.delenv("AzureWebJobsStorage")
+    environment.setenv("AzureWebJobsStorage__blobServiceUri", "https://acc.blob.example")
+    environment.setenv("AzureWebJobsStorage__tableServiceUri", "https://acc.table.example")
+    assert read_app_settings().host_storage.table_uri == "https://acc.table.example"
+    environment.delenv("AzureWebJobsStorage__tableServiceUri")
+    with pytest.raises(SettingsError, match="AzureWebJobsStorage__tableServiceUri: missing"):
+        read_app_settings()
+    environment.setenv("AzureWebJobsStorage__accountName", "acc")
+    storage = read_app_settings().host_storage
+    assert storage.service_uri == "https://acc.blob.example"
+    assert storage.table_uri == "https://acc.table.core.windows.net"
+
+
+def test_host_storage_by_its_tables_alone_is_half(environment: pytest.MonkeyPatch) -> None:
+    """The blob service is named in the fault."""
+    environment.delenv("AzureWebJobsStorage")
+    environment.setenv("AzureWebJobsStorage__tableServiceUri", "https://acc.table.example")
+    with pytest.raises(SettingsError, match="blobServiceUri: missing, while other settings"):
+        read_app_settings()
+
+
+def test_the_watched_account_needs_no_tables(environment: pytest.MonkeyPatch) -> None:
+    """The ledger is in the account of AzureWebJobsStorage."""
+    environment.setenv("SourceStorage__blobServiceUri", "https://s.blob.core.windows.net")
+    assert read_app_settings().source.table_uri is None
 
 
 def test_no_key_is_printed() -> None:

@@ -1,7 +1,10 @@
 """The errors of the host.
 
 HostError
-├── PortInUseError           another program listens on the requested port
+├── PortError                the requested port cannot be used
+│   ├── PortInUseError       another program listens on it
+│   └── PortDeniedError      the system does not allow this user to listen on it
+├── JournalError             the file of the orchestrations under way cannot be read
 ├── AppLoadError             function_app.py could not be imported or indexed
 ├── AppConfigError           a binding or host.json refers to something that does not exist
 ├── WorkerDiedError          the worker died before it responded, and there is no redelivery
@@ -14,11 +17,28 @@ class HostError(Exception):
     """The base of every error that the host raises on purpose."""
 
 
-class PortInUseError(HostError):
+class PortError(HostError):
+    """Raised at start when the port cannot be used."""
+
+
+class PortInUseError(PortError):
     """Raised at start when another program listens on the port."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(f"port {port} is already in use: choose another with --port")
+        super().__init__(f"Port {port} is already in use. Choose another with --port.")
+
+
+class PortDeniedError(PortError):
+    """Raised at start when the system does not allow this user to listen on the port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"Port {port} is not allowed for this user. Choose one above 1023 with --port."
+        )
+
+
+class JournalError(HostError):
+    """Raised at start when the file of the orchestrations under way is not a journal."""
 
 
 class AppLoadError(HostError):

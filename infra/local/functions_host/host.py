@@ -14,11 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from durabletask.internal import orchestrator_service_pb2 as pb
 
 from infra.local.functions_host.blobs.trigger import BlobTrigger
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.durable.backend import DurableBackend
 from infra.local.functions_host.durable.dispatcher import WorkItemDispatcher
-from infra.local.functions_host.errors import PortInUseError
+from infra.local.functions_host.errors import PortDeniedError, PortInUseError
 from infra.local.functions_host.host_json import HostJson
 from infra.local.functions_host.http.application import http_application
 from infra.local.functions_host.invoker import Invoker
@@ -36,9 +38,11 @@ class FunctionsHost:
 
     ``settings`` are the app settings; they take precedence over the environment. ``port`` 0 is any
     free port. ``function_key`` gives access to everything that is not anonymous.
+    ``journal`` is the file of the orchestrations under way; those of an earlier host start again.
     ``on_worker_started`` is called with the process id each time a worker is ready, in the host's
-    thread. ``worker_log`` is the file descriptor of the workers' output. ``url``, ``worker_pid``
-    and ``durable_address`` (of the engine's gRPC service) are set once it has started.
+    thread. ``worker_log`` is the file descriptor of the workers' output. ``adversities`` are what
+    its engine does to the app. ``url``, ``worker_pid`` and ``durable_address`` (of the engine's
+    gRPC service) are set once it has started.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class FunctionsHost:
         function_key: str,
         on_worker_started: Callable[[int], None] | None = None,
         worker_log: int = STDERR,
+        journal: Path | None = None,
+        adversities: Adversities | None = None,
     ) -> None:
         self._app_folder = app_folder.resolve()
         self._settings = settings
@@ -57,6 +63,9 @@ class FunctionsHost:
         self._key = function_key
         self._on_worker_started = on_worker_started
         self._worker_log = worker_log
+        self._journal = journal
+        self._adversities = adversities
+        self._backend: DurableBackend | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
@@ -67,8 +76,8 @@ class FunctionsHost:
     def start(self) -> None:
         """Start, and wait until every trigger is active.
 
-        Raises :class:`PortInUseError`, :class:`AppLoadError` or :class:`AppConfigError`, after
-        stopping what had started.
+        Raises :class:`PortError`, :class:`JournalError`, :class:`AppLoadError` or
+        :class:`AppConfigError`, after stopping what had started.
         """
         ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()
@@ -80,6 +89,15 @@ class FunctionsHost:
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def started_again(self) -> list[pb.CreateInstanceRequest]:
+        """The orchestrations that were under way when an earlier host with this journal ended."""
+        return self._backend.started_again if self._backend else []
+
+    def under_way(self) -> list[pb.CreateInstanceRequest]:
+        """The orchestrations that have not ended, while the host runs."""
+        return self._backend.under_way() if self._backend else []
 
     def stop(self) -> None:
         """Stop the worker, the servers and the threads; may be called again."""
@@ -124,7 +142,10 @@ class FunctionsHost:
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         host_json = HostJson.read(self._app_folder)
 
-        backend = DurableBackend(host_json.default_version)
+        backend = DurableBackend(
+            host_json.default_version, journal=self._journal, adversities=self._adversities
+        )
+        self._backend = backend
         running.push_async_callback(asyncio.to_thread, backend.stop)
         backend.start()
         self.durable_address = backend.address
@@ -141,7 +162,9 @@ class FunctionsHost:
             triggers, invoke, route_prefix=host_json.route_prefix, key=self._key
         )
         await _serve_http(running, http, listening)
-        dispatcher = WorkItemDispatcher(backend.address, triggers.durable, invoke, host_json)
+        dispatcher = WorkItemDispatcher(
+            backend.address, triggers.durable, invoke, host_json, self._adversities
+        )
         dispatcher.start()
         running.push_async_callback(dispatcher.stop)
         blob_triggers = [BlobTrigger(function, invoke, settings) for function in triggers.blob]
@@ -164,9 +187,11 @@ def _listening_socket(port: int) -> socket.socket:
         listening.listen()
     except OSError as error:
         listening.close()
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise PortInUseError(port) from error
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUseError(port) from error
+        if error.errno == errno.EACCES:
+            raise PortDeniedError(port) from error
+        raise
     return listening
 
 

@@ -19,6 +19,7 @@ from infra.local.outlook.faults.schedule import (
 from infra.local.outlook.protocol.addresses import ItemKind, Kind
 from infra.local.outlook.recorder import RecordedRequest
 from infra.local.outlook.rules import Rules
+from infra.local.outlook.state.folder import UnreadableFolder
 from infra.local.outlook.state.mailboxes import Attachment
 from infra.local.outlook.state.upload_session import UploadSession
 
@@ -36,6 +37,7 @@ __all__ = [
     "RecordedRequest",
     "Rules",
     "SeededFaults",
+    "UnreadableFolder",
     "UploadSession",
     "alterations",
     "catalogue",

@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from infra.local.outlook.recorder import RecordedRequest
 from infra.local.outlook.rules import Rules
 from infra.local.outlook.server import Server
 from infra.local.outlook.service import Service
+from infra.local.outlook.state.folder import StateFolder
 from infra.local.outlook.state.mailboxes import Attachment, Committer
 from infra.local.outlook.state.upload_session import FileDescription, UploadSession
 from infra.local.outlook.tenant import Tenant
@@ -38,8 +40,9 @@ class OutlookEmulator:
     It serves from `start` to `stop` (or inside `with`), in a thread of its own; after another
     `start` it has the same port and state. `port` 0 is any free port. `clock` is the time for
     tokens, sessions, throttling, late commits and `Date`; only hanging connections and slow ranges
-    use the wall clock. Ids that it returns are in their immutable form. `random_faults` chooses
-    when `faults` has no fault for a request.
+    use the wall clock. `folder` keeps mailboxes, items and attachments for the next emulator. Ids
+    that it returns are in their immutable form. `random_faults` chooses when `faults` has no fault
+    for a request.
     """
 
     def __init__(
@@ -49,9 +52,15 @@ class OutlookEmulator:
         port: int = 0,
         clock: Callable[[], datetime] = utc_now,
         tls: ssl.SSLContext | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """Raises `UnreadableFolder` when the folder is not of this version."""
         self._tenant = Tenant(clock, rules or Rules())
         self._service = Service(self._tenant)
+        if folder is not None:
+            stored = StateFolder(folder)
+            self._tenant.mailboxes = stored.load()
+            self._service.changed = lambda: stored.save(self._tenant.mailboxes)
         self._port = port
         self._tls = tls
         self._thread: threading.Thread | None = None
@@ -171,6 +180,18 @@ class OutlookEmulator:
         """Create an empty mailbox."""
         with self._service.lock:
             self._tenant.mailboxes.add(address)
+            self._service.changed()
+
+    def mailboxes(self) -> list[str]:
+        """The addresses of all mailboxes."""
+        with self._service.lock:
+            return [each.address for each in self._tenant.mailboxes.all()]
+
+    def items(self, mailbox: str, kind: ItemKind | None = None) -> list[str]:
+        """The ids of a mailbox's items, oldest first; of one kind if that is given."""
+        with self._service.lock:
+            found = self._tenant.mailboxes.find(mailbox).items.values()
+            return [each.id for each in found if kind in {None, each.kind}]
 
     def add_item(
         self,
@@ -186,19 +207,24 @@ class OutlookEmulator:
         """
         with self._service.lock:
             found = self._tenant.mailboxes.find(mailbox)
-            return found.create(kind, "", old_form=old_form, item_id=item_id).id
+            created = found.create(kind, "", old_form=old_form, item_id=item_id)
+            self._service.changed()
+            return created.id
 
     def remove_item(self, mailbox: str, item_id: str) -> None:
         """Delete an item with its attachments, as the owner of the mailbox can."""
         with self._service.lock:
             del self._tenant.mailboxes.find(mailbox).items[canonical(item_id)]
+            self._service.changed()
 
     def attach(self, mailbox: str, item_id: str, name: str, content: bytes) -> Attachment:
         """Attach a file without a request, as another writer would; it is visible at once."""
         with self._service.lock:
             item = self._tenant.mailboxes.find(mailbox).items[canonical(item_id)]
             committer = Committer(self._tenant.clock, visible_after=0)
-            return committer.commit_bytes(item, FileDescription(name=name), content)
+            attachment = committer.commit_bytes(item, FileDescription(name=name), content)
+            self._service.changed()
+            return attachment
 
     def attachments(self, mailbox: str, item_id: str) -> list[Attachment]:
         """The attachments of an item, oldest first, including those not visible yet."""

@@ -6,6 +6,7 @@ on the network.
 
 import threading
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
 
@@ -60,6 +61,8 @@ class Service:
         self.recorder = Recorder()
         self.faults = FaultSchedule()
         self.random_faults: FaultSource | None = None
+        # Called, under the lock, after what may have changed mailboxes.
+        self.changed: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
 
     def arrive(self, request: Request) -> Exchange:
@@ -94,6 +97,8 @@ class Service:
             if response is None and misbehaviour.processes:
                 response = self._process(exchange, body)
                 record.served_status = response.status
+                if exchange.request.method != "GET":
+                    self.changed()
             if response is None:
                 # Not processed: the connection breaks, perhaps in the middle of this response.
                 response = GraphError(503, "ServiceUnavailable", "").answer()

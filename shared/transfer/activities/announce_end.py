@@ -13,8 +13,8 @@ from azure.eventgrid import EventGridPublisherClient
 
 from shared.settings import Settings
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activity_payloads import RecordAttachment
-from shared.transfer.payloads import Payload, RecordedStatus
+from shared.transfer.end_payloads import Announced, RecordAttachment
+from shared.transfer.payloads import RecordedStatus
 from shared.transfer.retry_policy import MAX_ANNOUNCE_RETRIES
 
 # Seconds. The SDK's defaults are five minutes each.
@@ -32,12 +32,6 @@ _LOG = logging.getLogger(__name__)
 
 # The SDK passes the options of a call to the event's model, which warns about each of them.
 logging.getLogger("azure.eventgrid").setLevel(logging.ERROR)
-
-
-class Announced(Payload):
-    """The result of ``announce_end``."""
-
-    sent: bool
 
 
 class Announcer:

@@ -8,16 +8,23 @@ delivery of the same work does.
 import logging
 from dataclasses import dataclass, field, replace
 
-from shared.errors import OutcomeUnknown, StorageUnavailable, UploadHostNotAllowed
-from shared.outlook.byte_ranges import ByteRange, next_expected_range
+from shared.errors import OutcomeUnknown, StorageUnavailable
+from shared.outlook.byte_ranges import next_expected_range
 from shared.outlook.graph_client import GraphClient
+from shared.secret import Secret
 from shared.settings import Settings
-from shared.storage.session_store import NotesTaken, SessionNotes, SessionStore
+from shared.storage.documents import DocumentConflict
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activities.blob_reader import BlobReader
+from shared.transfer.activities.attempts import Attempts
+from shared.transfer.activities.claims import Claims
 from shared.transfer.activities.find_attachment import AttachmentFinder
+from shared.transfer.activities.locking import with_lock
+from shared.transfer.activities.mailbox_locks import MailboxLocks
 from shared.transfer.activities.reader_cache import ReaderCache
-from shared.transfer.activities.results import activity_boundary, result_of_refusal
+from shared.transfer.activities.results import (
+    activity_boundary,
+    result_of_refusal,
+)
 from shared.transfer.activities.upload_ranges import RangeUploader
 from shared.transfer.activity_payloads import (
     ActivityResult,
@@ -27,68 +34,75 @@ from shared.transfer.activity_payloads import (
     UploadRanges,
 )
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import MAX_SESSION_CANCELS, decide, effective_retry_after
-from shared.transfer.retry_table import Action, Call
+from shared.transfer.retry_policy import MAX_SESSION_CANCELS
+from shared.transfer.retry_table import Call
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Attacher:
-    """The activities for one source container, one session store and one Graph client."""
+    """The activities for one source container, one ledger and one Graph client."""
 
     settings: Settings
     source: SourceContainer
-    sessions: SessionStore
+    claims: Claims
+    locks: MailboxLocks
     graph: GraphClient
     readers: ReaderCache = field(default_factory=ReaderCache)
 
+    @with_lock(lambda job: job.post_bytes)
     @activity_boundary
     def attach_small_file(self, job: Job) -> ActivityResult:
         """Attach by one POST.
 
-        A second delivery finds notes of its own attempt. The POST may have been sent: it is not
-        sent again, but the outcome is reconciled.
+        A second delivery finds the claim of its own attempt. The POST may have been sent: it is
+        not sent again, but the outcome is reconciled.
         """
-        notes = self.sessions.get(job.transfer_id)
-        if notes and notes.attempt >= job.attempt:
-            return ActivityResult(outcome="reconcile", sent=_post_bytes(job))
-        noted = self._note_attachments(job, notes)
-        if isinstance(noted, ActivityResult):
-            return noted
-        with BlobReader(self.source, job) as reader:
-            content = reader.read(ByteRange(0, job.size))
+        entry = self.claims.entry(job)
+        if entry and entry.run == job.run and entry.attempt >= job.attempt:
+            return ActivityResult(outcome="reconcile", sent=job.post_bytes)
+        if undecided := self._attempts.settle_other_run(job, entry):
+            return undecided
         try:
-            self.sessions.put(job.transfer_id, noted)
-        except NotesTaken:
+            post = self._attempts.prepare_post(job, entry)
+            if isinstance(post, ActivityResult):
+                return post
+            claim = self.claims.claim(post.entry)
+        except DocumentConflict:
             # Another delivery sends it; two POSTs would attach the file twice.
             return ActivityResult(outcome="reconcile")
-        response = self.graph.attach_small_file(job.item, job.file, content)
+        if not claim.is_valid:
+            return ActivityResult(outcome="reconcile")
+        response = self.graph.attach_small_file(job.item, job.file, post.content)
         result = result_of_refusal(Call.SMALL_POST, response, job) or ActivityResult(
             outcome="attached", offset=job.size, attachment_id=str(response.body["id"])
         )
-        return result.model_copy(update={"sent": _post_bytes(job)})
+        return result.model_copy(update={"sent": job.post_bytes})
 
+    @with_lock()
     @activity_boundary
     def create_upload_session(self, job: Job) -> ActivityResult:
-        """Note the item's attachments, create a session, put its URL into the session store.
+        """Note the item's attachments, create a session, put its URL into the ledger.
 
-        A second delivery deletes the session of the first one, which has no bytes yet.
+        A second delivery finds the session of the first one, and goes on with it.
         """
-        notes = self.sessions.get(job.transfer_id)
-        noted = self._note_attachments(job, notes)
-        if isinstance(noted, ActivityResult):
-            return noted
-        pending = self._cancel(job.transfer_id, notes)
-        # The session of an earlier attempt was given its tries before this attempt: it expires.
-        if pending and notes and notes.attempt >= job.attempt:
-            return pending
+        entry = self.claims.entry(job)
+        is_second = entry and entry.run == job.run and entry.attempt >= job.attempt
+        # In version 1.0, a POST that was refused had the same number.
+        if entry and is_second and (entry.upload_url or job.run):
+            return self._resume(job, entry.upload_url)
+        # The session of an earlier attempt was given its tries before this one: it expires.
+        undecided = self._attempts.settle_other_run(job, entry)
+        claimed = undecided or self._attempts.prepare(job, entry)
+        if isinstance(claimed, ActivityResult):
+            return claimed
         response = self.graph.create_upload_session(job.item, job.file)
         if result := result_of_refusal(Call.CREATE, response, job):
             return result
         url = self.graph.upload_url(response.body["uploadUrl"])
         try:
-            self.sessions.put(job.transfer_id, replace(noted, upload_url=url))
+            self.claims.put(replace(claimed, upload_url=url))
         except StorageUnavailable as error:
             # No other activity would know the session. If it cannot be deleted, it expires.
             retry_after = self.graph.cancel_upload_session(url).retry_after
@@ -101,17 +115,17 @@ class Attacher:
         expected = next_expected_range(response.body, job.size)
         return ActivityResult(outcome="progress", offset=expected.start if expected else 0)
 
+    @with_lock(lambda work: work.most_bytes)
     @activity_boundary
     def upload_ranges(self, work: UploadRanges) -> ActivityResult:
         """PUT the next ranges.
 
-        The notes say where the last delivery began. Unless it sent all of its ranges, this one
-        queries the session's position before it sends anything.
+        The ledger says where the last delivery began. Unless it sent all of its ranges, this one
+        queries the session's position before it sends anything. One that is late sends nothing.
         """
+        job = work.job
         try:
-            notes = self.sessions.get(work.job.transfer_id)
-            if notes:
-                self.sessions.put(work.job.transfer_id, replace(notes, began=work.offset))
+            url, is_sure = self.claims.begin_ranges(job, work.offset)
         except StorageUnavailable as error:
             # The offset decides what may have been sent, so the result has to have it.
             return ActivityResult(
@@ -120,20 +134,20 @@ class Attacher:
                 failure=Failure.of(error),
                 storage_failed=True,
             )
-        if notes is None or not notes.upload_url:
-            # Only if the lifecycle rule has deleted the notes, after a day.
+        if url is None:
+            # Only if somebody has deleted the row.
             return ActivityResult(outcome="reconcile")
         uploader = RangeUploader(
             graph=self.graph,
             source=self.source,
             readers=self.readers,
-            # Histories of version 1.0 do not say.
-            range_bytes=work.job.range_bytes or self.settings.range_bytes,
+            # Transfers of version 1.0 do not say.
+            range_bytes=job.range_bytes or self.settings.range_bytes,
         )
-        url = self.graph.upload_url(notes.upload_url.reveal())
-        is_sure = notes.began in {None, work.offset - work.job.activity_bytes}
-        return uploader.upload(work.job, url, work.offset, query_first=not is_sure)
+        session = self.graph.upload_url(url.reveal())
+        return uploader.upload(job, session, work.offset, query_first=not is_sure)
 
+    @with_lock()
     @activity_boundary
     def find_attachment(self, work: FindAttachment) -> ActivityResult:
         """Search for the attachment of an attempt with unknown outcome.
@@ -142,96 +156,62 @@ class Attacher:
         delivery searches again.
         """
         job = work.job
-        notes = self.sessions.get(job.transfer_id)
-        if notes is None and work.noted:
+        entry = self.claims.entry(job)
+        if entry is None and work.noted:
             raise OutcomeUnknown
-        if notes is None:
+        if entry is None or entry.earlier_attachments is None:
+            # Nothing was sent.
             return ActivityResult(outcome="not_attached")
         response, attachments = self.graph.list_attachments(job.item)
         if result := result_of_refusal(Call.LIST, response, job):
             return result
         found = AttachmentFinder(self.graph, self.source).find(
-            job, notes.earlier_attachments, attachments, is_last_attempt=work.is_last_attempt
+            job, entry.earlier_attachments, attachments, is_last_attempt=work.is_last_attempt
         )
         if found.own is not None:
             return ActivityResult(outcome="attached", offset=job.size, attachment_id=found.own)
         if found.foreign:
-            known = (*notes.earlier_attachments, *found.foreign)
-            self.sessions.put(job.transfer_id, replace(notes, earlier_attachments=known))
+            known = (*entry.earlier_attachments, *found.foreign)
+            self.claims.put(replace(entry, earlier_attachments=known))
         unread = Failure.of(OutcomeUnknown()) if found.unread else None
         return ActivityResult(outcome="not_attached", failure=unread)
 
+    @with_lock()
     @activity_boundary
     def cancel_upload_session(self, work: CancelUploadSession) -> ActivityResult:
-        """Delete the transfer's upload session, and its notes when the transfer has ended.
+        """Delete the attempt's upload session, and close its row when the transfer has ended.
 
-        Worth a few tries only: a session expires by itself, and so do the notes. A second delivery
-        finds less to do.
+        Worth a few tries only: a session expires by itself. A second delivery finds less to do,
+        and a late one nothing.
         """
         self.readers.drop(work.transfer_id)
-        notes = self.sessions.get(work.transfer_id)
+        job = work.job
+        if job and work.delete_notes and not work.must_wait:
+            undecided = self._attempts.settle_other_run(job, self.claims.latest_entry(job))
+            if undecided:
+                return undecided
+        entry = self.claims.own_entry(job) if job else None
         if work.must_wait:
-            pending = ActivityResult(outcome="retry") if notes and notes.upload_url else None
+            pending = ActivityResult(outcome="retry") if entry and entry.upload_url else None
         else:
-            pending = self._cancel(work.transfer_id, notes)
+            pending = self._attempts.cancel_session(work.transfer_id, entry)
         if pending and not work.best_effort:
             return pending.model_copy(update={"tries": MAX_SESSION_CANCELS})
-        if work.delete_notes:
-            self.sessions.delete(work.transfer_id)
-        elif notes and notes.upload_url:
-            self.sessions.put(work.transfer_id, replace(notes, upload_url=None))
+        if job:
+            self.claims.close(job, at_the_end=work.delete_notes)
         return ActivityResult(outcome="progress")
 
-    def _cancel(self, transfer_id: str, notes: SessionNotes | None) -> ActivityResult | None:
-        """Delete the session in the notes, if any; a result if that needs another try."""
-        if notes is None or not notes.upload_url:
-            return None
-        try:
-            url = self.graph.upload_url(notes.upload_url.reveal())
-        except UploadHostNotAllowed:
-            # The host was removed from the list meanwhile: nothing more is sent there.
-            return None
-        response = self.graph.cancel_upload_session(url)
-        row = decide(Call.CANCEL, response)
-        if row.action is Action.PROCEED:
-            return None
-        _LOG.warning(
-            "transfer %s: its upload session could not be deleted (%s, request-id %s)",
-            transfer_id,
-            response.status or response.no_response,
-            response.request_id or "unknown",
-        )
-        if row.action is not Action.RETRY:
-            # The session expires.
-            return None
-        return ActivityResult(outcome="retry", retry_after=effective_retry_after(row, response))
+    @property
+    def _attempts(self) -> Attempts:
+        return Attempts(self.claims, self.source, self.graph)
 
-    def _note_attachments(
-        self, job: Job, notes: SessionNotes | None
-    ) -> SessionNotes | ActivityResult:
-        """Notes with the item's attachments before this attempt, or a result if that decides.
+    def _resume(self, job: Job, url: Secret | None) -> ActivityResult:
+        """Where the session of this very attempt stands, for a second delivery of its creation.
 
-        The ids of the first attempt stay: an attachment of an earlier attempt that Outlook added
-        late is found here, before the file is sent again.
+        Without a session the first delivery has taken over another run's row, or is long over.
         """
-        response, attachments = self.graph.list_attachments(job.item)
-        if result := result_of_refusal(Call.LIST, response, job):
-            return result
-        if notes is None:
-            return SessionNotes(job.attempt, tuple(each.id for each in attachments))
-        # Notes of this attempt or a later one are of an earlier run of the same transfer.
-        if job.unsure or notes.attempt >= job.attempt:
-            found = AttachmentFinder(self.graph, self.source).find(
-                job, notes.earlier_attachments, attachments, is_last_attempt=False
-            )
-            if found.own is not None:
-                return ActivityResult(outcome="attached", offset=job.size, attachment_id=found.own)
-            if found.unread:
-                # Another search, with waits, before anything is sent.
-                return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
-        return replace(notes, attempt=job.attempt, upload_url=None, began=None)
-
-
-def _post_bytes(job: Job) -> int:
-    """The bytes of the file as base64, which is how a POST sends them."""
-    return (job.size + 2) // 3 * 4
+        if url is None:
+            return ActivityResult(outcome="reconcile")
+        state = self.graph.session_state(self.graph.upload_url(url.reveal()))
+        expected = next_expected_range(state.body, job.size) if state.succeeded else None
+        return ActivityResult(outcome="progress", offset=expected.start if expected else 0)

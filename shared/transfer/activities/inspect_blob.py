@@ -1,17 +1,20 @@
 """``inspect_blob``: decides whether there is something to do, and whether it is allowed."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shared.errors import Permanent, StorageUnavailable, Superseded
+from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
-from shared.storage.attachment_record import AttachmentRecord, read_record
+from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
+from shared.storage.ledger import Ledger, LedgerEntry
+from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
-from shared.transfer.activity_payloads import Inspect, Inspection, Job
+from shared.transfer.activity_payloads import SMALL_FILE_BYTES, Inspect, Inspection, Job
 from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
+from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import matches, may_match
 
 _LOG = logging.getLogger(__name__)
@@ -21,16 +24,26 @@ _STATES: dict[str, State] = {"attached": "attached", "cancelled": "cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class Inspector:
-    """Inspects blobs of the source container. Changes nothing, so it can run repeatedly."""
+    """Inspects blobs of the source container. Changes none of them, so it can run repeatedly."""
 
     settings: Settings
     source: SourceContainer
+    ledger: Ledger
+    listing: Listing
 
     def inspect(self, work: Inspect) -> Inspection:
         """The job to do, or the end of a transfer that needs none.
 
         A final record of the same content ends the transfer: it was attached or refused before.
         """
+        found = self._with_earlier_run(work, self._inspect(work))
+        if found.ended and not found.record:
+            # The transfer ends here: nothing is recorded.
+            row = at_end(work.transfer_id, found.ended, self.listing.clock())
+            list_if_possible(self.listing.end, row)
+        return found
+
+    def _inspect(self, work: Inspect) -> Inspection:
         request = work.request
         item = str(request.item or "")
         try:
@@ -40,10 +53,9 @@ class Inspector:
             _check_copied(blob)
             if not matches(work.transfer_id, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
-            record = read_record(blob.metadata)
-            if self._is_done(request, record, blob):
-                status = request.status.model_copy(update={"size": blob.size})
-                return Inspection(ended=as_recorded(record, status))
+            entry = self.ledger.get(work.transfer_id)
+            if known := self._known_end(work, blob, entry):
+                return known
             if request.refused:
                 return _refused(work, request.refused, unaddressed=request.unaddressed)
             check_mailbox(self.settings, request.mailbox or "")
@@ -53,15 +65,62 @@ class Inspector:
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
+        doubted = entry is not None and entry.state == "attached"
         waits = blob.size == 0 and self.settings.empty_blob_seconds and not work.may_be_empty
-        return self._empty(blob) if waits else Inspection(job=self._job(work, blob))
+        found = Inspection(job=self._job(work, blob, content_doubted=doubted))
+        return self._empty(blob) if waits else found
+
+    def _with_earlier_run(self, work: Inspect, found: Inspection) -> Inspection:
+        """The end that is also true if an earlier run of the transfer has sent the file.
+
+        The earlier run is over, since its orchestration was replaced: its row is closed. Its
+        session, which only a call to Outlook could delete, expires.
+        """
+        if found.ended is None or found.ended.state == "attached":
+            return found
+        try:
+            entry = self.ledger.get(work.transfer_id)
+            if entry is None or not entry.run < work.run:
+                return found
+            if entry.state == "open":
+                closed = replace(entry, run=work.run, state="ended", upload_url=None)
+                self.ledger.put(closed)
+        except StorageUnavailable as error:
+            return Inspection(unavailable=Failure.of(error))
+        update: dict[str, object]
+        match entry.state:
+            case "attached":
+                update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
+            case "open":
+                update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
+            case _:
+                return found
+        return Inspection(ended=found.ended.model_copy(update=update))
+
+    def _known_end(
+        self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None
+    ) -> Inspection | None:
+        """The end of an earlier transfer of the same content, by the ledger or by its record."""
+        if work.request.force:
+            return None
+        status = work.request.status.model_copy(update={"size": blob.size})
+        record = read_record(blob.metadata)
+        # A row of this very run is a second delivery's.
+        if entry is not None and (entry.run < work.run or not work.run):
+            if entry.state == "removed" and not work.request.explicit:
+                removed = {"state": "cancelled", "error": Failure.of(Removed())}
+                return Inspection(ended=status.model_copy(update=removed))
+            if entry.state == "attached" and not record.proves_attached(blob, str(status.item)):
+                attached = {"state": "attached", "attachment_id": entry.attachment_id}
+                return _without_record(blob, status.model_copy(update=attached))
+        if self._is_done(work.request, record, blob):
+            return Inspection(ended=as_recorded(record, status))
+        return None
 
     def _is_done(
         self, request: TransferRequest, record: AttachmentRecord, blob: SourceBlob
     ) -> bool:
         """Whether the record ends the transfer; a requested one is ended by a success only."""
-        if request.force:
-            return False
         item = str(request.item or "")
         if request.explicit:
             return record.proves_attached(blob, item)
@@ -72,10 +131,12 @@ class Inspector:
         error = StorageUnavailable(f"The blob {blob.name} is empty, and may yet be filled.")
         return Inspection(unavailable=Failure.of(error), patience=self.settings.empty_blob_seconds)
 
-    def _job(self, work: Inspect, blob: SourceBlob) -> Job:
+    def _job(self, work: Inspect, blob: SourceBlob, *, content_doubted: bool) -> Job:
         request = work.request
         return Job(
             transfer_id=work.transfer_id,
+            run=work.run,
+            content_doubted=content_doubted,
             blob=blob.name,
             etag=blob.etag,
             created=blob.created,
@@ -84,6 +145,7 @@ class Inspector:
             file_name=request.file_name,
             content_type=request.content_type or blob.content_type,
             content_id=request.content_id,
+            small_file_bytes=SMALL_FILE_BYTES,
             range_bytes=self.settings.range_bytes,
             activity_bytes=self.settings.range_bytes * self.settings.ranges_per_activity,
             queue_seconds=self.settings.queue_deadline_hours * 3_600,
@@ -92,6 +154,15 @@ class Inspector:
             session_at_last=True,
             **request.fields_of(request.item),
         )
+
+
+def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:
+    """The ledger says that the content is attached, and the metadata do not."""
+    if blob.md5:
+        # Another program has replaced the metadata.
+        return Inspection(ended=attached, record="attached")
+    # Or the blob was overwritten within a second: the item is searched for the bytes.
+    return None
 
 
 def _check_copied(blob: SourceBlob) -> None:

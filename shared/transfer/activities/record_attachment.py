@@ -12,12 +12,17 @@ from shared.storage.attachment_record import (
     fingerprint,
     write_record,
 )
+from shared.storage.ledger import Ledger, LedgerEntry
+from shared.storage.listed import Listed
+from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
-from shared.transfer.activity_payloads import ActivityResult, RecordAttachment
+from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import Failure
-from shared.transfer.retry_policy import RECORD_WRITES
+from shared.transfer.storage_policy import RECORD_WRITES
+from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import may_match
 
 _LOG = logging.getLogger(__name__)
@@ -25,57 +30,84 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """Writes records. A second delivery finds its own record and changes nothing."""
+    """Writes how a transfer ended: to the ledger, by which the app decides, and to the metadata.
+
+    A second delivery finds its own record and changes nothing. ``notes`` are those of version 1.0,
+    for its transfers that still run.
+    """
 
     source: SourceContainer
-    sessions: SessionStore
+    ledger: Ledger
+    notes: SessionStore
+    listing: Listing
 
     def record(self, work: RecordAttachment) -> ActivityResult:
-        """Merge the record into the metadata, if the blob still has the transfer's content.
+        """Note the end, and merge the record into the metadata if the blob has the content still.
 
-        The end is logged even if the record cannot be written. Only unavailable storage is worth
-        another try.
+        The end is logged even if the record cannot be written; then the result says why. Only
+        unavailable storage is worth another try. Without the ledger, the metadata are written at
+        least: people see the end, and a later event is recognised by it.
         """
+        no_ledger: StorageUnavailable | None = None
         try:
-            self._record(work)
+            if not self._note_end(work):
+                _LOG.info("transfer %s has gone on since; nothing is recorded", work.transfer_id)
+                return ActivityResult(outcome="recorded")
+        except StorageUnavailable as error:
+            no_ledger = error
+        try:
+            failure = self._write(work)
+            if no_ledger:
+                raise no_ledger
         except StorageUnavailable as error:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
             return ActivityResult(outcome="retry", failure=Failure.of(error), storage_failed=True)
         _log_end(work)
-        return ActivityResult(outcome="recorded")
+        list_if_possible(self.listing.end, self._listed(work, failure))
+        return ActivityResult(outcome="recorded", failure=failure)
 
-    def _record(self, work: RecordAttachment) -> None:
-        try:
-            is_recognisable = self._write(work)
-        except Permanent as error:
-            _LOG.warning("transfer %s writes no record: %s", work.transfer_id, error.sentence)
-            self.sessions.delete(work.transfer_id)
-        else:
-            if work.record == "attached":
-                self._delete_notes(work.transfer_id, is_recognisable=is_recognisable)
+    def _listed(self, work: RecordAttachment, failure: Failure | None) -> Listed:
+        update = {"state": work.record, "error": work.status.error or failure}
+        status = work.status.model_copy(update=update)
+        return at_end(work.transfer_id, status, self.listing.clock())
 
-    def _delete_notes(self, transfer_id: str, *, is_recognisable: bool) -> None:
-        """Delete the notes, unless a duplicate has nothing else to recognise the transfer by."""
-        notes = None if is_recognisable else self.sessions.get(transfer_id)
-        if notes is None:
-            self.sessions.delete(transfer_id)
-        else:
-            self.sessions.put(transfer_id, replace(notes, upload_url=None))
+    def _note_end(self, work: RecordAttachment) -> bool:
+        """Note in the ledger what is attached; False if this end is not the latest truth.
 
-    def _write(self, work: RecordAttachment) -> bool:
-        """Write the record if it is due; return whether it identifies what was attached."""
-        own: tuple[str, ...] = ()
+        A later run has the last word, and so has the removal of what this run attached.
+        """
+        entry = self.ledger.get(work.transfer_id) or LedgerEntry(work.transfer_id, work.run)
+        if not work.run:
+            self.notes.delete(work.transfer_id)
+        if entry.run > work.run or (entry.run == work.run and entry.state == "removed"):
+            return False
+        if work.record == "attached" and entry.state != "attached":
+            self.ledger.put(
+                replace(
+                    entry,
+                    run=work.run,
+                    state="attached",
+                    attachment_id=work.status.attachment_id or "",
+                    upload_url=None,
+                )
+            )
+        return True
+
+    def _write(self, work: RecordAttachment) -> Failure | None:
+        """Write the record if it is due; why it can never be written, if so."""
 
         def change(blob: SourceBlob, earlier: AttachmentRecord) -> AttachmentRecord | None:
-            nonlocal own
             if not self._is_due(work, blob, earlier):
                 return None
             own = self._own(work, blob) if work.record == "attached" else ()
             return self._merged(work, own, earlier)
 
-        written = write_record(self.source, work.status.blob, change, RECORD_WRITES)
-        # The first one is the blob's present fingerprint, if it still has the content.
-        return written is None or all(map(written.holds, own[:1]))
+        try:
+            write_record(self.source, work.status.blob, change, RECORD_WRITES)
+        except Permanent as error:
+            _LOG.warning("transfer %s writes no record: %s", work.transfer_id, error.sentence)
+            return Failure.of(error)
+        return None
 
     def _is_due(self, work: RecordAttachment, blob: SourceBlob, earlier: AttachmentRecord) -> bool:
         if not may_match(work.transfer_id, blob, work.item, work.content):

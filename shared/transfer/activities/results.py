@@ -7,6 +7,7 @@ from functools import wraps
 from shared.errors import StorageUnavailable, Superseded, TransferError
 from shared.outlook.graph_response import GraphResponse
 from shared.transfer.activities.blob_reader import ContentUncertain, RestartRequired
+from shared.transfer.activities.claims import AlreadyAttached, StaleDelivery
 from shared.transfer.activities.find_attachment import Throttled
 from shared.transfer.activity_payloads import ActivityResult, Job, Outcome, TransferWork
 from shared.transfer.messages import failure_of_response
@@ -62,14 +63,16 @@ def look_first(end: ActivityResult) -> ActivityResult:
     )
 
 
-def result_of_error(error: RestartRequired | TransferError) -> ActivityResult:
+def result_of_error(error: RestartRequired | Throttled | TransferError) -> ActivityResult:
     """The result for a typed error."""
     match error:
+        case Throttled():
+            return ActivityResult(outcome="retry", retry_after=error.retry_after)
         case RestartRequired():
             return ActivityResult(
                 outcome="start_over", etag=error.etag, failure=_CHANGES_ALL_THE_TIME
             )
-        case Superseded():
+        case Superseded() | StaleDelivery():
             return ActivityResult(outcome="superseded", failure=Failure.of(error))
         case StorageUnavailable():
             failure = Failure.of(error)
@@ -107,7 +110,7 @@ def _result[Owner, Work: TransferWork](
 ) -> ActivityResult:
     try:
         return activity(owner, work)
-    except Throttled as error:
-        return ActivityResult(outcome="retry", retry_after=error.retry_after)
-    except (RestartRequired, TransferError) as error:
+    except AlreadyAttached as error:
+        return ActivityResult(outcome="attached", attachment_id=error.attachment_id)
+    except (RestartRequired, Throttled, TransferError) as error:
         return result_of_error(error)

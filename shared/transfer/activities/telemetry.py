@@ -28,9 +28,9 @@ from shared.transfer.activity_payloads import (
     Inspect,
     Inspection,
     Job,
-    RecordAttachment,
     UploadRanges,
 )
+from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import Payload, TransferStatus
 
 _LOG = logging.getLogger(__name__)
@@ -122,16 +122,22 @@ def _set_error(span: Span, kind: str) -> None:
 
 
 def _count_begin(work: Work) -> None:
+    job = _job_of(work)
+    if job and job.near_deadline:
+        _NEAR_DEADLINE.add(1)
+        # For an alert: a worker that is scaled in does not send its last metrics.
+        _LOG.warning("transfer %s goes on near its deadline", job.transfer_id)
+
+
+def _job_of(work: Work) -> Job | None:
     job = work.job if isinstance(work, UploadRanges | FindAttachment) else work
-    if isinstance(job, Job):
-        _BUDGET_WAIT.record(job.waited_seconds)
-        if job.near_deadline:
-            _NEAR_DEADLINE.add(1)
-            # For an alert: a worker that is scaled in does not send its last metrics.
-            _LOG.warning("transfer %s goes on near its deadline", job.transfer_id)
+    return job if isinstance(job, Job) else None
 
 
 def _count_end(work: Work, done: Payload) -> None:
+    job = _job_of(work)
+    if job and isinstance(done, ActivityResult) and done.outcome != "locked":
+        _BUDGET_WAIT.record(job.waited_seconds)
     match done:
         case ActivityResult(outcome="recorded") if isinstance(work, RecordAttachment):
             error = work.status.error

@@ -13,6 +13,7 @@ from shared.errors import (
     BlobDeleted,
     DownloadTooLarge,
     Permanent,
+    StorageUnavailable,
     TransferError,
 )
 from shared.outlook.graph_client import GraphClient
@@ -23,9 +24,12 @@ from shared.settings import Settings
 from shared.storage.attachment_record import (
     FINGERPRINT_DIGITS,
     AttachmentRecord,
+    Removed,
     fingerprint,
     write_record,
 )
+from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.storage.storage_errors import BlobChanged
@@ -33,8 +37,10 @@ from shared.transfer.activities.find_attachment import max_reported_size
 from shared.transfer.admission import check_mailbox
 from shared.transfer.messages import error_of_response, unusable_response
 from shared.transfer.payloads import Payload, TransferStatus
-from shared.transfer.retry_policy import RECORD_WRITES, decide
+from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Action, Call
+from shared.transfer.storage_policy import RECORD_WRITES
+from shared.transfer.summaries import as_removed
 from shared.transfer.transfer_id import matches
 
 _LOG = logging.getLogger(__name__)
@@ -61,16 +67,6 @@ class AttachmentContent:
     file_name: str
 
 
-class Removed(Permanent):
-    """Recorded, never raised: the attachment was removed from its item on request."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The attachment was removed from its item on request. "
-            "To attach the file again, request a new transfer or upload the file again."
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Attachments:
     """The attachments that transfers made.
@@ -82,7 +78,9 @@ class Attachments:
 
     settings: Settings
     source: SourceContainer
+    ledger: Ledger
     graph: GraphClient
+    listing: Listing
 
     def describe(self, status: TransferStatus) -> AttachmentInfo:
         """Graph's description of the transfer's attachment."""
@@ -127,11 +125,26 @@ class Attachments:
             self._check(Call.REMOVE, self.graph.remove_attachment(item, attachment_id), item)
         except AttachmentNotFound as error:
             gone = error
+        self._note_removal(transfer_id, attachment_id)
         recorded = self._record_removal(transfer_id, status, str(item))
         if gone and not recorded:
             raise gone
+        self._list_removal(transfer_id)
         named = {"transfer_id": transfer_id}
         _LOG.info("transfer %s: its attachment was removed from %s", transfer_id, item, extra=named)
+
+    def _list_removal(self, transfer_id: str) -> None:
+        try:
+            row = self.listing.find(transfer_id)
+            if row and not row.is_running:
+                self.listing.correct(as_removed(row, self.listing.clock()))
+        except StorageUnavailable as error:
+            _LOG.warning(
+                "transfer %s: its removal is not listed: %s",
+                transfer_id,
+                error,
+                extra={"transfer_id": transfer_id},
+            )
 
     def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
         item, attachment_id = status.item, status.attachment_id or ""
@@ -175,6 +188,12 @@ class Attachments:
         row = decide(Call.FIND_ITEM, response)
         if row.action is not Action.PROCEED:
             raise error_of_response(row, response, item)
+
+    def _note_removal(self, transfer_id: str, attachment_id: str) -> None:
+        """Note in the ledger that the file is not attached any more, but was."""
+        entry = self.ledger.get(transfer_id)
+        if entry and entry.state == "attached" and entry.attachment_id == attachment_id:
+            self.ledger.put(replace(entry, state="removed", attachment_id=""))
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
         """Record the removal; return whether the blob's record named this attachment."""

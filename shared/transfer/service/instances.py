@@ -5,8 +5,6 @@ purged, and an event for an instance that has ended is refused. In memory a fini
 and such an event is ignored.
 """
 
-from datetime import datetime
-
 import azure.durable_functions as df
 import grpc
 from durabletask.client import OrchestrationQuery, OrchestrationState, OrchestrationStatus
@@ -76,13 +74,10 @@ async def raise_event(client: df.DurableFunctionsClient, id_: str, name: str) ->
 
 async def find_instances(
     client: df.DurableFunctionsClient,
-    *,
-    created_from: datetime | None = None,
-    id_prefix: str | None = None,
+    id_prefix: str,
 ) -> list[OrchestrationState]:
-    """Every instance since that time, or whose id begins so, page by page."""
+    """Every instance whose id begins so, page by page."""
     query = OrchestrationQuery(
-        created_time_from=created_from,
         instance_id_prefix=id_prefix,
         max_instance_count=_PAGE_SIZE,
         fetch_inputs_and_outputs=True,

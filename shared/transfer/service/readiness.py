@@ -1,4 +1,4 @@
-"""Readiness: whether identity, container and Graph can be used now, within seconds."""
+"""Readiness: whether identity, container, ledger and Graph can be used now, within seconds."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,9 @@ from threading import Lock
 
 from shared.errors import StorageUnavailable
 from shared.outlook.graph_client import GraphClient
-from shared.storage.source_container import SourceContainer
+from shared.storage.ledger import TABLE, Ledger
+from shared.storage.source_container import ContainerTaken, SourceContainer
+from shared.storage.storage_errors import StorageDenied
 from shared.transfer.payloads import Payload
 from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Action, Call
@@ -25,20 +27,27 @@ class Check(Payload):
 
 
 class Readiness:
-    """Checks identity, container and Graph at the same time, within ``seconds`` each.
+    """Checks identity, container, ledger and Graph at the same time, within ``seconds`` each.
 
     A check that hangs is not started again: at most one of each kind runs.
     """
 
     def __init__(
-        self, source: SourceContainer, graph: GraphClient, *, seconds: float = _LIMIT
+        self,
+        source: SourceContainer,
+        ledger: Ledger,
+        graph: GraphClient,
+        *,
+        seconds: float = _LIMIT,
     ) -> None:
         self._source = source
+        self._ledger = ledger
         self._graph = graph
         self._seconds = seconds
         self._probes = {
             "identity": self._identity,
             "container": self._container,
+            "ledger": self._tables,
             "graph": self._reach,
         }
         self._threads = ThreadPoolExecutor(len(self._probes), "readiness")
@@ -83,6 +92,10 @@ class Readiness:
         name = self._source.container
         try:
             exists = self._source.can_be_read(self._seconds)
+            if exists:
+                self._source.claim()
+        except ContainerTaken as error:
+            return Check(name="container", ok=False, message=error.sentence)
         except StorageUnavailable as error:
             reason = f"{error.status} {error.storage_code}" if error.status else "no response"
             message = (
@@ -97,6 +110,27 @@ class Readiness:
                 "setting SOURCE_CONTAINER."
             )
         return Check(name="container", ok=exists, message=message)
+
+    def _tables(self) -> Check:
+        try:
+            found = self._ledger.sample(self._seconds)
+        except StorageUnavailable as error:
+            return Check(name="ledger", ok=False, message=_ledger_fault(error))
+        message = f"The table {TABLE} can be used."
+        if found is None:
+            message = f"There is no table {TABLE} yet: the first transfer creates it."
+        elif found.foreign and not found.own:
+            message = (
+                f"The table {TABLE} holds rows of another program. Delete them, or give this app "
+                "a storage account of its own in AzureWebJobsStorage."
+            )
+            return Check(name="ledger", ok=False, message=message)
+        elif found.foreign:
+            message = (
+                f"The table {TABLE} can be used, but {found.foreign} rows of another program were "
+                "found in it. Delete them."
+            )
+        return Check(name="ledger", ok=True, message=message)
 
     def _reach(self) -> Check:
         """GET Graph's service document, which is small and needs no permission.
@@ -116,3 +150,20 @@ class Readiness:
         else:
             message = "Graph refused the app's token. Check GRAPH_CLOUD and GRAPH_BASE_URL."
         return Check(name="graph", ok=False, message=message)
+
+
+def _ledger_fault(error: StorageUnavailable) -> str:
+    """What to change so that the ledger can be used."""
+    if error.status is None:
+        return (
+            f"The table {TABLE} cannot be reached (no response). Check the app setting "
+            "AzureWebJobsStorage__tableServiceUri, the app's identity and its network."
+        )
+    reason = f"{error.status} {error.storage_code}"
+    if isinstance(error, StorageDenied):
+        return (
+            f"The app may not use the table {TABLE} ({reason}). Give its identity the role "
+            "Storage Table Data Contributor on the account of AzureWebJobsStorage, and check that "
+            "account's network."
+        )
+    return f"The table {TABLE} cannot be used now ({reason}). Try again."

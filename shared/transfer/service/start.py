@@ -10,6 +10,7 @@ import azure.durable_functions as df
 from shared.errors import BlobDeleted, BlobNotFound, Permanent, StorageUnavailable, TransferError
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, fingerprint, read_record
+from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.inspect_blob import as_recorded
@@ -19,11 +20,12 @@ from shared.transfer.service.instances import raise_event, restart_instance, sta
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.transfer_requests import explicit_request, request_of_blob
 from shared.transfer.service.transfers import Transfer, find_by_fingerprint
+from shared.transfer.summaries import at_start, list_if_possible
 from shared.transfer.transfer_id import instance_id
 from shared.transfer.workflow.orchestrator import predecessor_done
 
 # A request starts transfers in these states again, and joins those in any other.
-_RESTARTED = frozenset({"failed", "cancelled", "superseded"})
+_RESTARTED = frozenset({"failed", "cancelled", "superseded", "unaddressed", "removed"})
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,19 +66,26 @@ class Starter:
 
     settings: Settings
     source: SourceContainer
+    listing: Listing
 
     async def from_blob(self, client: df.DurableFunctionsClient, name: str) -> Started:
         """Start the transfer to the item that the blob's metadata or path names, or join it.
 
+        Nothing is started when the blob's record says how it ended: writing the record is an event
+        of the blob, too, and its run would hold the id while a user requests the transfer again.
         Raises :class:`BlobDeleted` when there is no such blob, :class:`FolderMarker` when it stands
         for a folder, :class:`UnreadableBlob` and :class:`StorageUnavailable`.
         """
         blob = await self._look(name)
         request = request_of_blob(blob)
-        id_ = instance_id(blob, str(request.item or ""))
-        started = await start_instance(client, id_, self._announced(request))
+        item = str(request.item or "")
+        id_ = instance_id(blob, item)
+        if self._is_recorded(blob, item):
+            return Started(id_, joined=True)
+        request = self._pinned(request)
+        started = await start_instance(client, id_, request)
         if started:
-            _log_start(id_, request)
+            await self._note_start(id_, request)
         return Started(id_, joined=not started)
 
     async def from_request(
@@ -101,9 +110,13 @@ class Starter:
         results = await self._start_in_order(client, drafts)
         return tuple(results[name] for name in attach.names)
 
+    def _is_recorded(self, blob: SourceBlob, item: str) -> bool:
+        return read_record(blob.metadata).is_about(blob, item)
+
     async def _look(self, name: str) -> SourceBlob:
         """The blob as it is now, if it is a file."""
         check_name(name)
+        await asyncio.to_thread(self.source.claim)
         blob = await asyncio.to_thread(self.source.look, name)
         check_is_file(blob)
         return blob
@@ -158,22 +171,25 @@ class Starter:
         self, client: df.DurableFunctionsClient, plan: _Plan, request: TransferRequest
     ) -> None:
         start = start_instance if plan.known is None else restart_instance
-        if await start(client, plan.id, self._announced(request)):
-            _log_start(plan.id, request)
+        request = self._pinned(request)
+        if await start(client, plan.id, request):
+            await self._note_start(plan.id, request)
             return
         # Another call started it first, without these followers.
         for following in request.next:
             await raise_event(client, following, predecessor_done(plan.id))
 
-    def _announced(self, request: TransferRequest) -> TransferRequest:
+    def _pinned(self, request: TransferRequest) -> TransferRequest:
         announced = self.settings.event_grid_topic_endpoint is not None
-        return request.model_copy(update={"announced": announced})
+        update = {"announced": announced, "created_at": self.listing.clock()}
+        return request.model_copy(update=update)
 
-
-def _log_start(id_: str, request: TransferRequest) -> None:
-    item = request.item or "no item"
-    extra = {"transfer_id": id_}
-    _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
+    async def _note_start(self, id_: str, request: TransferRequest) -> None:
+        item = request.item or "no item"
+        extra = {"transfer_id": id_}
+        _LOG.info("transfer %s of blob %r to %s started", id_, request.blob, item, extra=extra)
+        row = at_start(id_, request, self.listing.clock())
+        await asyncio.to_thread(list_if_possible, self.listing.begin, row)
 
 
 def _transfer_to_join(

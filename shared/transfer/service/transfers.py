@@ -1,7 +1,7 @@
 """Transfers as the API shows them, read from Durable's instances."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 import azure.durable_functions as df
@@ -9,11 +9,10 @@ from durabletask.client import OrchestrationState, OrchestrationStatus
 from pydantic import Field
 
 from shared.errors import InternalError, TransferNotFound, TransferOver
-from shared.transfer.payloads import Failure, Payload, State, TransferRequest, TransferStatus
+from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
 from shared.transfer.service.instances import find_instances, is_running, raise_event
 from shared.transfer.workflow.orchestrator import CANCEL, attach_blob
 
-MAX_LISTED = 1_000
 _ENDED = [
     OrchestrationStatus.COMPLETED,
     OrchestrationStatus.FAILED,
@@ -26,21 +25,9 @@ class Transfer(TransferStatus):
 
     id: str
     state: State
-    created_at: datetime | None = None
     updated_at: datetime | None = None
     completed_at: datetime | None = None
     recorded: Literal[True] | None = Field(default=None, exclude=True)
-
-    def to_json(self) -> dict[str, object]:
-        """All fields. Those that are not known yet are null."""
-        return self.model_dump(mode="json", by_alias=True)
-
-
-class Transfers(Payload):
-    """A list of transfers. ``truncated``: there are more than it may hold."""
-
-    items: tuple[Transfer, ...]
-    truncated: bool
 
     def to_json(self) -> dict[str, object]:
         """All fields. Those that are not known yet are null."""
@@ -58,15 +45,18 @@ def transfer_of(state: OrchestrationState) -> Transfer:
         status = status.model_copy(update={"state": "failed", "error": error})
     elif state.runtime_status is OrchestrationStatus.TERMINATED:
         status = status.model_copy(update={"state": "cancelled"})
+    elif status.state == "failed" and request.unaddressed:
+        status = status.model_copy(update={"state": "unaddressed"})
     # A custom status that would be too long has no names; the input always has the blob's.
     names = {"blob": request.blob or status.blob}
+    # Transfers of version 1.0 do not say.
+    created = {"created_at": request.created_at or _utc(state.created_at)}
     updated = _utc(state.last_updated_at)
     return Transfer(
         id=state.instance_id,
-        created_at=_utc(state.created_at),
         updated_at=updated,
         completed_at=None if is_running(state) else updated,
-        **(request.status.model_dump() | status.model_dump(exclude_none=True) | names),
+        **(request.status.model_dump() | status.model_dump(exclude_none=True) | names | created),
     )
 
 
@@ -93,34 +83,16 @@ async def _state(client: df.DurableFunctionsClient, transfer_id: str) -> Orchest
     return state
 
 
+async def exists(client: df.DurableFunctionsClient, transfer_id: str) -> bool:
+    """Whether Durable has an instance with this id."""
+    return await client.get_orchestration_state(transfer_id) is not None
+
+
 async def find_by_fingerprint(
     client: df.DurableFunctionsClient, fingerprint: str
 ) -> list[Transfer]:
     """The transfers of one content to one item that are in Durable's history, newest first."""
-    return _newest_first(await find_instances(client, id_prefix=fingerprint))
-
-
-async def list_transfers(
-    client: df.DurableFunctionsClient,
-    *,
-    since: datetime | None = None,
-    state: State | None = None,
-    mailbox: str | None = None,
-    top: int = MAX_LISTED,
-) -> Transfers:
-    """The transfers created since that time, newest first. The default is the last 24 hours.
-
-    Durable filters by time alone, and each storage provider sorts differently: the rest is
-    done here.
-    """
-    since = since or datetime.now(UTC) - timedelta(days=1)
-    found = [
-        each
-        for each in _newest_first(await find_instances(client, created_from=since))
-        if (state is None or each.state == state)
-        and (mailbox is None or (each.mailbox or "").lower() == mailbox.lower())
-    ]
-    return Transfers(items=tuple(found[:top]), truncated=len(found) > top)
+    return _newest_first(await find_instances(client, fingerprint))
 
 
 def _newest_first(states: Iterable[OrchestrationState]) -> list[Transfer]:

@@ -4,11 +4,22 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from durabletask.task import CompletableTask, OrchestrationContext, Task
+from durabletask.task import OrchestrationContext, Task
 
-from shared.transfer.activity_payloads import ActivityResult, CancelUploadSession
+from shared.transfer.activity_payloads import (
+    ActivityResult,
+    CancelUploadSession,
+    Inspect,
+    Inspection,
+    Job,
+)
 from shared.transfer.payloads import Payload
-from shared.transfer.retry_policy import CLEANUP_PATIENCE, MAX_CLEANUP_TRIES, STORAGE_PATIENCE
+from shared.transfer.retry_policy import (
+    CLEANUP_PATIENCE,
+    LONGEST_ACTIVITY,
+    MAX_CLEANUP_TRIES,
+    STORAGE_PATIENCE,
+)
 from shared.transfer.workflow.backoff import Pause, Waits, exactly
 from shared.transfer.workflow.locks import Locks, Orchestration
 
@@ -20,9 +31,14 @@ class ActivityCalls:
         self._ctx = ctx
         self._waits = waits
 
-    def call(self, name: str, work: Payload) -> CompletableTask[Any]:
-        """One call; the task gives the result as JSON."""
-        return self._ctx.call_activity(name, input=work.to_json(), return_type=dict)
+    def run[Result: Payload](
+        self, name: str, work: Payload, kind: type[Result]
+    ) -> Orchestration[Result]:
+        """One call, and its result."""
+        due = self._ctx.current_utc_datetime + LONGEST_ACTIVITY
+        response = yield self._ctx.call_activity(name, input=work.to_json(), return_type=dict)
+        self._waits.note_outage(due)
+        return kind.from_json(response)
 
     def until_available[Result: Payload](
         self,
@@ -38,53 +54,79 @@ class ActivityCalls:
 
         ``patience`` is how many seconds a result is worth, None as many as storage's.
         """
-        begun = self._ctx.current_utc_datetime
+        begun = self._waits.app_time
         tries = 0
         while True:
-            result = kind.from_json((yield self.call(name, work)))
+            result = yield from self.run(name, work, kind)
             seconds = patience(result)
             most = STORAGE_PATIENCE if seconds is None else timedelta(seconds=seconds)
-            left = (begun + most - self._ctx.current_utc_datetime).total_seconds()
+            left = (begun + most - self._waits.app_time).total_seconds()
             if not unavailable(result) or left <= 0 or (cancelled and cancelled.is_complete):
                 return result
             pause = Pause(tries, at_most=left)
-            if cancelled:
-                yield from self._waits.pause(pause)
-            else:
-                yield self._waits.timer(pause)
+            yield from self._waits.pause(pause) if cancelled else self._waits.pause_fully(pause)
             tries += 1
 
-    def delete_notes(self, locks: Locks) -> Orchestration[None]:
-        """Delete the upload session and its notes, under the locks and after any Retry-After."""
-        until = self._ctx.current_utc_datetime + CLEANUP_PATIENCE
+    def inspect(self, work: Inspect, cancelled: Task[Any]) -> Orchestration[Inspection]:
+        """Inspect the blob, when storage is available and the blob is no longer being filled."""
+        found = yield from self._inspect(work, cancelled)
+        if found.patience is not None and not cancelled.is_complete:
+            # Still empty after the wait.
+            work = work.model_copy(update={"may_be_empty": True})
+            found = yield from self._inspect(work, cancelled)
+        return found
+
+    def _inspect(self, work: Inspect, cancelled: Task[Any]) -> Orchestration[Inspection]:
+        return self.until_available(
+            "inspect_blob",
+            work,
+            Inspection,
+            unavailable=lambda each: each.unavailable is not None,
+            cancelled=cancelled,
+            patience=lambda each: each.patience,
+        )
+
+    def clean_up(self, job: Job, locks: Locks) -> Orchestration[ActivityResult]:
+        """Delete the upload session, when the mailbox can be called; close the ledger's row.
+
+        *reconcile*: another run of the transfer may have sent the file.
+        """
+        until = self._waits.app_time + CLEANUP_PATIENCE
         tries = 0
         while True:
             retry_after = self._waits.retry_after
             wait = retry_after or (yield from locks.acquire(0))
-            left = (until - self._ctx.current_utc_datetime).total_seconds()
-            last = tries == MAX_CLEANUP_TRIES - 1 or wait > left
-            result = yield from self.delete_notes_once(must_wait=wait > 0, last=last)
-            over = last or result.outcome != "retry"
-            locks.used(0, result.retry_after or 0.0)
+            left = (until - self._waits.app_time).total_seconds()
+            must_wait = wait > 0 or left <= 0
+            last = tries == MAX_CLEANUP_TRIES - 1 or wait > left or left <= 0
+            result = yield from self.clean_up_once(job, must_wait=must_wait, last=last)
+            locked = locks.note(result)
+            over = not locked and (last or result.outcome != "retry")
             if over or not wait:
                 yield from locks.release()
             if over:
-                return
+                return result
             self._waits.note_retry_after(result)
-            if not wait:
+            if locked:
+                yield from self._waits.wait_for_lock(min(locked, max(left, 0.0)))
+            elif not wait:
                 tries += 1
-                yield self._waits.timer(Pause(tries, self._waits.retry_after))
+                yield from self._waits.pause_fully(Pause(tries, self._waits.retry_after))
             elif retry_after:
-                yield self._waits.timer(exactly(retry_after))
+                yield from self._waits.pause_fully(exactly(retry_after))
             else:
                 yield from self._waits.wait_for_lock(wait)
 
-    def delete_notes_once(self, *, must_wait: bool, last: bool) -> Orchestration[ActivityResult]:
-        """Delete both; ``must_wait``: send nothing to Outlook, ``last``: at least the notes."""
+    def clean_up_once(
+        self, job: Job | None, *, must_wait: bool, last: bool
+    ) -> Orchestration[ActivityResult]:
+        """Delete it; without a call to Outlook if ``must_wait``, and at ``last`` in any case."""
         work = CancelUploadSession(
             transfer_id=self._ctx.instance_id,
+            job=job,
             delete_notes=True,
             must_wait=must_wait,
             best_effort=last,
         )
-        return ActivityResult.from_json((yield self.call("cancel_upload_session", work)))
+        result: ActivityResult = yield from self.run("cancel_upload_session", work, ActivityResult)
+        return result

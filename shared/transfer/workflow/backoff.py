@@ -2,19 +2,21 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from durabletask.task import OrchestrationContext, Task, TimerTask, when_any
+from durabletask.task import OrchestrationContext, Task, when_any
 
 from shared.transfer.activity_payloads import ActivityResult
-from shared.transfer.retry_policy import MAX_ATTEMPTS, MAX_BACKOFF_SECONDS, MAX_UNREAD_SEARCHES
+from shared.transfer.retry_policy import (
+    EVENT_TIMER,
+    LATENESS_ALLOWANCE,
+    MAX_ATTEMPTS,
+    backoff_seconds,
+)
 from shared.transfer.workflow.locks import WAKE, Orchestration
-from shared.transfer.workflow.stages import Event
 
-_ANYWAY = {"failed": Event.FAILED_ANYWAY, "superseded": Event.SUPERSEDED_ANYWAY}
 # A transfer is near its deadline in this last part of its time.
 _LAST_PART = 0.2
 
@@ -38,13 +40,33 @@ def exactly(seconds: float) -> Pause:
 
 
 class Waits:
-    """The durable timers of one orchestration; ``cancelled`` ends most waits early."""
+    """The durable timers of one orchestration; ``cancelled`` ends most waits early.
 
-    def __init__(self, ctx: OrchestrationContext, cancelled: Task[Any]) -> None:
+    ``app_time`` is the time for deadlines: it stands still while the app does not run, so that an
+    outage of the app is not counted as trouble of a transfer. Not in a transfer of version 1.0,
+    whose history was made without it.
+    """
+
+    def __init__(
+        self, ctx: OrchestrationContext, cancelled: Task[Any], *, counts_outages: bool
+    ) -> None:
         self._ctx = ctx
         self._cancelled = cancelled
+        self._counts_outages = counts_outages
+        self._outages = timedelta()
         self._retry_after_until = ctx.current_utc_datetime
         self._woken: Task[Any] = ctx.wait_for_external_event(WAKE)
+
+    @property
+    def app_time(self) -> datetime:
+        """Durable's time, without the outages so far."""
+        return self._ctx.current_utc_datetime - self._outages
+
+    def note_outage(self, due: datetime) -> None:
+        """Note that what was expected by then, in Durable's time, is there now."""
+        late = self._ctx.current_utc_datetime - due
+        if self._counts_outages and late > LATENESS_ALLOWANCE:
+            self._outages += late
 
     @property
     def retry_after(self) -> float:
@@ -60,40 +82,50 @@ class Waits:
 
     def pause(self, pause: Pause) -> Orchestration[None]:
         """Wait; a cancellation ends it, but not the pauses that come after the cancellation."""
-        timer = self.timer(pause)
-        if self._cancelled.is_complete:
-            yield timer
-            return
-        yield when_any([timer, self._cancelled])
-        timer.cancel()
+        yield from self._wait(pause, *self._unless_cancelled())
+
+    def pause_fully(self, pause: Pause) -> Orchestration[None]:
+        """Wait; a cancellation does not end it."""
+        yield from self._wait(pause)
 
     def wait_for_event(
         self, event: Task[Any], patience: timedelta, *, ignore_cancel: bool = False
     ) -> Orchestration[None]:
         """Wait for an external event, for so long at most."""
-        if event.is_complete:
-            return
-        timer = self.timer(exactly(patience.total_seconds()))
-        yield when_any([event, timer] if ignore_cancel else [event, timer, self._cancelled])
-        timer.cancel()
+        until = self.app_time + patience
+        # An outage in the middle of a long timer is not noticed.
+        longest = EVENT_TIMER if self._counts_outages else patience
+        ends = [event] if ignore_cancel else [event, self._cancelled]
+        while not event.is_complete:
+            left = min(until - self.app_time, longest)
+            yield from self._wait(exactly(left.total_seconds()), *ends)
+            if self.app_time >= until or any(each.is_complete for each in ends):
+                return
 
     def wait_for_lock(self, seconds: float) -> Orchestration[None]:
         """Wait until a lock is released, has to be requested again, or is no longer needed."""
         if self._woken.is_complete:
             # By the release of an earlier lock, or of this one.
             self._woken = self._ctx.wait_for_external_event(WAKE)
-        timer = self.timer(exactly(seconds))
-        ends = [timer, self._woken]
-        yield when_any(ends if self._cancelled.is_complete else [*ends, self._cancelled])
-        timer.cancel()
+        yield from self._wait(exactly(seconds), self._woken, *self._unless_cancelled())
 
-    def timer(self, pause: Pause) -> TimerTask:
-        """A timer that doubles with each try, with jitter, within the pause's own bounds."""
+    def _unless_cancelled(self) -> list[Task[Any]]:
+        return [] if self._cancelled.is_complete else [self._cancelled]
+
+    def _wait(self, pause: Pause, *ends: Task[Any]) -> Orchestration[None]:
+        """Wait with a timer, or until one of the tasks is complete."""
+        due = self._ctx.current_utc_datetime + timedelta(seconds=self._seconds(pause))
+        timer = self._ctx.create_timer(due)
+        yield when_any([timer, *ends])
+        timer.cancel()
+        self.note_outage(due)
+
+    def _seconds(self, pause: Pause) -> float:
+        """It grows with each try, with jitter, within the pause's own bounds."""
         # Jitter must be the same at every replay, and differ between transfers.
         digest = hashlib.sha256(f"{self._ctx.instance_id}/{pause.tries}".encode()).digest()
-        backoff = min(MAX_BACKOFF_SECONDS, 2.0 ** min(pause.tries, 6)) * (0.75 + digest[0] / 512)
-        seconds = max(min(backoff, pause.at_most), pause.retry_after)
-        return self._ctx.create_timer(timedelta(seconds=seconds))
+        backoff = backoff_seconds(pause.tries) * (0.75 + digest[0] / 512)
+        return max(min(backoff, pause.at_most), pause.retry_after)
 
 
 class Patience:
@@ -169,45 +201,3 @@ class Deadline:
     def is_near(self, now: datetime) -> bool:
         """Whether it is to be announced as near."""
         return self.near_from is not None and now >= self.near_from
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """A search for an attachment whose outcome is unknown.
-
-    It takes until ``until``, since Outlook may commit late. ``otherwise`` is what the result that
-    led to it would have been if nothing is attached. ``look_once``: that result is published to
-    come before the work. ``unread`` counts the searches that found attachments whose bytes could
-    not be read.
-    """
-
-    until: datetime
-    otherwise: ActivityResult | None = None
-    look_once: bool = False
-    unread: int = 0
-
-    @classmethod
-    def after(cls, result: ActivityResult | None, now: datetime, seconds: float) -> Self:
-        """The search that a result leads to, which Outlook may have ``seconds`` to commit."""
-        if result is None:
-            return cls(now + timedelta(seconds=seconds))
-        until = now if result.look_once else now + timedelta(seconds=seconds)
-        return cls(until, result.otherwise, result.look_once)
-
-    def events_of(self, result: ActivityResult, now: datetime) -> Iterator[Event]:
-        """The special cases that a result of its activity can stand for."""
-        if result.outcome == "failed" and self.look_once:
-            yield Event.SEARCH_REFUSED
-        if result.outcome == "not_attached":
-            if self.goes_on(now, unread=result.failure is not None):
-                yield Event.NOT_YET
-            if self.otherwise and self.otherwise.outcome in _ANYWAY:
-                yield _ANYWAY[self.otherwise.outcome]
-
-    def left(self, now: datetime) -> float:
-        """Seconds until its time is over; negative after it."""
-        return (self.until - now).total_seconds()
-
-    def goes_on(self, now: datetime, *, unread: bool) -> bool:
-        """Whether a search that found nothing, or something ``unread``, is to be repeated."""
-        return self.left(now) > 0 or (unread and self.unread < MAX_UNREAD_SEARCHES)

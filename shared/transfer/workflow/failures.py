@@ -1,6 +1,6 @@
 """What went wrong in one transfer so far, and what its end says about it."""
 
-from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.messages import both_failed
 from shared.transfer.payloads import Failure
 
@@ -20,10 +20,9 @@ class Failures:
         """The last failure, and that of the POSTs before it."""
         return both_failed(self._of_posts, self._last)
 
-    @property
-    def has_tried_both(self) -> bool:
-        """Whether a session is or was tried at last."""
-        return self._of_posts is not None
+    def allow_session_at_last(self, job: Job) -> bool:
+        """Whether a small file that no POST attached can still be tried by a session."""
+        return job.is_small and job.session_at_last and self._of_posts is None
 
     def note(self, failure: Failure | None) -> None:
         """Note the failure of a result, if it has one."""

@@ -1,124 +1,74 @@
-"""The locks of one transfer on its item and its mailbox, as its orchestrator acquires them."""
+"""The lock of one transfer, as its orchestrator sees it."""
 
-import hashlib
 from collections.abc import Generator
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
-from durabletask.entities import EntityInstanceId
-from durabletask.task import OrchestrationContext, when_all
+from durabletask.task import OrchestrationContext
 
-from shared.outlook.item import OutlookItem
-from shared.transfer.payloads import Payload
-from shared.transfer.workflow.mailbox_budget import (
-    ACQUIRE,
-    ITEM,
-    MAILBOX,
-    RELEASE,
-    AcquireLock,
-    LockResult,
-    ReleaseLock,
-)
+from shared.transfer.activity_payloads import ActivityResult
 
-# The external event after which a waiting transfer requests its locks again. Histories hold this
+# The external event after which a waiting transfer requests its lock again. Histories hold this
 # name, so it never changes.
 WAKE = "turn"
-_KEY_DIGITS = 32
 
 type Orchestration[T] = Generator[Any, Any, T]
 
 
-class Locks:
-    """Both locks of one transfer; the transfer that began first is first in either queue.
+class Locks(Protocol):
+    """Who acquires the lock: the orchestrator, before an activity, or the activity itself."""
 
-    ``waited``: seconds from the first request for the locks until they were granted.
-    """
+    @property
+    def waited(self) -> float:
+        """Seconds of the present wait, or of the one that is just over."""
 
-    def __init__(self, ctx: OrchestrationContext, item: OutlookItem) -> None:
-        self._ctx = ctx
-        # Durable's times are UTC, but naive.
-        self._since = ctx.current_utc_datetime.replace(tzinfo=UTC)
-        # By the item's id alone: one mailbox can have several addresses.
-        self._item = _entity(ITEM, item.id)
-        self._mailbox = _entity(MAILBOX, item.mailbox.lower())
-        # Whether the entities may hold or queue this transfer, and whether others wait for it.
-        self._known = False
-        self._awaited = False
-        self._sent, self._retry_after = 0, 0.0
-        self._waiting_since: datetime | None = None
-        self.waited = 0.0
-
-    def used(self, sent: int, retry_after: float) -> None:
-        """Note the bytes sent under the locks, and the Retry-After of the response."""
-        self._sent, self._retry_after = sent, retry_after
+    @property
+    def is_queued(self) -> bool:
+        """Whether the last activity got no lock."""
 
     def acquire(self, size: int) -> Orchestration[float]:
-        """Request both locks, to send ``size`` bytes: 0.0, or the seconds until the next request.
+        """Acquire it, to send ``size`` bytes: 0.0, or the seconds until the next request."""
 
-        It releases the locks held so far. The item's lock is kept during a wait for the mailbox's,
-        but the mailbox's is not kept during a wait for the item's: others can use the mailbox.
-        """
-        self._known = True
-        id_, since = self._ctx.instance_id, self._since
-        item_lock = AcquireLock(transfer_id=id_, since=since)
-        mailbox_lock = AcquireLock(
-            transfer_id=id_,
-            since=since,
-            size=size,
-            sent=self._sent,
-            retry_after=self._retry_after,
-        )
-        self.used(0, 0.0)
-        item, mailbox = yield from self._call(
-            ACQUIRE, (self._item, item_lock), (self._mailbox, mailbox_lock)
-        )
-        self._awaited = item.awaited or mailbox.awaited
-        if mailbox.granted and not item.granted:
-            yield from self._call(RELEASE, (self._mailbox, ReleaseLock(transfer_id=id_)))
-        wait = max(item.retry_after, mailbox.retry_after)
-        self._note_wait(over=not wait)
-        return wait
-
-    def _note_wait(self, *, over: bool) -> None:
-        now = self._ctx.current_utc_datetime
-        since = self._waiting_since or now
-        self.waited = (now - since).total_seconds()
-        self._waiting_since = None if over else since
+    def note(self, result: ActivityResult) -> float:
+        """Note the result of an activity: 0.0, or the seconds to wait if it got no lock."""
 
     def release(self) -> Orchestration[None]:
-        """Release the locks, or end the wait for them, and report the bytes sent."""
-        if not self._known:
-            return
-        id_ = self._ctx.instance_id
-        mailbox_lock = ReleaseLock(transfer_id=id_, sent=self._sent, retry_after=self._retry_after)
-        releases = (
-            (self._item, ReleaseLock(transfer_id=id_)),
-            (self._mailbox, mailbox_lock),
-        )
-        if self._awaited:
-            yield from self._call(RELEASE, *releases)
-        else:
-            # No transfer has to be woken, so no result is needed.
-            for entity, release in releases:
-                self._ctx.signal_entity(entity, RELEASE, release.to_json())
-        self._known = False
-        self.used(0, 0.0)
+        """Release it, or end the wait for it."""
 
-    def _call(
-        self, operation: str, *inputs: tuple[EntityInstanceId, Payload]
-    ) -> Orchestration[list[LockResult]]:
-        responses = yield when_all(
-            [
-                self._ctx.call_entity(entity, operation, value.to_json(), return_type=dict)
-                for entity, value in inputs
-            ]
-        )
-        results = [LockResult.from_json(each) for each in responses]
-        for transfer_id in dict.fromkeys(each for result in results for each in result.wake):
+
+class ActivityLocks:
+    """The lock from version 1.1 on: each activity acquires and releases it."""
+
+    def __init__(self, ctx: OrchestrationContext) -> None:
+        self._ctx = ctx
+        self._waiting_since: datetime | None = None
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the first activity that got no lock, while none has."""
+        now = self._ctx.current_utc_datetime
+        return (now - (self._waiting_since or now)).total_seconds()
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the last activity got no lock."""
+        return self._waiting_since is not None
+
+    def acquire(self, size: int) -> Orchestration[float]:  # noqa: ARG002 (the activity knows)
+        """Nothing to do."""
+        yield from ()
+        return 0.0
+
+    def note(self, result: ActivityResult) -> float:
+        """Wake those that wait for what the activity released, and measure an own wait."""
+        for transfer_id in dict.fromkeys(result.wake):
             self._ctx.send_event(transfer_id, WAKE)
-        return results
+        if result.outcome != "locked":
+            self._waiting_since = None
+            return 0.0
+        self._waiting_since = self._waiting_since or self._ctx.current_utc_datetime
+        return result.retry_after or 0.0
 
-
-def _entity(name: str, key: str) -> EntityInstanceId:
-    # Hashed: an entity key does not allow every character of an address or an id.
-    return EntityInstanceId(name, hashlib.sha256(key.encode()).hexdigest()[:_KEY_DIGITS])
+    def release(self) -> Orchestration[None]:
+        """Nothing to do."""
+        yield from ()

@@ -10,25 +10,20 @@ from typing import Any
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
 
 from shared.errors import InternalError
-from shared.transfer.activity_payloads import (
-    ActivityResult,
-    Inspect,
-    Inspection,
-    Job,
-    RecordAttachment,
-)
+from shared.transfer.activity_payloads import ActivityResult, Inspect, Inspection, Job
+from shared.transfer.end_payloads import Announced, RecordAttachment
 from shared.transfer.payloads import Failure, RecordedStatus, TransferRequest
 from shared.transfer.retry_policy import PREDECESSOR_PATIENCE
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
-from shared.transfer.workflow.locks import Locks, Orchestration
+from shared.transfer.workflow.locks import Orchestration
 from shared.transfer.workflow.state_machine import StateMachine
+from shared.transfer.workflow.versions import is_1_0, locks_of, run_of
 
 # The external event that cancels a transfer.
 CANCEL = "cancel"
 # Seconds: a longer pause is shown in the status.
 _LONG_WAIT = 5.0
-
 _RECORDS: dict[str, RecordedStatus] = {
     "attached": "attached",
     "failed": "failed",
@@ -72,9 +67,11 @@ class _Transfer:
             self.predecessor = ctx.wait_for_external_event(predecessor_done(request.follows))
         self.recorded: RecordedStatus | None = None
         self.cancelled: Task[Any] = ctx.wait_for_external_event(CANCEL)
-        self.waits = Waits(ctx, self.cancelled)
+        self.run_id = run_of(ctx)
+        self.waits = Waits(ctx, self.cancelled, counts_outages=not is_1_0(ctx))
         self.activities = ActivityCalls(ctx, self.waits)
-        self.locks = Locks(ctx, request.item) if request.item else None
+        self.locks = locks_of(ctx, request.item)
+        self.job: Job | None = None
         self.show()
 
     def show(self, **fields: object) -> None:
@@ -86,9 +83,9 @@ class _Transfer:
             yield from self.waits.wait_for_event(self.predecessor, PREDECESSOR_PATIENCE)
         inspection = yield from self._inspect()
         record = inspection.record
-        if inspection.job and self.locks:
+        if inspection.job:
             self.status = self.status.model_copy(update={"size": inspection.job.size})
-            yield from self._attach(inspection.job, self.locks)
+            yield from self._attach(inspection.job)
             record = _RECORDS.get(self.status.state)
         elif inspection.ended:
             self.status = inspection.ended
@@ -110,7 +107,8 @@ class _Transfer:
         """Publish an event about the end, if the transfer has a record and the app has a topic."""
         if self.request.announced and self.recorded:
             try:
-                yield self.activities.call("announce_end", self._ended(self.recorded))
+                ended = self._ended(self.recorded)
+                yield from self.activities.run("announce_end", ended, Announced)
             except TaskFailedError:
                 # The engine logs it; the transfer itself has ended well.
                 return
@@ -122,19 +120,15 @@ class _Transfer:
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
         self.recorded = self.recorded or _RECORDS.get(self.status.state)
-        for cleanup in (self._release_locks, self._delete_notes_after_a_bug, self._record_again):
+        for cleanup in (self.locks.release, self._clean_up_after_a_bug, self._record_again):
             try:
                 yield from cleanup()
             except TaskFailedError:
                 continue
 
     def _inspect(self) -> Orchestration[Inspection]:
-        work = Inspect(transfer_id=self.ctx.instance_id, request=self.request)
-        found = yield from self._inspect_until_available(work)
-        if found.patience is not None and not self.cancelled.is_complete:
-            # Still empty after the wait.
-            work = work.model_copy(update={"may_be_empty": True})
-            found = yield from self._inspect_until_available(work)
+        work = Inspect(transfer_id=self.ctx.instance_id, request=self.request, run=self.run_id)
+        found = yield from self.activities.inspect(work, self.cancelled)
         if not found.unavailable:
             return found
         update: dict[str, object] = {"state": "failed", "error": found.unavailable}
@@ -143,54 +137,69 @@ class _Transfer:
         ended = self.status.model_copy(update=update)
         return Inspection(ended=ended, record=_RECORDS[ended.state])
 
-    def _inspect_until_available(self, work: Inspect) -> Orchestration[Inspection]:
-        return self.activities.until_available(
-            "inspect_blob",
-            work,
-            Inspection,
-            unavailable=lambda each: each.unavailable is not None,
-            cancelled=self.cancelled,
-            patience=lambda each: each.patience,
-        )
-
-    def _attach(self, job: Job, locks: Locks) -> Orchestration[None]:
-        machine = StateMachine(job, self.ctx.current_utc_datetime)
+    def _attach(self, job: Job) -> Orchestration[None]:
+        machine = StateMachine(job, self.waits.app_time)
         while True:
             if self.cancelled.is_complete:
-                machine.cancel(self.ctx.current_utc_datetime)
+                machine.cancel(self.waits.app_time)
+            self.job = machine.job
             if machine.end is not None:
-                break
+                before = self.status
+                self.status = before.model_copy(update=machine.end.status())
+                if (yield from self._is_cleaned_up(machine)):
+                    return
+                self.status = before
+                continue
             # A cancellation ends a pause, but never a Retry-After before the next call.
             if retry_after := self.waits.retry_after:
-                yield self.waits.timer(exactly(retry_after))
-            elif wait := (yield from locks.acquire(machine.sends)):
-                self.show(state="waiting", bytes_sent=machine.offset)
-                patience = machine.patience(self.ctx.current_utc_datetime)
-                yield from self.waits.wait_for_lock(min(wait, patience))
-                machine.waited(self.ctx.current_utc_datetime)
+                yield from self.waits.pause_fully(exactly(retry_after))
             else:
-                yield from self._advance(machine, locks)
-        self.status = self.status.model_copy(update=machine.end.status())
-        yield from locks.release()
-        if machine.end.state != "attached":
-            yield from self.activities.delete_notes(locks)
+                yield from self._advance(machine)
 
-    def _advance(self, machine: StateMachine, locks: Locks) -> Orchestration[None]:
-        """Run the stage's activity, and pause if need be."""
-        machine.begin(self.ctx.current_utc_datetime, locks.waited)
-        self.show(state="uploading", bytes_sent=machine.offset)
-        call = self.activities.call(machine.stage.value, machine.work())
-        result = ActivityResult.from_json((yield call))
-        locks.used(result.sent, result.retry_after or 0.0)
+    def _is_cleaned_up(self, machine: StateMachine) -> Orchestration[bool]:
+        """Release the locks and close the ledger's row, unless the end has to be searched for."""
+        yield from self.locks.release()
+        if machine.end and machine.end.state != "attached":
+            result = yield from self.activities.clean_up(machine.job, self.locks)
+            if result.outcome == "reconcile":
+                machine.search_after_all(self.waits.app_time)
+                return False
+        return True
+
+    def _advance(self, machine: StateMachine) -> Orchestration[None]:
+        """Run the stage's activity under the lock, and keep the lock if there is no pause."""
+        wait = yield from self.locks.acquire(machine.sends)
+        if not wait:
+            began = self.waits.app_time
+            machine.measure(began, self.locks.waited)
+            if not self.locks.is_queued:
+                self.show(state="uploading", bytes_sent=machine.offset)
+            name, work = machine.stage.value, machine.work()
+            result = yield from self.activities.run(name, work, ActivityResult)
+            wait = self.locks.note(result)
+        if wait:
+            yield from self._wait_for_lock(machine, wait)
+            return
+        machine.begin(began)
         self.waits.note_retry_after(result)
-        machine.apply(result, self.ctx.current_utc_datetime)
+        machine.apply(result, self.waits.app_time)
         if self.cancelled.is_complete:
-            machine.cancel(self.ctx.current_utc_datetime)
+            machine.cancel(self.waits.app_time)
         if machine.pause is not None:
-            yield from locks.release()
+            yield from self.locks.release()
+        yield from self._pause(machine)
+
+    def _pause(self, machine: StateMachine) -> Orchestration[None]:
+        if machine.pause is not None:
             if machine.pause.retry_after >= _LONG_WAIT:
                 self.show(state="waiting", bytes_sent=machine.offset)
             yield from self.waits.pause(machine.pause)
+
+    def _wait_for_lock(self, machine: StateMachine, seconds: float) -> Orchestration[None]:
+        self.show(state="waiting", bytes_sent=machine.offset)
+        patience = machine.patience(self.waits.app_time)
+        yield from self.waits.wait_for_lock(min(seconds, patience))
+        machine.waited(self.waits.app_time)
 
     def _record_again(self) -> Orchestration[None]:
         if self.recorded:
@@ -198,24 +207,32 @@ class _Transfer:
 
     def _record(self, record: RecordedStatus) -> Orchestration[None]:
         self.show(state="recording")
-        yield from self.activities.until_available(
+        result = yield from self.activities.until_available(
             "record_attachment",
             self._ended(record),
             ActivityResult,
             unavailable=lambda each: each.outcome == "retry",
         )
+        if result.failure and self.status.error is None:
+            # The blob cannot say how its transfer ended: the status and the event do.
+            self.status = self.status.model_copy(update={"error": result.failure})
 
     def _ended(self, record: RecordedStatus) -> RecordAttachment:
         id_ = self.ctx.instance_id
         return RecordAttachment(
-            transfer_id=id_, content=self.request.content, status=self.status, record=record
+            transfer_id=id_,
+            run=self.run_id,
+            content=self.request.content,
+            status=self.status,
+            record=record,
         )
 
-    def _delete_notes_after_a_bug(self) -> Orchestration[None]:
+    def _clean_up_after_a_bug(self) -> Orchestration[None]:
         if self.status.state != "attached":
             must_wait = self.waits.retry_after > 0
-            yield from self.activities.delete_notes_once(must_wait=must_wait, last=True)
-
-    def _release_locks(self) -> Orchestration[None]:
-        if self.locks:
-            yield from self.locks.release()
+            for last_must_wait in (must_wait, True):
+                result = yield from self.activities.clean_up_once(
+                    self.job, must_wait=last_must_wait, last=True
+                )
+                if not self.locks.note(result):
+                    return

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shared.transfer.activity_payloads import (
+    ENVELOPE_BYTES,
     CancelUploadSession,
     FindAttachment,
     Job,
@@ -156,28 +157,16 @@ LAST_SEARCHES = frozenset(
     }
 )
 
-# Smaller files are sent by one POST. Outlook's exact limit is not published, so either kind of
-# request may be refused in favour of the other. As base64, this size fits a request of 4 MB.
-SMALL_FILE_BYTES = 3_000_000
-# Upper bound on the bytes of a request besides the file.
-_ENVELOPE = 4_096
-
-
-def is_small(job: Job) -> bool:
-    """Whether the file is sent by one POST, as far as Outlook accepts that."""
-    return job.size < SMALL_FILE_BYTES
-
 
 def bytes_sent_by(stage: Stage, job: Job, offset: int) -> int:
     """The most bytes that the stage's activity sends to the mailbox, from ``offset`` on."""
     match stage:
         case Stage.UPLOAD:
-            return min(job.activity_bytes, job.size - offset)
+            return UploadRanges(job=job, offset=offset).most_bytes
         case Stage.POST:
-            # As base64.
-            return (job.size + 2) // 3 * 4 + _ENVELOPE
+            return job.post_bytes
         case Stage.CREATE:
-            return _ENVELOPE
+            return ENVELOPE_BYTES
         case _:
             return 0
 
@@ -188,7 +177,7 @@ def work_of(state: State, job: Job, offset: int, *, noted: bool) -> Payload:
         case Stage.UPLOAD:
             return UploadRanges(job=job, offset=offset)
         case Stage.CLOSE:
-            return CancelUploadSession(transfer_id=job.transfer_id)
+            return CancelUploadSession(transfer_id=job.transfer_id, job=job)
         case Stage.SEARCH:
             return FindAttachment(job=job, is_last_attempt=state in LAST_SEARCHES, noted=noted)
         case _:

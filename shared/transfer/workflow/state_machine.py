@@ -1,19 +1,19 @@
 """The state machine of one transfer: the table of ``transitions``, with counts and deadlines.
 
-Without I/O: its only inputs are results of activities and the orchestrator's clock, so a replay
-makes the same decisions. Retries without progress are bounded, and every transfer ends shortly
-after its deadline.
+Its only inputs are results of activities and the orchestrator's clock, so a replay decides the
+same. Retries without progress are bounded; every transfer ends shortly after its deadline.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.payloads import Payload
 from shared.transfer.retry_policy import LAST_SEARCH_PATIENCE
-from shared.transfer.workflow.backoff import Deadline, Patience, Pause, Search
+from shared.transfer.workflow.backoff import Deadline, Patience, Pause
 from shared.transfer.workflow.failures import Failures
+from shared.transfer.workflow.search import Search
 from shared.transfer.workflow.stages import (
     ENDED_BEFORE,
     LAST_SEARCHES,
@@ -25,32 +25,31 @@ from shared.transfer.workflow.stages import (
     Stage,
     State,
     bytes_sent_by,
-    is_small,
     work_of,
 )
 from shared.transfer.workflow.transitions import TRANSITIONS
 
+_NOTED = frozenset({Event.PROGRESS, Event.RECONCILE})
 _NEEDS_ATTEMPT = frozenset({"new_session", "start_over", "not_attached"})
 
 
 class StateMachine:
     """The state of one job: ``work()`` is the next activity's input, ``apply`` its result.
 
-    ``pause`` is the wait before that activity, None for no wait; ``end`` is set when the transfer
-    has ended. Until the first ``begin``, the deadline is that of the queue.
+    ``pause`` is the wait before it, if any; ``end`` is set when the transfer has ended.
     """
 
     def __init__(self, job: Job, now: datetime) -> None:
         self.job = job
-        self.state = State.QUEUED_TO_POST if is_small(job) else State.QUEUED_TO_CREATE
+        self.state = State.QUEUED_TO_POST if job.is_small else State.QUEUED_TO_CREATE
         self.offset = 0
         self.pause: Pause | None = None
         self.end: End | None = None
-        self._deadline = Deadline.after(job.queue_seconds, now)
+        self._deadline = Deadline(now + timedelta(seconds=job.queue_seconds))
         self._patience = Patience()
         self._search = Search(now)
         self._failures = Failures()
-        # Whether the session store is known to have had notes of this transfer.
+        # Whether the ledger is known to have a row of this transfer.
         self._noted = False
 
     @property
@@ -60,18 +59,21 @@ class StateMachine:
 
     @property
     def sends(self) -> int:
-        """The most bytes that this work sends to the mailbox."""
+        """The most bytes that this work sends."""
         return bytes_sent_by(self.stage, self.job, self.offset)
 
     def work(self) -> Payload:
         """The input of the stage's activity."""
         return work_of(self.state, self.job, self.offset, noted=self._noted)
 
-    def begin(self, now: datetime, waited: float = 0.0) -> None:
+    def begin(self, now: datetime) -> None:
         """Note that the locks are acquired; the first time, the transfer's own deadline begins."""
         if Event.BEGIN in TRANSITIONS[self.state]:
             self._deadline = Deadline.after(self.job.deadline_seconds, now)
             self._move(Event.BEGIN, now)
+
+    def measure(self, now: datetime, waited: float) -> None:
+        """Note in the job how long it waited for its locks, and if its deadline is near."""
         near = self._deadline.is_near(now) and self.stage is not Stage.CLOSE
         if near:
             self._deadline = replace(self._deadline, near_from=None)
@@ -95,6 +97,15 @@ class StateMachine:
         if self.end is None:
             self._move(Event.CANCEL, now)
 
+    def search_after_all(self, now: datetime) -> None:
+        """Another run may have attached the file: search for it, and otherwise end as before."""
+        end, self.end = self.end, None
+        cancelled = end is not None and end.state == "cancelled"
+        self.state = State.SEARCHING_CANCELLED if cancelled else State.SEARCHING_FOR_POST
+        otherwise = ActivityResult(outcome="failed", failure=end.error if end else None)
+        self._search = Search(now + timedelta(seconds=self.job.reconcile_seconds), otherwise)
+        self._update_job(unsure=True)
+
     def apply(self, result: ActivityResult, now: datetime) -> None:
         """Choose the next state by the result of the stage's activity."""
         self.pause = None
@@ -107,12 +118,11 @@ class StateMachine:
         self._move(event, now, result)
         if self.end is None:
             if result.retry_after and self.pause is None:
-                # No call is allowed earlier, whichever comes next.
                 self.pause = Pause(0, result.retry_after)
             self._check_deadline(now)
 
     def _events_of(self, result: ActivityResult, now: datetime) -> Iterator[Event]:
-        """The events that the result can stand for, special cases first."""
+        """What the result can stand for, special cases first."""
         outcome = result.outcome
         if outcome == "retry" and (self.state in LATE or not self._patience.allows(result)):
             if result.otherwise is None:
@@ -121,15 +131,11 @@ class StateMachine:
                 outcome = result.otherwise.outcome
         if outcome == "retry" and self._leaves_doubt(result):
             yield Event.RETRY_IN_DOUBT
-        if outcome == ("post_instead" if is_small(self.job) else "session_instead"):
+        if outcome == ("post_instead" if self.job.is_small else "session_instead"):
             yield Event.BOTH_REFUSED
         yield from self._search.events_of(result, now)
         if outcome in _NEEDS_ATTEMPT and not self._patience.has_attempts:
-            if (
-                is_small(self.job)
-                and self.job.session_at_last
-                and not self._failures.has_tried_both
-            ):
+            if self._failures.allow_session_at_last(self.job):
                 yield Event.SESSION_AT_LAST
             yield Event.ATTEMPTS_SPENT
         yield Event(outcome)
@@ -140,9 +146,8 @@ class StateMachine:
         return next((each for each in special if each in TRANSITIONS[self.state]), general)
 
     def _leaves_doubt(self, result: ActivityResult) -> bool:
-        """Whether an earlier delivery of the work to repeat may have attached the file."""
+        """Whether a delivery that claimed this work may have attached the file."""
         if self.stage is Stage.POST:
-            # An earlier delivery may have sent the file, and its notes could not be read.
             return result.storage_failed
         return self._may_be_complete
 
@@ -153,16 +158,16 @@ class StateMachine:
 
     def _update(self, result: ActivityResult, event: Event, now: datetime) -> None:
         """Update what the event changes besides the state."""
+        self._noted |= event in _NOTED and self.stage is not Stage.CLOSE
         match event:
             case Event.ATTACHED:
                 self.offset = self.job.size
             case Event.PROGRESS if self.stage is not Stage.CLOSE:
-                self._noted = True
                 self._progress(result)
             case Event.RETRY | Event.RETRY_IN_DOUBT:
                 self._retry(result, event)
-            case Event.RECONCILE:
-                self._noted = True
+            case Event.SESSION_INSTEAD | Event.POST_INSTEAD if self.job.run:
+                self._update_job(attempt=self.job.attempt + 1)
             case Event.NEW_SESSION | Event.START_OVER | Event.SESSION_AT_LAST:
                 self._new_attempt(result, at_last=event is Event.SESSION_AT_LAST)
             case Event.NOT_YET:
@@ -177,14 +182,12 @@ class StateMachine:
 
     def _progress(self, result: ActivityResult) -> None:
         if self.stage is Stage.UPLOAD and result.offset <= self.offset:
-            # Accepted without progress: a pause, so that this is not an endless busy loop.
             self.pause = self._patience.pause()
         self.offset = result.offset
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # This POST was refused, so the next one is not a second delivery of it. The number in
-            # the notes tells them apart.
+            # The attempt is over: refused, or claimed by a delivery that did not send it.
             unsure = self.job.unsure or result.may_be_attached
             self._update_job(attempt=self.job.attempt + 1, unsure=unsure)
         if self.stage is Stage.UPLOAD:
@@ -202,12 +205,8 @@ class StateMachine:
 
     def _search_again(self, now: datetime) -> None:
         left = self._search.left(now)
-        if left > 0:
-            self.pause = self._patience.pause(at_most=left)
-        else:
-            # There is a candidate whose bytes Outlook did not return this time.
-            self._search = replace(self._search, unread=self._search.unread + 1)
-            self.pause = self._patience.pause()
+        self._search = self._search.repeated(now)
+        self.pause = self._patience.pause(at_most=left) if left > 0 else self._patience.pause()
 
     def _check_deadline(self, now: datetime) -> None:
         """Change the state if the deadline is over, or if no call is allowed before it."""

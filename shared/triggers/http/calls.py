@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from shared.transfer.service.attachments import AttachmentInfo
+from shared.transfer.service.list_transfers import Transfers
 from shared.transfer.service.requests import AttachRequest, UploadLinkRequest
-from shared.transfer.service.transfers import Transfer, Transfers
+from shared.transfer.service.transfers import Transfer
 from shared.transfer.service.upload_link import UploadLink
 from shared.triggers.http.models import BatchResult, Health, ListQuery, ReadinessReport
 
@@ -57,7 +58,7 @@ CALLS = (
         name="list_transfers",
         method="GET",
         route="transfers",
-        summary="The transfers since a time, newest first",
+        summary="A page of the transfers since a time, newest first",
         query=ListQuery,
         responses={200: Transfers},
         errors=(400, 503),
@@ -124,7 +125,7 @@ CALLS = (
         name="get_readiness",
         method="GET",
         route="health/ready",
-        summary="Whether the app can use its identity, the container and Graph",
+        summary="Whether the app can use its identity, the container, the ledger and Graph",
         responses={200: ReadinessReport, 503: ReadinessReport},
     ),
     Call(

@@ -1,30 +1,36 @@
 """Bodies and queries of the HTTP API that no other part of the app uses."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from shared.errors import InvalidRequest
+from shared.errors import FieldFault, InvalidRequest
+from shared.transfer.addressing import MAILBOX_LENGTH
 from shared.transfer.payloads import Failure, State
+from shared.transfer.service.list_transfers import MAX_LISTED, TransferQuery
 from shared.transfer.service.readiness import Check
-from shared.transfer.service.transfers import MAX_LISTED
 from shared.validation import field_faults
 
-# Every storage provider of Durable can represent times between these years.
+# Any other year is a mistake.
 _FIRST_YEAR, _LAST_YEAR = 2000, 9000
+# Parameters of the Functions host's own: the function key and its name.
+_KEYS = frozenset({"code", "clientId"})
 
 
 class ListQuery(BaseModel):
-    """The query of a list of transfers. Other parameters, such as a key, are ignored."""
+    """The query of a list of transfers. Other parameters are refused, but for the key."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     since: datetime | None = None
-    status: State | None = None
-    mailbox: str | None = None
-    top: Annotated[int, Field(ge=1, le=MAX_LISTED)] = MAX_LISTED
+    state: Annotated[list[State], Field(max_length=len(get_args(State)))] = []
+    mailbox: Annotated[str, Field(min_length=1, max_length=MAILBOX_LENGTH)] | None = None
+    blob: Annotated[str, Field(min_length=1, max_length=1_024)] | None = None
+    q: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    top: Annotated[int, Field(ge=1, le=MAX_LISTED)] = 50
+    cursor: Annotated[str, Field(min_length=1, max_length=1_024)] | None = None
 
     @field_validator("since")
     @classmethod
@@ -34,15 +40,48 @@ class ListQuery(BaseModel):
         return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
 
     @classmethod
-    def read(cls, params: Mapping[str, str]) -> Self:
-        """The query that a request's parameters hold.
+    def read(cls, url: str) -> Self:
+        """The query of a request's URL: the host joins values that are given several times.
 
         Raises :class:`InvalidRequest`, with every fault at once.
         """
+        given: dict[str, list[str]] = {}
+        for name, value in parse_qsl(urlsplit(url).query):
+            if name not in _KEYS:
+                given.setdefault(name, []).append(value)
+        repeated = [name for name, found in given.items() if len(found) > 1 and name != "state"]
+        faults = [FieldFault(name, "is given twice; keep one of them") for name in repeated]
+        values = {name: found if name == "state" else found[0] for name, found in given.items()}
         try:
-            return cls.model_validate(dict(params))
+            query = cls.model_validate(values)
         except ValidationError as error:
-            raise InvalidRequest(field_faults(error)) from None
+            faults = [*map(_of_parameter, field_faults(error)), *faults]
+        if faults:
+            raise InvalidRequest(faults)
+        return query
+
+    @property
+    def wanted(self) -> TransferQuery:
+        """The query as the service takes it."""
+        return TransferQuery(
+            since=self.since,
+            states=tuple(self.state),
+            mailbox=self.mailbox,
+            blob=self.blob,
+            q=self.q,
+            top=self.top,
+            cursor=self.cursor,
+        )
+
+
+def _of_parameter(fault: FieldFault) -> FieldFault:
+    """The fault by the parameter's name, without the number of a value."""
+    if fault.message == "unknown field":
+        return FieldFault(fault.field, f"unknown parameter; there are {', '.join(PARAMETERS)}")
+    return FieldFault(fault.field.partition(".")[0], fault.message)
+
+
+PARAMETERS = tuple(ListQuery.model_fields)
 
 
 class BatchItem(BaseModel):

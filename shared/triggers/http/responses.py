@@ -27,7 +27,7 @@ from shared.errors import (
     UnsupportedBlob,
 )
 from shared.storage.source_container import InvalidBlobName
-from shared.transfer.retry_policy import is_retryable
+from shared.transfer.storage_policy import is_retryable
 
 _LOG = logging.getLogger(__name__)
 

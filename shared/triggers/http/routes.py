@@ -8,8 +8,10 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from shared.errors import FieldFault, InvalidRequest, TransferError
+from shared.storage.listing import Listing
 from shared.transfer.payloads import Failure
 from shared.transfer.service.attachments import Attachments
+from shared.transfer.service.list_transfers import list_transfers, with_removal
 from shared.transfer.service.readiness import Readiness
 from shared.transfer.service.requests import AttachRequest, UploadLinkRequest
 from shared.transfer.service.start import Starter, StartResult
@@ -17,7 +19,6 @@ from shared.transfer.service.transfers import (
     Transfer,
     cancel_transfer,
     get_transfer,
-    list_transfers,
 )
 from shared.transfer.service.upload_link import UploadLinks
 from shared.triggers.callers import Callers
@@ -44,6 +45,7 @@ class TransferApi:
     """The calls of the API, each from a request to its response."""
 
     starter: Starter
+    listing: Listing
     attachments: Attachments
     upload_links: UploadLinks
     readiness: Readiness
@@ -63,15 +65,9 @@ class TransferApi:
     async def list_transfers(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
     ) -> func.HttpResponse:
-        """The transfers since a time, newest first. The default is the last 24 hours."""
-        query = ListQuery.read(req.params)
-        found = await list_transfers(
-            client,
-            since=query.since,
-            state=query.status,
-            mailbox=query.mailbox,
-            top=query.top,
-        )
+        """A page of the transfers since a time, newest first. The default is the last 24 hours."""
+        query = ListQuery.read(req.url).wanted
+        found = await list_transfers(client, self.listing, query)
         return json_response(200, found.to_json())
 
     async def get_transfer(
@@ -79,7 +75,8 @@ class TransferApi:
     ) -> func.HttpResponse:
         """The present status of one transfer."""
         transfer = await self._transfer(req, client)
-        return json_response(200, transfer.to_json())
+        shown = await with_removal(self.listing, transfer)
+        return json_response(200, shown.to_json())
 
     async def cancel_transfer(
         self, req: func.HttpRequest, client: df.DurableFunctionsClient
@@ -126,7 +123,7 @@ class TransferApi:
         return json_response(200, Health().model_dump())
 
     async def get_readiness(self, _: func.HttpRequest) -> func.HttpResponse:
-        """Whether the app can use its identity, the container and Graph."""
+        """Whether the app can use its identity, the container, the ledger and Graph."""
         checks = await asyncio.to_thread(self.readiness.check)
         found = ReadinessReport(ready=all(each.ok for each in checks), checks=list(checks))
         return json_response(200 if found.ready else 503, found.model_dump())

@@ -40,6 +40,18 @@ class VirtualEntities:
         result: pb.OperationResult = batch.results[0]
         return result
 
+    def answer(self, call: pb.EntityOperationCalledEvent) -> pb.HistoryEvent:
+        """Run the operation of a call; the event with its result."""
+        result = self.operate(call.targetInstanceId.value, call.operation, call.input.value)
+        response = pb.HistoryEvent(eventId=-1)
+        if result.HasField("failure"):
+            response.entityOperationFailed.requestId = call.requestId
+            response.entityOperationFailed.failureDetails.CopyFrom(result.failure.failureDetails)
+        else:
+            response.entityOperationCompleted.requestId = call.requestId
+            response.entityOperationCompleted.output.CopyFrom(result.success.result)
+        return response
+
 
 def _string_value(text: str) -> Any:
     return helpers.get_string_value(text)

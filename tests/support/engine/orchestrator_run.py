@@ -15,10 +15,11 @@ class OrchestratorRun:
     """An orchestrator whose context is kept from one execution to the next.
 
     Each event is processed once. When the orchestrator completes, the history is replayed twice:
-    execution by execution in a new run, and in one go by the SDK's worker.
+    execution by execution in a new run, and in one go by the SDK's worker, if ``checks_replays``.
     """
 
-    def __init__(self, function: Any, instance_id: str) -> None:
+    def __init__(self, function: Any, instance_id: str, *, checks_replays: bool = True) -> None:
+        self._checks_replays = checks_replays
         self._function, self._instance_id = function, instance_id
         worker = DurableFunctionsWorker()
         worker._register_orchestrator_once(function.__name__, function)
@@ -38,7 +39,7 @@ class OrchestratorRun:
         """Process the new events; ``past`` is the history before them."""
         response = self._respond(past, new)
         self._executions.append((len(past), self._processed, response))
-        if self._context._is_complete:
+        if self._context._is_complete and self._checks_replays:
             self._check_replays([*past, *new])
         return response
 

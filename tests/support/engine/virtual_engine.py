@@ -24,6 +24,22 @@ _HOST_JSON = json.loads((Path(__file__).parents[3] / "host.json").read_text())
 # The version that the Functions host gives to every instance that it starts.
 VERSION: str = _HOST_JSON["extensions"]["durableTask"]["defaultVersion"]
 
+
+@dataclass(frozen=True)
+class Work:
+    """An activity that an orchestration has scheduled."""
+
+    id: int
+    name: str
+    input: str
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The activity's input."""
+        payload: dict[str, Any] = json.loads(self.input)
+        return payload
+
+
 type Activity = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -33,7 +49,8 @@ class VirtualEngine:
 
     ``performed`` are the names of the activities so far, ``waits`` the seconds of the timers and
     ``statuses`` the custom statuses. ``output`` is set when it completes, ``failed`` when it ends
-    by an exception. ``peers`` are the instances that it may send events to.
+    by an exception. ``peers`` are the instances that it may send events to, ``version`` is that of
+    the app that started it.
     """
 
     clock: VirtualClock
@@ -49,18 +66,22 @@ class VirtualEngine:
     history: list[pb.HistoryEvent] = field(default_factory=list)
     output: dict[str, Any] | None = None
     failed: str | None = None
+    version: str = VERSION
 
     def __post_init__(self) -> None:
-        self._orchestrator = OrchestratorRun(self.orchestrator, self.instance_id)
-        self._scheduled: deque[tuple[int, str, str]] = deque()
+        self._orchestrator = self._new_run()
+        self._scheduled: deque[Work] = deque()
         self._timers: dict[int, datetime] = {}
         self._entity_results: list[pb.HistoryEvent] = []
         self._received_events: deque[pb.HistoryEvent] = deque()
         name, input_ = self.orchestrator.__name__, json.dumps(self.payload)
         started = helpers.new_execution_started_event(
-            name, self.instance_id, input_, version=VERSION
+            name, self.instance_id, input_, version=self.version
         )
         self._process([started])
+
+    def _new_run(self) -> OrchestratorRun:
+        return OrchestratorRun(self.orchestrator, self.instance_id)
 
     @property
     def is_over(self) -> bool:
@@ -86,7 +107,12 @@ class VirtualEngine:
     @property
     def next_activity(self) -> str | None:
         """The scheduled activity, if there is one."""
-        return self._scheduled[0][1] if self._scheduled else None
+        return self._scheduled[0].name if self._scheduled else None
+
+    @property
+    def next_work(self) -> tuple[str, dict[str, Any]]:
+        """The scheduled activity and its input."""
+        return self._scheduled[0].name, self._scheduled[0].payload
 
     @property
     def is_active(self) -> bool:
@@ -98,6 +124,11 @@ class VirtualEngine:
         """When its next timer fires; there is one unless it is active or over."""
         return min(self._timers.values())
 
+    @property
+    def has_timer(self) -> bool:
+        """Whether it waits for a timer."""
+        return bool(self._timers)
+
     def advance(self, deliveries: int = 1, between: Callable[[], object] = lambda: None) -> None:
         """Process a received event, run the scheduled activity, or fire the next timer.
 
@@ -105,21 +136,41 @@ class VirtualEngine:
         is called between two deliveries.
         """
         if self._received_events:
-            self._process([self._received_events.popleft()])
-            return
-        if self._scheduled:
-            id_, name, input_ = self._scheduled.popleft()
-            self.performed.append(name)
+            self.receive()
+        elif self._scheduled:
+            work = self.take_work()
             try:
                 for delivery in range(deliveries):
                     if delivery:
                         between()
-                    result = self.activities[name](json.loads(input_))
+                    result = self.activities[work.name](work.payload)
             except Exception as error:  # noqa: BLE001 (the engine reports any error to the orchestrator)
-                self._process([helpers.new_task_failed_event(id_, error)])
+                self.fail(work, error)
             else:
-                self._process([helpers.new_task_completed_event(id_, json.dumps(result))])
-            return
+                self.complete(work, result)
+        else:
+            self.fire_timer()
+
+    def receive(self) -> None:
+        """Process a received event."""
+        self._process([self._received_events.popleft()])
+
+    def take_work(self) -> Work:
+        """The scheduled activity, which whoever calls this runs."""
+        work = self._scheduled.popleft()
+        self.performed.append(work.name)
+        return work
+
+    def complete(self, work: Work, result: dict[str, Any]) -> None:
+        """Process the result of an activity."""
+        self._process([helpers.new_task_completed_event(work.id, json.dumps(result))])
+
+    def fail(self, work: Work, error: Exception) -> None:
+        """Process the failure of an activity."""
+        self._process([helpers.new_task_failed_event(work.id, error)])
+
+    def fire_timer(self) -> None:
+        """Fire the next timer; the clock moves on to its time."""
         id_, fires = min(self._timers.items(), key=lambda timer: timer[1])
         del self._timers[id_]
         self.waits.append((fires - self.clock.now).total_seconds())
@@ -135,17 +186,20 @@ class VirtualEngine:
         response = self._orchestrator.execute(self.history, new)
         self.history += new
         if response.HasField("customStatus"):
-            self.statuses.append(json.loads(response.customStatus.value))
+            self._note_status(response.customStatus.value)
         for action in response.actions:
             self._apply(action)
         if self._entity_results:
             results, self._entity_results = self._entity_results, []
             self._process(results)
 
+    def _note_status(self, text: str) -> None:
+        self.statuses.append(json.loads(text))
+
     def _apply(self, action: pb.OrchestratorAction) -> None:
         if action.HasField("scheduleTask"):
             task = action.scheduleTask
-            self._scheduled.append((action.id, task.name, task.input.value))
+            self._scheduled.append(Work(action.id, task.name, task.input.value))
             event = helpers.new_task_scheduled_event(action.id, task.name, task.input.value)
             self.history.append(event)
         elif action.HasField("createTimer"):
@@ -168,28 +222,19 @@ class VirtualEngine:
     def _call_entity(self, action: pb.OrchestratorAction) -> None:
         message = action.sendEntityMessage
         event = pb.HistoryEvent(eventId=action.id)
-        if message.HasField("entityOperationSignaled"):
-            signal = message.entityOperationSignaled
-            event.entityOperationSignaled.CopyFrom(signal)
-            self.history.append(event)
-            self.entities.operate(
-                signal.targetInstanceId.value, signal.operation, signal.input.value
-            )
-            return
-        call = message.entityOperationCalled
-        event.entityOperationCalled.CopyFrom(call)
         self.history.append(event)
-        result = self.entities.operate(
-            call.targetInstanceId.value, call.operation, call.input.value
-        )
-        response = pb.HistoryEvent(eventId=-1)
-        if result.HasField("failure"):
-            response.entityOperationFailed.requestId = call.requestId
-            response.entityOperationFailed.failureDetails.CopyFrom(result.failure.failureDetails)
+        if message.HasField("entityOperationSignaled"):
+            event.entityOperationSignaled.CopyFrom(message.entityOperationSignaled)
+            self._signal(message.entityOperationSignaled)
         else:
-            response.entityOperationCompleted.requestId = call.requestId
-            response.entityOperationCompleted.output.CopyFrom(result.success.result)
-        self._entity_results.append(response)
+            event.entityOperationCalled.CopyFrom(message.entityOperationCalled)
+            self._call(message.entityOperationCalled)
+
+    def _signal(self, signal: pb.EntityOperationSignaledEvent) -> None:
+        self.entities.operate(signal.targetInstanceId.value, signal.operation, signal.input.value)
+
+    def _call(self, call: pb.EntityOperationCalledEvent) -> None:
+        self._entity_results.append(self.entities.answer(call))
 
     def _send_event(self, action: pb.OrchestratorAction) -> None:
         sent, event = action.sendEvent, pb.HistoryEvent(eventId=action.id)

@@ -1,16 +1,22 @@
 """A transport to Azurite that makes chosen requests fail."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import requests
 import urllib3
-from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import HttpRequest, RequestsTransport
 from azure.core.rest._requests_basic import RestRequestsTransportResponse
+from azure.data.tables import TableEntity
 from azure.storage.blob import BlobServiceClient
+
+from shared.storage.ledger import TABLE
+from shared.transfer.activities.mailbox_locks import TABLE as LOCKS
+from tests.support.in_memory.tables import MemoryTable, MemoryTables
 
 type Failure = Literal["503", "503 though done", "no connection", "answer lost"]
 FAILURES: tuple[Failure, ...] = ("503", "503 though done", "no connection", "answer lost")
@@ -59,24 +65,79 @@ class FaultyTransport(RequestsTransport):  # type: ignore[misc]  # exported with
 
     def send(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Send the request, make it fail, or both."""
+        send = super().send
+        return self.perform(request, lambda: send(request, **kwargs), lambda: _server_busy(request))
+
+    def perform(self, request: HttpRequest, do: Callable[[], Any], busy: Callable[[], Any]) -> Any:
+        """Do what the request asks for, make it fail, or both; ``busy`` is its 503."""
         self.before(request)
         plan = self._plan
         if plan is None or not plan.applies_to(request):
-            return super().send(request, **kwargs)
+            return do()
         number, self.seen = self.seen, self.seen + 1
         if not plan.fails(number):
-            return super().send(request, **kwargs)
+            return do()
         self.failed += 1
-        return self._fail(plan.how, request, **kwargs)
-
-    def _fail(self, how: Failure, request: HttpRequest, **kwargs: Any) -> Any:
-        if how == "no connection":
+        if plan.how == "no connection":
             raise ServiceRequestError("The connection was refused.")
-        if how in {"503 though done", "answer lost"}:
-            super().send(request, **kwargs)
-        if how == "answer lost":
-            raise ServiceResponseError("The connection was closed without an response.")
-        return _server_busy(request)
+        if plan.how in {"503 though done", "answer lost"}:
+            do()
+        if plan.how == "answer lost":
+            raise ServiceResponseError("The connection was closed without a response.")
+        return busy()
+
+
+class FaultyTables(MemoryTables):
+    """Tables in memory whose requests fail as those of the transport do."""
+
+    def __init__(self, transport: FaultyTransport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def get_table_client(self, name: str) -> MemoryTable:
+        """A client of one table."""
+        return self.tables.setdefault(name, FaultyTable(name, self._transport))
+
+
+class FaultyTable(MemoryTable):
+    """One of them."""
+
+    def __init__(self, name: str, transport: FaultyTransport) -> None:
+        super().__init__()
+        self._url = f"memory://tables/{name}"
+        self._transport = transport
+
+    def get_entity(self, partition_key: str, row_key: str, **_: object) -> TableEntity:
+        """A row with its ETag."""
+        get = super().get_entity
+        entity: TableEntity = self._perform("GET", lambda: get(partition_key, row_key))
+        return entity
+
+    def create_entity(self, row: Mapping[str, Any], **options: object) -> dict[str, Any]:
+        """Write a row that is not there yet."""
+        create = super().create_entity
+        written: dict[str, Any] = self._perform("POST", lambda: create(row, **options))
+        return written
+
+    def update_entity(
+        self, row: Mapping[str, Any], *, etag: str, match_condition: MatchConditions, **_: object
+    ) -> dict[str, Any]:
+        """Replace the version of a row with this ETag."""
+        update = super().update_entity
+        written: dict[str, Any] = self._perform(
+            "PUT", lambda: update(row, etag=etag, match_condition=match_condition)
+        )
+        return written
+
+    def _perform(self, method: str, do: Callable[[], Any]) -> Any:
+        return self._transport.perform(HttpRequest(method, self._url), do, _raise_busy)
+
+
+def _raise_busy() -> Any:
+    error = HttpResponseError("The server is busy.")
+    error.status_code = 503
+    error.error_code = "ServerBusy"  # type: ignore[attr-defined]
+    raise error
 
 
 def _server_busy(request: HttpRequest) -> Any:
@@ -99,9 +160,14 @@ def storage_over(transport: FaultyTransport) -> Callable[[str], BlobServiceClien
     return storage
 
 
-def is_for_sessions(request: HttpRequest) -> bool:
-    """Whether the request goes to the session store."""
-    return "-sessions" in request.url
+def is_for_ledger(request: HttpRequest) -> bool:
+    """Whether the request goes to the ledger's table."""
+    return request.url.endswith(f"/{TABLE}")
+
+
+def is_for_locks(request: HttpRequest) -> bool:
+    """Whether the request goes to the table of the locks."""
+    return request.url.endswith(f"/{LOCKS}")
 
 
 def is_metadata_write(request: HttpRequest) -> bool:

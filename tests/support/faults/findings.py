@@ -15,8 +15,17 @@ Figure = Literal[
     "leaked",
     "left",
     "crashed",
+    "held up",
+    "crowded",
+    "long",
+    "purged",
 ]
-FIGURES: tuple[Figure, ...] = get_args(Figure)
+# Those of one transfer at a time, and those of many on the unkind engine.
+FIGURES: tuple[Figure, ...] = get_args(Figure)[:9]
+UNKIND_FIGURES: tuple[Figure, ...] = (
+    *("lost", "doubled", "corrupted", "misreported", "left", "crashed"),
+    *("held up", "crowded", "long", "purged"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,16 @@ class Finding:
 
 @dataclass
 class Tally:
-    """The figures of many transfers; ``failures`` has the findings by seed or case."""
+    """The figures of many transfers; ``failures`` has the findings by seed or case.
+
+    ``columns`` are the figures that it shows.
+    """
 
     tried: int = 0
     fired: int = 0
     found: Counter[Figure] = field(default_factory=Counter)
     failures: dict[str, list[str]] = field(default_factory=dict)
+    columns: tuple[Figure, ...] = FIGURES
 
     def add(self, name: str, fired: int, findings: list[Finding]) -> None:
         """Count one transfer."""
@@ -56,14 +69,16 @@ class Tally:
 
     def figures(self) -> dict[str, int]:
         """The figures by name, without the findings."""
-        found: dict[str, int] = {figure: self.found[figure] for figure in FIGURES}
+        found: dict[str, int] = {figure: self.found[figure] for figure in self.columns}
         return {"tried": self.tried, "fired": self.fired, **found}
 
     @classmethod
     def of(cls, figures: Mapping[str, int]) -> Self:
         """The tally with these figures."""
-        found = Counter({figure: figures[figure] for figure in FIGURES})
-        return cls(tried=figures["tried"], fired=figures["fired"], found=found)
+        columns = tuple(figure for figure in get_args(Figure) if figure in figures)
+        found = Counter({figure: figures[figure] for figure in columns})
+        tried, fired = figures["tried"], figures["fired"]
+        return cls(tried=tried, fired=fired, found=found, columns=columns)
 
     def table(self) -> str:
         """The figures, one column each."""

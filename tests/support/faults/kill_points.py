@@ -23,13 +23,14 @@ class AtOutlook:
 class AtStorage:
     """A kill while the proxy holds a call to storage, or the answer to it.
 
-    ``contains`` are parts of the head of the request.
+    ``contains`` are parts of the head of the request; ``of_tables``: of the table service.
     """
 
     name: str
     method: bytes
     contains: tuple[bytes, ...]
     side: Side
+    of_tables: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}, {self.side} held"
@@ -41,7 +42,7 @@ class AtStorage:
 
 type Point = AtOutlook | AtStorage
 
-_NOTES, _RECORD = (b"/upload-sessions/",), (b"comp=metadata",)
+_CLAIM, _LEDGER, _RECORD = (b"/transfers HTTP",), (b"/transfers(",), (b"comp=metadata",)
 _SLICE = (b"/outlook-attachments/", b"bytes=%d-" % RANGE_BYTES)
 POINTS: tuple[Point, ...] = (
     *(
@@ -49,10 +50,10 @@ POINTS: tuple[Point, ...] = (
         for kind in ("small_post", "create", "range", "last_range")
         for accepted in (False, True)
     ),
-    AtStorage("notes", b"PUT ", _NOTES, "request"),
-    AtStorage("notes", b"PUT ", _NOTES, "answer"),
+    AtStorage("first row", b"POST ", _CLAIM, "request", of_tables=True),
+    AtStorage("first row", b"POST ", _CLAIM, "answer", of_tables=True),
     AtStorage("second slice", b"GET ", _SLICE, "answer"),
     AtStorage("record", b"PUT ", _RECORD, "request"),
     AtStorage("record", b"PUT ", _RECORD, "answer"),
-    AtStorage("notes deleted", b"DELETE ", _NOTES, "answer"),
+    AtStorage("later row", b"PUT ", _LEDGER, "answer", of_tables=True),
 )

@@ -60,10 +60,16 @@ class Killer:
     def __enter__(self) -> Self:
         with ExitStack() as starting:
             azurite = starting.enter_context(Azurite())
-            self._proxy = starting.enter_context(StorageProxy(azurite.port))
-            direct, proxied = f":{azurite.port}/", f":{self._proxy.port}/"
+            self._blobs = starting.enter_context(StorageProxy(azurite.port))
+            self._tables = starting.enter_context(StorageProxy(azurite.table_port))
+            connection = azurite.connection_string
+            for port, proxy in (
+                (azurite.port, self._blobs),
+                (azurite.table_port, self._tables),
+            ):
+                connection = connection.replace(f":{port}/", f":{proxy.port}/")
             settings = {
-                "AzureWebJobsStorage": azurite.connection_string.replace(direct, proxied),
+                "AzureWebJobsStorage": connection,
                 "RANGE_BYTES": str(RANGE_BYTES),
                 "RANGES_PER_ACTIVITY": str(RANGES_PER_ACTIVITY),
                 "RECONCILE_SECONDS": "2",
@@ -107,12 +113,14 @@ class Killer:
         for transfer in self._transfers[self._judged :]:
             transfer.kills += self._recorded(transfer) is None
         self._stack.outlook.faults.clear()
-        self._proxy.open()
+        for proxy in (self._blobs, self._tables):
+            proxy.open()
         until(lambda: self._stack.info.worker_pid != worker or None, "another worker")
 
     def _arm(self, point: Point) -> Callable[[], object | None]:
         if isinstance(point, AtStorage):
-            hold = self._proxy.hold(point.matches, point.side)
+            proxy = self._tables if point.of_tables else self._blobs
+            hold = proxy.hold(point.matches, point.side)
             return lambda: hold.reached.is_set() or None
         outlook = self._stack.outlook
         misbehaviour = (

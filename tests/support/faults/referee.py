@@ -167,8 +167,8 @@ class Referee:
                 yield Finding("left", f"an open session with {session.received} bytes")
         attached = transfer.status is not None and transfer.status.state == "attached"
         undeletable = any(each.kind == "cancel" and each.fault for each in own)
-        if self.harness.notes() and (attached or not undeletable):
-            yield Finding("left", "notes in the session store")
+        if self.harness.open_entries() and (attached or not undeletable):
+            yield Finding("left", "an open row in the ledger")
 
     def _open_sessions(self, own: list[RecordedRequest]) -> list[UploadSession]:
         """Open sessions that these requests created and whose URLs the app received."""

@@ -163,15 +163,12 @@ class TransferModel:
     def pause(self, time: timedelta) -> None:
         """Let time pass while the app does not run."""
         current, transfer, clock = self.current, self.current.transfer, self.harness.clock
-        began, sessions = clock.now, len(self.outlook.open_sessions())
+        sessions = len(self.outlook.open_sessions())
         clock.advance(time.total_seconds())
         current.disturbances += len(self.outlook.open_sessions()) < sessions
         current.paused += time
-        # The deadline counts from the inspection of the blob, and cannot be kept during a pause.
-        inspected = "inspect_blob" in transfer.engine.performed
-        due = transfer.begun + transfer.deadline
-        beyond = clock.now - max(began, due) if inspected else time
-        transfer.deadline += max(timedelta(0), beyond)
+        # An outage of the app is not counted as trouble of the transfer.
+        transfer.deadline += time
 
     def findings(self) -> Iterator[Finding]:
         """Run every transfer to its end; the findings."""

@@ -57,9 +57,7 @@ class Trial:
             harness.activities[name] = self._recorded(name, activity)
 
     def clean_up(self) -> None:
-        """Delete all blobs and notes."""
-        for name in self.harness.notes():
-            self.harness.sessions.delete_blob(name)
+        """Delete all blobs."""
         for blob in self.harness.container.list_blob_names():
             self.harness.container.delete_blob(blob)
         self.harness.close()

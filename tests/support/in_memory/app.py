@@ -27,6 +27,7 @@ from tests.support.engine.clock import VirtualClock
 from tests.support.engine.virtual_engine import Activity
 from tests.support.in_memory.outlook import URL, direct_client, direct_service
 from tests.support.in_memory.storage import MemoryContainer
+from tests.support.in_memory.tables import MemoryTables
 from tests.support.virtual_app import MAILBOX, VirtualApp, no_credential, settings_for
 
 type FinishedIds = Literal["refused", "replaced"]
@@ -54,6 +55,7 @@ class InMemoryApp(VirtualApp):
         rules: Rules = SMALL_RULES,
         skew: timedelta = timedelta(),
         inspector: type[Inspector] = Inspector,
+        tables: MemoryTables | None = None,
         **settings: float | str,
     ) -> None:
         clock = VirtualClock()
@@ -62,6 +64,7 @@ class InMemoryApp(VirtualApp):
         self.service.tenant.mailboxes.add(MAILBOX)
         self.blobs = MemoryContainer("source", clock)
         self.notes = MemoryContainer("sessions", clock)
+        self.memory_tables = tables or MemoryTables()
         values = settings_for(URL, **settings)
         super().__init__(
             values,
@@ -69,6 +72,7 @@ class InMemoryApp(VirtualApp):
             Clients(
                 SourceContainer(self.blobs.as_client()),
                 SessionStore(self.notes.as_client()),
+                self.memory_tables.as_client(),
                 direct_client(self.service, values),
                 no_credential,
             ),
@@ -95,7 +99,7 @@ class InMemoryApp(VirtualApp):
     def deliver(self, name: str) -> str:
         """Deliver the event of a blob once, as to the blob trigger; the transfer's id."""
         client = cast("df.DurableFunctionsClient", self)
-        return asyncio.run(self.starter.from_blob(client, name)).id
+        return asyncio.run(self.late_starter.from_blob(client, name)).id
 
     async def schedule_new_orchestration(
         self,

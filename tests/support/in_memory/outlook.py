@@ -18,6 +18,7 @@ from shared.outlook.clouds import graph_endpoint
 from shared.outlook.graph_client import GraphClient
 from shared.settings import Settings
 from shared.transfer.retry_policy import RESPONSE_RULES
+from tests.support.engine.stalled_delivery import operation
 
 URL = "http://127.0.0.1:9"
 _TOKEN_PATH = "/msi/token?api-version=2019-08-01&resource=https://graph.microsoft.com"
@@ -60,6 +61,7 @@ class DirectAdapter(BaseAdapter):
         self._service = service
         self._builder = HTTPAdapter()
 
+    @operation
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Handle one request, recorded like any other."""
         parts = urlsplit(request.url or "")

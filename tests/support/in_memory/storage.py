@@ -21,6 +21,8 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import ContainerClient
 
+from tests.support.engine.stalled_delivery import operation
+
 
 @dataclass(frozen=True)
 class MemoryBlob:
@@ -100,6 +102,7 @@ class MemoryContainer:
         """A client of one blob."""
         return MemoryBlobClient(self, name)
 
+    @operation
     def upload_blob(
         self,
         name: str,
@@ -127,12 +130,14 @@ class MemoryContainer:
         blob = self.blob(name)
         return MemoryDownload(blob.content, SimpleNamespace(etag=blob.etag))
 
+    @operation
     def delete_blob(self, name: str) -> None:
         """Delete a blob."""
         with self._lock:
             self._find(name)
             del self._blobs[name]
 
+    @operation
     def set_metadata(self, name: str, metadata: Mapping[str, str], etag: str) -> None:
         """Replace the metadata, if the ETag is this one."""
         with self._lock:
@@ -185,6 +190,7 @@ class MemoryBlobClient:
     container: MemoryContainer
     name: str
 
+    @operation
     def get_blob_properties(self, **_: object) -> Any:
         """What the app reads of ``BlobProperties``."""
         blob = self.container.blob(self.name)
@@ -197,6 +203,7 @@ class MemoryBlobClient:
             blob_type="BlockBlob",
             blob_tier="Hot",
             copy=SimpleNamespace(status=None, progress=None),
+            lease=SimpleNamespace(duration=None),
             metadata=dict(blob.metadata),
         )
 

@@ -9,14 +9,18 @@ import pytest
 
 from infra.offline.bicep import INFRA, Template
 from shared.outlook import graph_http
+from shared.storage.ledger import Ledger
+from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.record_attachment import Recorder
 from shared.transfer.activities.telemetry import traced_activity
-from shared.transfer.activity_payloads import ActivityResult, Job, RecordAttachment, UploadRanges
+from shared.transfer.activity_payloads import ActivityResult, Job, UploadRanges
+from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import Failure, TransferStatus
 from shared.transfer.retry_policy import RESPONSE_RULES
 from tests.support.in_memory.storage import MemoryContainer
+from tests.support.in_memory.tables import MemoryTables
 
 ID = "0123456789abcdef-0123456789abcdef"
 MESSAGE = re.compile(r'message (\w+) "([^"]+)"')
@@ -45,8 +49,12 @@ def recorded(outcome: str, caplog: pytest.LogCaptureFixture) -> str:
     error = None if outcome == "attached" else Failure(code="ItemNotFound", message="No item.")
     status = TransferStatus(blob="scan.pdf", error=error)
     work = RecordAttachment.model_validate({"transfer_id": ID, "status": status, "record": outcome})
+    tables = MemoryTables().as_client()
+    listing = Listing(tables, lambda: datetime.now(UTC))
+    files, notes = SourceContainer(container("files")), SessionStore(container("notes"))
+    recorder = Recorder(files, Ledger(tables), notes, listing)
     with caplog.at_level("INFO"):
-        Recorder(SourceContainer(container("files")), SessionStore(container("notes"))).record(work)
+        recorder.record(work)
     return caplog.records[-1].getMessage()
 
 

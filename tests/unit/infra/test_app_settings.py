@@ -29,7 +29,8 @@ PLATFORM = {
         "over host.json"
     ),
 }
-# What a connection by identity is made of: Blob, Queue and Table by the host, Blob by the app.
+# What a connection by identity is made of: Blob, Queue and Table by the host; Blob by the app, and
+# Table for its ledger.
 CONNECTIONS = {
     HOST_STORAGE: {
         "credential",

@@ -41,6 +41,12 @@ def test_nobody_may_more(templates: dict[str, Template]) -> None:
     assert len(assigned) == len(EXPECTED)
 
 
+def test_the_ledger_may_always_be_written(templates: dict[str, Template]) -> None:
+    """Wherever the task hub is: the ledger is in the host account's tables."""
+    tables = [each for each in role_assignments(templates) if "Table" in BUILT_IN[each.role_id]]
+    assert [each.resource.conditional for each in tables] == [False]
+
+
 def test_roles_are_what_they_are_called(templates: dict[str, Template]) -> None:
     """The name of the variable is the role's name, and the id is that role's."""
     for each in role_assignments(templates):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import requests
 import urllib3
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
+from opentelemetry.trace import SpanKind
 from requests.adapters import BaseAdapter
 
 from shared.outlook.byte_ranges import ByteRange
@@ -135,13 +137,20 @@ type Call = Callable[[GraphClient], object]
     ],
 )
 def test_a_call_to_graph_has_a_token_and_immutable_ids(
-    client: MakeClient, call: Call, method: str, path: str, *, is_brief: bool
+    client: MakeClient,
+    telemetry: Telemetry,
+    call: Call,
+    method: str,
+    path: str,
+    *,
+    is_brief: bool,
 ) -> None:
     """Its path is encoded; calls on behalf of a caller who waits have shorter timeouts."""
     graph, server = client((200, {"value": []}))
     call(graph)
     (request,), (options,) = server.sent, server.options
     assert (request.method, request.url) == (method, ROOT + path)
+    assert [span.name for span in telemetry.spans] == [f"{method} graph.microsoft.com"]
     assert request.headers["Authorization"] == "Bearer token-1"
     assert request.headers["Prefer"] == 'IdType="ImmutableId"'
     assert len(request.headers["client-request-id"]) == 36
@@ -180,6 +189,8 @@ def test_a_brief_call_never_waits_longer_than_the_client() -> None:
 )
 def test_a_call_to_a_session_has_no_token(
     client: MakeClient,
+    telemetry: Telemetry,
+    *,
     call: Callable[[GraphClient, object], GraphResponse],
     method: str,
     headers: dict[str, str],
@@ -190,6 +201,7 @@ def test_a_call_to_a_session_has_no_token(
     assert call(graph, graph.upload_url(UPLOAD)).succeeded
     (request,), (options,) = server.sent, server.options
     assert (request.method, request.url, request.body) == (method, UPLOAD, body)
+    assert [span.name for span in telemetry.spans] == [f"{method} outlook.office.com"]
     assert headers.items() <= request.headers.items()
     assert "Authorization" not in request.headers
     assert "Prefer" not in request.headers
@@ -358,3 +370,53 @@ def test_the_connections_use_no_netrc_and_no_cookie_of_the_machine() -> None:
         assert adapter.max_retries.total == 0
         assert adapter._pool_maxsize == CONNECTIONS  # type: ignore[attr-defined]
     graph.close()
+
+
+def test_certificates_are_checked_and_cookies_refused_by_default(client: MakeClient) -> None:
+    """Of every host: the app itself names no other way."""
+    http = client()[0]._http
+    assert http.verify is True
+    policy = cast("DefaultCookiePolicy", http.cookies.get_policy())
+    assert policy.is_not_allowed("graph.microsoft.com")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((200, {}), {"http.response.status_code": 200}),
+        (
+            (429, {"error": {"code": "TooManyRequests"}}),
+            {"http.response.status_code": 429, "error.type": "429", "request_id": "r-1"},
+        ),
+        ((200, b"no JSON"), {"error.type": "UNKNOWN"}),
+    ],
+)
+def test_each_request_has_a_span_without_its_path(
+    client: MakeClient, telemetry: Telemetry, answer: Any, expected: dict[str, object]
+) -> None:
+    """Method, host and result; the path contains a mailbox."""
+    graph, server = client()
+    server.responses.append((answer[0], {"request-id": "r-1"}, answer[1]))
+    graph.describe_attachment(ITEM, "A")
+    (span,) = telemetry.spans
+    assert span.name == "GET graph.microsoft.com"
+    assert (span.kind, span.status.is_ok) == (SpanKind.CLIENT, "error.type" not in expected)
+    attributes = dict(span.attributes or {})
+    assert len(str(attributes.pop("client_request_id"))) == 36
+    assert attributes == expected | {
+        "http.request.method": "GET",
+        "url.scheme": "https",
+        "server.address": "graph.microsoft.com",
+        "server.port": 443,
+    }
+    throttled = telemetry.figures().get("blob_to_outlook.throttled", {})
+    assert sum(point.value for point in throttled.values()) == (answer[0] == 429)
+
+
+def test_a_span_has_the_port_of_its_url(client: MakeClient, telemetry: Telemetry) -> None:
+    """Of a local Graph, for example."""
+    graph, _ = client((200, {}))
+    graph.session_state(graph.upload_url(UPLOAD.replace("office.com", "office.com:443")))
+    (span,) = telemetry.spans
+    assert dict(span.attributes or {})["server.port"] == 443
+    assert telemetry.figures()["blob_to_outlook.resynchronisations"]

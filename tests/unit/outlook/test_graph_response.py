@@ -101,6 +101,8 @@ def test_an_unreadable_refusal_is_still_a_refusal() -> None:
         ("Sun, 22 Nov 2026 10:00:30 -0000", "Sun, 22 Nov 2026 12:00:00 +0200", 30.0),
         ("Mon, 23 Nov 2026 10:00:01 GMT", "Sun, 22 Nov 2026 10:00:00 GMT", 86_400.0),
         ("86401", None, 86_400.0),
+        ("Sun, 22 Nov 2020 10:00:00 GMT", None, 0.0),
+        ("\u0663", None, None),
     ],
 )
 def test_retry_after_in_every_form(
@@ -116,3 +118,9 @@ def test_a_location_without_end_names_no_attachment() -> None:
     assert GraphResponse(201, location=f"{place}?{'x' * 4_000}").attachment_id == "A1"
     for end in ("x" * MAX_LOCATION, "Attachments('" * 5_000):
         assert GraphResponse(201, location=f"{place}?{end}").attachment_id is None
+
+
+def test_a_response_brings_the_clock_that_its_retry_after_is_relative_to() -> None:
+    """Its ``Date``."""
+    until, date = "Sun, 22 Nov 2026 10:00:30 GMT", "Sun, 22 Nov 2026 10:00:00 GMT"
+    assert parsed(429, Retry_After=until, Date=date).retry_after == 30.0

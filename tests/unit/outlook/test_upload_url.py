@@ -47,6 +47,7 @@ HOSTILE = [
     "https://outlook.office.com@evil.example/x",
     "https://user:pw@outlook.office.com/x",
     "https://outlook.office.com:8443/x",
+    "https://outlook.office.com:99999/x",
     "https://outlook.office.com\\@evil.example/x",
     "https://evil.example\\.outlook.office.com/x",
     "https://outlook.office.com%2eevil.example/x",
@@ -70,10 +71,11 @@ def test_any_other_host_is_refused(url: str) -> None:
         UploadUrl(url, CLOUD)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", ["127.0.0.1:9", "localhost:9", "[::1]:9"])
-def test_loopback_is_allowed_only_with_a_loopback_graph(host: str) -> None:
-    """The local emulator returns http URLs on this machine."""
-    assert UploadUrl(f"http://{host}/x", LOOPBACK).host == host.removesuffix(":9")
+def test_loopback_is_allowed_only_with_a_loopback_graph(scheme: str, host: str) -> None:
+    """The local emulator returns URLs on this machine."""
+    assert UploadUrl(f"{scheme}://{host}/x", LOOPBACK).host == host.removesuffix(":9")
     with pytest.raises(UploadHostNotAllowed):
         UploadUrl("http://192.168.0.1/x", LOOPBACK)
 
@@ -95,6 +97,25 @@ def test_a_refusal_does_not_quote_the_url() -> None:
         UploadUrl(GOOD.replace("outlook.office.com", "evil.example"), CLOUD)
     assert "evil.example" in caught.value.sentence
     assert CANARY not in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("https://e_v-i%3cl.example:1/x", "ev-i3cl.example"),
+        (f"https://{'a' * 300}.example/x", "a" * 255),
+        ("https:///x", "(none)"),
+        ("not a url", "(none)"),
+    ],
+)
+def test_a_refusal_repeats_only_what_a_host_may_contain(url: str, named: str) -> None:
+    """The host is a stranger's text."""
+    with pytest.raises(UploadHostNotAllowed) as caught:
+        UploadUrl(url, CLOUD)
+    assert caught.value.sentence == (
+        f"Graph returned an upload URL on host {named}, which is not allowed; nothing was sent "
+        "there. If it is a genuine host of Microsoft's, add it to the app setting UPLOAD_HOSTS."
+    )
 
 
 @given(st.text(max_size=80), st.text(max_size=20))

@@ -9,7 +9,12 @@ from azure.storage.blob import BlobServiceClient
 from requests.adapters import HTTPAdapter
 
 from shared.settings import StorageConnection
-from shared.storage.accounts import CONNECTIONS, StorageCredential, blob_service
+from shared.storage.accounts import (
+    CONNECTIONS,
+    StorageCredential,
+    blob_service,
+    table_service,
+)
 
 BY_STRING = StorageConnection(
     "Source",
@@ -17,7 +22,10 @@ BY_STRING = StorageConnection(
     "EndpointSuffix=core.windows.net",
 )
 BY_IDENTITY = StorageConnection(
-    "Source", service_uri="https://a.blob.core.windows.net", client_id="id-1"
+    "Source",
+    service_uri="https://a.blob.core.windows.net",
+    table_uri="https://a.table.core.windows.net",
+    client_id="id-1",
 )
 
 
@@ -66,3 +74,26 @@ def test_the_connections_are_kept_for_all_activities() -> None:
         assert isinstance(adapter, HTTPAdapter)
         assert adapter.max_retries.total == 0
         assert cast("Any", adapter)._pool_maxsize == CONNECTIONS
+
+
+def test_tables_are_reached_in_the_same_way() -> None:
+    """By the key of the connection string, or by the identity that the connection names."""
+    assert table_service(BY_STRING).url == "https://a.table.core.windows.net"
+    service = table_service(BY_IDENTITY)
+    assert service.url == "https://a.table.core.windows.net"
+    assert isinstance(service.credential, StorageCredential)
+    identity = cast("Any", service.credential)._credential
+    assert isinstance(identity, ManagedIdentityCredential)
+    assert cast("Any", identity)._credential._config["client_id"] == "id-1"
+
+
+@pytest.mark.parametrize("connection", [BY_STRING, BY_IDENTITY], ids=["string", "identity"])
+def test_requests_for_tables_are_as_bounded(connection: StorageConnection) -> None:
+    """Two retries, soon, and the same timeouts."""
+    client = cast("Any", table_service(connection))._client
+    assert client._config.retry_policy.total_retries == 2
+    transport = client._client._pipeline._transport
+    assert (transport.connection_config.timeout, transport.connection_config.read_timeout) == (
+        10,
+        60,
+    )

@@ -41,6 +41,7 @@ class Blob:
             "blob_tier": None,
             "metadata": None,
             "copy": SimpleNamespace(status=None, progress=None),
+            "lease": SimpleNamespace(duration=None),
         }
 
     def _call(self, *call: object) -> None:

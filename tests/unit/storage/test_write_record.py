@@ -35,7 +35,7 @@ OUTDATED, REFUSED = BlobChanged("outdated"), StorageUnavailable("refused")
 RULES = WriteRules(
     attempts=3,
     is_outdated=lambda error: error is OUTDATED,
-    is_refused=lambda error: error is REFUSED,
+    is_refused=lambda error, _: error is REFUSED,
 )
 
 

@@ -12,17 +12,14 @@ from shared.errors import (
 )
 from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.storage.storage_errors import BlobChanged
-from shared.transfer.retry_policy import (
-    MAX_RANGE_REFUSALS,
+from shared.transfer.retry_policy import MAX_RANGE_REFUSALS, RESPONSE_RULES, TABLE, decide
+from shared.transfer.retry_table import Action, Call, StorageCall
+from shared.transfer.storage_policy import (
     RECORD_WRITES,
-    RESPONSE_RULES,
     STORAGE_TABLE,
-    TABLE,
-    decide,
     decide_storage,
     is_retryable,
 )
-from shared.transfer.retry_table import Action, Call, StorageCall
 
 PUTS = (Call.RANGE, Call.LAST_RANGE)
 GRAPH = (Call.LIST, Call.CREATE, Call.SMALL_POST)
@@ -177,7 +174,17 @@ def test_a_refused_metadata_write(status: int, code: str, action: Action) -> Non
     error = StorageUnavailable("", status=status, storage_code=code)
     assert decide_storage(StorageCall.METADATA_WRITE, error).action is action
     assert RECORD_WRITES.is_outdated(error) is (action is Action.RESYNCHRONISE)
-    assert RECORD_WRITES.is_refused(error) is (action is Action.GIVE_UP)
+    assert RECORD_WRITES.is_refused(error, False) is (action is Action.GIVE_UP)
+
+
+@pytest.mark.parametrize("code", ["LeaseIdMissing", "LeaseLost"])
+def test_a_lease_without_an_end_is_not_waited_for(code: str) -> None:
+    """Another failure of a leased blob is as it is for others."""
+    error = StorageUnavailable("", status=412, storage_code=code)
+    assert RECORD_WRITES.is_refused(error, True)
+    assert not RECORD_WRITES.is_refused(error, False)
+    busy = StorageUnavailable("", status=503, storage_code="ServerBusy")
+    assert not RECORD_WRITES.is_refused(busy, True)
 
 
 def test_a_metadata_write_without_a_response() -> None:

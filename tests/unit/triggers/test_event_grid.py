@@ -21,6 +21,7 @@ from shared.errors import (
     TransferError,
 )
 from shared.settings import Settings
+from shared.storage.listing import Listing
 from shared.storage.source_container import SourceContainer
 from shared.transfer.service.requests import AttachRequest
 from shared.transfer.service.start import Started, Starter, StartResult
@@ -28,6 +29,7 @@ from shared.transfer.service.transfers import Transfer
 from shared.triggers.event_grid import event_grid_functions
 from tests.support.engine.clock import VirtualClock
 from tests.support.in_memory.storage import MemoryContainer
+from tests.support.in_memory.tables import MemoryTables
 
 HOST = "account.blob.core.windows.net"
 SECRET = "sv=2025&sig=SECRET"
@@ -59,6 +61,11 @@ class RecordingStarter:
         if self.failure:
             raise self.failure
         return self.results
+
+
+def no_listing() -> Listing:
+    """A listing without transfers."""
+    return Listing(MemoryTables().as_client(), VirtualClock())
 
 
 def deliver(starter: object, event: object, client: object = None, host: str = HOST) -> None:
@@ -341,7 +348,7 @@ def test_no_name_leads_out_of_the_container(
     """The real starter finds nothing there, and the event is over."""
     container = MemoryContainer("inbox", VirtualClock())
     container.put("secret.pdf", b"1", None, {})
-    starter = Starter(Settings(), SourceContainer(container.as_client()))
+    starter = Starter(Settings(), SourceContainer(container.as_client()), no_listing())
     deliver(starter, created(name))
     assert f"starts nothing: {code}" in caplog.text
 
@@ -363,7 +370,7 @@ def test_a_transfer_that_the_blob_trigger_started_is_joined() -> None:
 
     container = MemoryContainer("inbox", VirtualClock())
     container.put("a.pdf", b"1", None, {"mailbox": "reports@contoso.com", "messageid": "M="})
-    starter = Starter(Settings(), SourceContainer(container.as_client()))
+    starter = Starter(Settings(), SourceContainer(container.as_client()), no_listing())
     client = Engine()
     asyncio.run(starter.from_blob(cast("df.DurableFunctionsClient", client), "a.pdf"))
     deliver(starter, created(), client)

@@ -12,6 +12,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as sidecar
 
 from infra.local.functions_host.durable import messages
+from infra.local.functions_host.durable.adversities import Adversities
 from infra.local.functions_host.durable.backend import GRPC_OPTIONS
 from infra.local.functions_host.durable.functions import DurableFunctions
 from infra.local.functions_host.errors import InvocationFailedError, WorkerUnavailableError
@@ -26,16 +27,23 @@ logger = logging.getLogger(__name__)
 class WorkItemDispatcher:
     """Receives work items as a stream; each becomes an invocation, all of them concurrent.
 
-    Entities count towards the limit of orchestrators, as in Azure.
+    Entities count towards the limit of orchestrators, as in Azure. With ``adversities``, activities
+    are delivered again, and checkpoints of orchestrations are lost.
     """
 
     def __init__(
-        self, address: str, functions: tuple[Function, ...], invoke: Invoker, limits: HostJson
+        self,
+        address: str,
+        functions: tuple[Function, ...],
+        invoke: Invoker,
+        limits: HostJson,
+        adversities: Adversities | None = None,
     ) -> None:
         self._channel = grpc.insecure_channel(address, options=GRPC_OPTIONS)
         self._stub: Any = sidecar.TaskHubSidecarServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._functions = DurableFunctions(functions)
         self._invoke = invoke
+        self._adversities = adversities
         self._activity_slots = _slots(limits.max_activities)
         self._orchestrator_slots = _slots(limits.max_orchestrators)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,6 +84,9 @@ class WorkItemDispatcher:
             case other:
                 logger.error("A work item of an unknown type was dropped: %s", other)
                 return
+        self._begin(work)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_log_errors(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -85,9 +96,13 @@ class WorkItemDispatcher:
         name = messages.orchestration_name(request)
         try:
             function = self._functions.orchestrator(name)
-            async with self._orchestrator_slots:
-                result = await self._invoke(function, messages.encode(request))
-            response = messages.decode(result, pb.OrchestratorResponse)
+            response = await self._execute(function, request)
+            if self._adversities and self._adversities.loses_checkpoint(request.instanceId):
+                for action in response.actions:
+                    if action.HasField("scheduleTask"):
+                        task = action.scheduleTask
+                        self._begin(self._repeat(task.name, task.input.value))
+                response = await self._execute(function, request)
             for failure in messages.failures(response):
                 logger.error("Orchestration %s (%s) failed: %s", request.instanceId, name, failure)
         except InvocationFailedError as error:
@@ -98,6 +113,13 @@ class WorkItemDispatcher:
         response.completionToken = item.completionToken
         await _complete(self._stub.CompleteOrchestratorTask, response)
 
+    async def _execute(
+        self, function: Function, request: pb.OrchestratorRequest
+    ) -> pb.OrchestratorResponse:
+        async with self._orchestrator_slots:
+            result = await self._invoke(function, messages.encode(request))
+        return messages.decode(result, pb.OrchestratorResponse)
+
     async def _run_activity(self, item: pb.WorkItem) -> None:
         request = item.activityRequest
         response = pb.ActivityResponse(
@@ -107,14 +129,30 @@ class WorkItemDispatcher:
         )
         try:
             function = self._functions.activity(request.name)
-            argument = Value(kind="json", value=request.input.value or "null")
-            async with self._activity_slots:
-                result = await self._invoke(function, argument)
+            self._repeat_later(request)
+            result = await self._perform(function, request.input.value)
             response.result.value = "null" if result is None else result["value"]
         except InvocationFailedError as error:
             logger.warning("Activity %s failed: %s", request.name, error)
             response.failureDetails.CopyFrom(messages.failure_details(error))
         await _complete(self._stub.CompleteActivityTask, response)
+
+    async def _perform(self, function: Function, input_: str) -> Value | None:
+        async with self._activity_slots:
+            return await self._invoke(function, Value(kind="json", value=input_ or "null"))
+
+    def _repeat_later(self, request: pb.ActivityRequest) -> None:
+        after = self._adversities.duplicate_after(request.name) if self._adversities else None
+        if after is not None:
+            self._begin(self._repeat(request.name, request.input.value, after))
+
+    async def _repeat(self, name: str, input_: str, after: float = 0.0) -> None:
+        """Run an activity whose result nobody waits for."""
+        await asyncio.sleep(after)
+        try:
+            await self._perform(self._functions.activity(name), input_)
+        except InvocationFailedError as error:
+            logger.warning("A repeated delivery of %s failed: %s", name, error)
 
     async def _run_entity(self, item: pb.WorkItem) -> None:
         batch, operations = messages.entity_batch(item.entityRequestV2)

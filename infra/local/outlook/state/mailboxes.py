@@ -1,10 +1,14 @@
 """Mailboxes, their items, attachments and upload sessions: pure state and lookups."""
 
 import hashlib
+import mmap
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import Field, InstanceOf
 
 from infra.local.outlook.protocol import ids
 from infra.local.outlook.protocol.addresses import ItemKind
@@ -12,6 +16,10 @@ from infra.local.outlook.protocol.errors import GraphError, item_not_found
 from infra.local.outlook.state.upload_session import FileDescription, UploadSession
 
 TENANT_GUID = "72aa88bf-76f0-494f-91ab-2d7cd730db47"
+
+
+# A `StateFolder` has no such field.
+_NOT_STORED = Field(exclude=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +37,9 @@ class Attachment:
     sha256: str
     at: datetime
     visible_at: datetime
-    chunks: tuple[bytes, ...] = field(repr=False, compare=False)
+    chunks: Annotated[tuple[bytes | InstanceOf[mmap.mmap], ...], _NOT_STORED] = field(
+        default=(), repr=False, compare=False
+    )
 
     @property
     def content(self) -> bytes:
@@ -50,7 +60,7 @@ class Item:
     kind: ItemKind
     subject: str = ""
     attachments: list[Attachment] = field(default_factory=list)
-    sessions: list[UploadSession] = field(default_factory=list)
+    sessions: Annotated[list[UploadSession], _NOT_STORED] = field(default_factory=list)
 
     def visible(self, now: datetime) -> list[Attachment]:
         """The attachments that responses include, oldest first."""
@@ -123,11 +133,18 @@ class Mailboxes:
 
     def add(self, address: str) -> Mailbox:
         """Create an empty mailbox."""
-        mailbox = Mailbox(address=address.lower())
+        return self.keep(Mailbox(address=address.lower()))
+
+    def keep(self, mailbox: Mailbox) -> Mailbox:
+        """Add a mailbox with its items."""
         guid = mailbox.directory_name.partition("@")[0]
         for name in (mailbox.address, mailbox.directory_name, guid):
             self._by_name[name] = mailbox
         return mailbox
+
+    def all(self) -> Iterable[Mailbox]:
+        """Every mailbox, in the order in which they were added."""
+        return {id(each): each for each in self._by_name.values()}.values()
 
     def get(self, name: str | None) -> Mailbox | None:
         """The mailbox with that address or directory name, regardless of case."""
@@ -143,7 +160,7 @@ class Mailboxes:
 
     def sessions(self) -> Iterable[UploadSession]:
         """Every upload session, ended ones included."""
-        for mailbox in {id(each): each for each in self._by_name.values()}.values():
+        for mailbox in self.all():
             for item in mailbox.items.values():
                 yield from item.sessions
 

@@ -29,7 +29,7 @@ export function slotsOf(transfers, now) {
 }
 
 /** Replace the container's content with both charts, their legends and the table. */
-export function showChart(container, { items, truncated }, now) {
+export function showChart(container, { items, next }, now) {
   // Redrawing would take the keyboard focus away.
   if (container.contains(document.activeElement)) return;
   const slots = slotsOf(items, now);
@@ -41,15 +41,15 @@ export function showChart(container, { items, truncated }, now) {
       figure('Bytes attached', bytesOf(slots), slots, (slot) => [['attached', slot.bytes]]),
       figure('Transfers', outcomesOf(slots), slots, (slot) => Object.entries(slot.counts)),
     ),
-    ...(truncated ? [element('p', { class: 'note' }, `Only the newest ${items.length}.`)] : []),
+    ...(next ? [element('p', { class: 'note' }, `Only the newest ${items.length}.`)] : []),
     table(slots, open),
   );
 }
 
 function kindOf(transfer) {
   if (!isOver(transfer)) return 'in progress';
-  // An overwritten file is not a failure.
-  return transfer.state === 'superseded' ? 'cancelled' : transfer.state;
+  // An overwritten file is not a failure, nor is one that names no item, or was removed again.
+  return KINDS.includes(transfer.state) ? transfer.state : 'cancelled';
 }
 
 /** A bar chart with the parts of each slot; `legend` gives the sum of each kind. */

@@ -15,7 +15,13 @@ const PHASES = {
   pending: 'pending',
   skipped: 'not observed',
 };
-const ENDED_WITHOUT_ATTACHMENT = new Set(['failed', 'cancelled', 'superseded']);
+const ENDED_WITHOUT_ATTACHMENT = new Set([
+  'failed',
+  'cancelled',
+  'superseded',
+  'unaddressed',
+  'removed',
+]);
 const MISSING = new Set(['AttachmentNotFound', 'ItemNotFound']);
 
 export class Detail {
@@ -78,7 +84,7 @@ export class Detail {
   /** Show what Outlook reports about the attachment; requested once. */
   async #describe() {
     const { id, state } = this.#transfer;
-    if (state !== 'attached' || this.#describedId === id) return;
+    if (!['attached', 'removed'].includes(state) || this.#describedId === id) return;
     this.#describedId = id;
     try {
       const found = await call('GET', `${pathOf(id)}/attachment`);

@@ -14,6 +14,8 @@ const SYMBOLS = {
   failed: '✕',
   cancelled: '⊘',
   superseded: '↷',
+  unaddressed: '?',
+  removed: '−',
 };
 export const STATES = Object.keys(SYMBOLS);
 
@@ -26,7 +28,7 @@ export function stateMark() {
     mark,
     show(state) {
       mark.dataset.state = state;
-      setText(symbol, SYMBOLS[state] ?? '?');
+      setText(symbol, SYMBOLS[state] ?? '');
       setText(name, state);
     },
   };

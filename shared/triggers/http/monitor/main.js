@@ -26,6 +26,9 @@ const sending = new Sending((name) => {
   polling.now();
 });
 
+// The query of each page up to the one after the current, as far as they are known. A cursor is
+// good for the query that returned it, so that all pages have the time of the first one.
+let pages = [{}];
 let page = 0;
 let chartUpdatedAt = 0;
 // The id of the transfer that was shown last.
@@ -81,7 +84,7 @@ async function poll(isCurrent) {
   return found.some((transfer) => !isOver(transfer));
 }
 
-/** The transfers up to the current page and one more; updates the chart when it is due. */
+/** The transfers of the current page; updates the chart when it is due. */
 async function listed() {
   if (Date.now() - chartUpdatedAt > CHART_INTERVAL) {
     const since = new Date(Date.now() - HOURS * 3_600_000).toISOString();
@@ -92,27 +95,32 @@ async function listed() {
     byId('mailboxes').replaceChildren(...mailboxes.map((value) => element('option', { value })));
   }
   const days = Number(byId('filter-days').value);
+  const current = page;
+  if (current === 0) pages = [{ since: new Date(Date.now() - days * 86_400_000).toISOString() }];
   const query = {
-    since: new Date(Date.now() - days * 86_400_000).toISOString(),
-    status: byId('filter-status').value,
+    ...pages[current],
+    state: byId('filter-state').value,
     mailbox: byId('filter-mailbox').value.trim(),
-    top: Math.min(MAX_LISTED, (page + 1) * PAGE + 1),
+    top: PAGE,
   };
-  const { items } = await call('GET', '/transfers', { query });
+  const { items, next } = await call('GET', '/transfers', { query });
+  if (page !== current) return items;
+  pages.length = current + 1;
+  if (next) pages.push({ since: pages[0].since, cursor: next });
   return items;
 }
 
 function showList(found) {
-  const shown = found.slice(page * PAGE, (page + 1) * PAGE);
-  list.show(shown, progress);
+  list.show(found, progress);
   if (lastOpened) list.focus(lastOpened);
   lastOpened = '';
-  const filtered = byId('filter-status').value || byId('filter-mailbox').value.trim();
-  byId('empty').hidden = shown.length > 0;
-  if (shown.length === 0) showEmpty(filtered || page > 0);
-  byId('pages').hidden = page === 0 && found.length <= PAGE;
+  const filtered = byId('filter-state').value || byId('filter-mailbox').value.trim();
+  const isLast = pages.length <= page + 1;
+  byId('empty').hidden = found.length > 0;
+  if (found.length === 0) showEmpty(filtered || page > 0);
+  byId('pages').hidden = page === 0 && isLast;
   byId('newer').disabled = page === 0;
-  byId('older').disabled = found.length <= (page + 1) * PAGE;
+  byId('older').disabled = isLast;
   setText(byId('page-number'), `Page ${page + 1}`);
 }
 
@@ -164,7 +172,7 @@ function applyFilters() {
   polling.now();
 }
 
-byId('filter-status').append(...STATES.map((state) => element('option', { value: state }, state)));
+byId('filter-state').append(...STATES.map((state) => element('option', { value: state }, state)));
 byId('filters').addEventListener('change', applyFilters);
 byId('filters').addEventListener('submit', (event) => event.preventDefault());
 byId('newer').addEventListener('click', () => {

@@ -3,7 +3,14 @@
 // Milliseconds over which the speed is measured.
 const SPEED_WINDOW = 60_000;
 
-export const OVER = new Set(['attached', 'failed', 'cancelled', 'superseded']);
+export const OVER = new Set([
+  'attached',
+  'failed',
+  'cancelled',
+  'superseded',
+  'unaddressed',
+  'removed',
+]);
 
 export const isOver = (transfer) => OVER.has(transfer.state);
 

@@ -5,7 +5,7 @@ import { isOver, sentBytes } from './progress.js';
 
 // Smaller files are sent in one request, without an upload session.
 const SMALL_FILE = 3_000_000;
-const RECORDED = new Set(['attached', 'failed', 'cancelled']);
+const RECORDED = new Set(['attached', 'failed', 'cancelled', 'unaddressed', 'removed']);
 
 /** The steps in order: name, note and phase (done, failed, current, pending or skipped). */
 export function timelineOf(transfer, progress) {
@@ -41,7 +41,7 @@ function waitingPhase(transfer, firstSeen) {
 function sendingSteps(transfer, since) {
   const sending = transfer.state === 'uploading';
   const sent = sentBytes(transfer);
-  const complete = transfer.state === 'attached' || transfer.state === 'recording';
+  const complete = ['attached', 'recording', 'removed'].includes(transfer.state);
   const notReached = isOver(transfer) && !complete ? 'skipped' : 'pending';
   if (transfer.size !== null && transfer.size < SMALL_FILE) {
     const phase = complete ? 'done' : sending ? 'current' : notReached;

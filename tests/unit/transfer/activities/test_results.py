@@ -2,7 +2,7 @@ import pytest
 
 from shared.errors import BlobDeleted, StorageUnavailable, Superseded
 from shared.outlook.graph_response import GraphResponse, NoResponse
-from shared.storage.session_store import NotesTaken
+from shared.storage.ledger import LedgerUnreadable
 from shared.transfer.activities.blob_reader import ContentUncertain, RestartRequired
 from shared.transfer.activities.results import result_of_error, result_of_refusal
 from shared.transfer.activity_payloads import ActivityResult
@@ -80,7 +80,7 @@ def test_a_refusal_keeps_its_retry_after(
     ("error", "outcome", "code", "storage_failed"),
     [
         (StorageUnavailable("x"), "retry", "StorageUnavailable", True),
-        (NotesTaken("t"), "retry", "NotesTaken", True),
+        (LedgerUnreadable("t"), "retry", "StorageUnavailable", True),
         (Superseded("b"), "superseded", "Superseded", False),
         (RestartRequired("0x2"), "start_over", "UnsupportedBlob", False),
         (ContentUncertain("x"), "failed", "UnsupportedBlob", False),

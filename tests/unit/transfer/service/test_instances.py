@@ -23,7 +23,7 @@ from shared.transfer.service.instances import (
     restart_instance,
     start_instance,
 )
-from shared.transfer.service.transfers import cancel_transfer, list_transfers
+from shared.transfer.service.transfers import cancel_transfer, find_by_fingerprint
 from tests.support.engine.clock import EPOCH
 
 RUNNING, ENDED = OrchestrationStatus.RUNNING, OrchestrationStatus.COMPLETED
@@ -208,5 +208,5 @@ def test_every_query_goes_page_by_page() -> None:
     """A page of more than 1,000 is refused."""
     hub = TaskHub(replaces=True)
     hub.instances["t"] = RUNNING
-    assert len(asyncio.run(find_instances(hub.as_client()))) == 1
-    assert len(asyncio.run(list_transfers(hub.as_client())).items) == 1
+    assert len(asyncio.run(find_instances(hub.as_client(), "t"))) == 1
+    assert len(asyncio.run(find_by_fingerprint(hub.as_client(), "t"))) == 1

@@ -12,8 +12,8 @@ from durabletask.client import OrchestrationState, OrchestrationStatus
 from shared.errors import TransferNotFound, TransferOver
 from shared.transfer.service.transfers import (
     cancel_transfer,
+    find_by_fingerprint,
     get_transfer,
-    list_transfers,
     transfer_of,
 )
 from shared.transfer.workflow.orchestrator import CANCEL
@@ -120,13 +120,28 @@ def test_what_is_no_transfer_is_not_found() -> None:
             asyncio.run(get_transfer(client_of(fake), id_))
 
 
-def test_a_listing_is_sorted_here_since_engines_sort_their_own_way() -> None:
-    """Newest first, entities left out, cut at the top."""
+def test_instances_are_sorted_here_since_engines_sort_their_own_way() -> None:
+    """Newest first, entities left out."""
     entity = instance(id_="@item_turn@x", name="@item_turn@x")
     states = [instance(id_=f"t{minute}", minutes=minute) for minute in (2, 0, 1)]
-    found = asyncio.run(list_transfers(client_of(FakeClient(entity, *states)), top=2))
-    assert [each.id for each in found.items] == ["t2", "t1"]
-    assert found.truncated
+    found = asyncio.run(find_by_fingerprint(client_of(FakeClient(entity, *states)), "t"))
+    assert [each.id for each in found] == ["t2", "t1", "t0"]
+
+
+def test_one_that_says_when_it_was_requested_was_created_then() -> None:
+    """As it is listed; the engine's own time is a moment later."""
+    state = instance()
+    state.serialized_input = json.dumps(REQUEST | {"createdAt": "2026-11-22T09:59:59.5Z"})
+    assert transfer_of(state).to_json()["createdAt"] == "2026-11-22T09:59:59.500000Z"
+
+
+def test_one_without_an_address_says_so() -> None:
+    """As the blob's record does."""
+    refused = {"code": "Unaddressed", "message": "x"}
+    output = {"state": "failed", "blob": "a.pdf", "error": refused}
+    state = instance(OrchestrationStatus.COMPLETED, output=output)
+    state.serialized_input = json.dumps({"blob": "a.pdf", "refused": refused})
+    assert transfer_of(state).state == "unaddressed"
 
 
 @pytest.mark.parametrize("state", ["queued", "waiting", "uploading"])

@@ -8,8 +8,9 @@ import pytest
 from durabletask.task import OrchestrationContext
 
 from shared.transfer.activity_payloads import ActivityResult
-from shared.transfer.workflow.backoff import Deadline, Pause, Search, Waits, exactly
+from shared.transfer.workflow.backoff import Deadline, Pause, Waits, exactly
 from shared.transfer.workflow.locks import WAKE
+from shared.transfer.workflow.search import Search
 from tests.support.engine.clock import EPOCH, VirtualClock
 from tests.support.engine.entities import VirtualEntities
 from tests.support.engine.virtual_engine import VirtualEngine
@@ -20,7 +21,7 @@ CANCEL = "cancel"
 
 def wait(ctx: OrchestrationContext, payload: dict[str, Any]) -> Generator[Any, Any, dict[str, Any]]:
     """Do these waits one after the other; the Retry-After that is left after each."""
-    waits = Waits(ctx, ctx.wait_for_external_event(CANCEL))
+    waits = Waits(ctx, ctx.wait_for_external_event(CANCEL), counts_outages=True)
     event = ctx.wait_for_external_event("event")
     left = []
     for kind, value in payload["waits"]:
@@ -28,7 +29,7 @@ def wait(ctx: OrchestrationContext, payload: dict[str, Any]) -> Generator[Any, A
             case "pause":
                 yield from waits.pause(Pause(**value))
             case "timer":
-                yield waits.timer(Pause(**value))
+                yield from waits.pause_fully(Pause(**value))
             case "lock":
                 yield from waits.wait_for_lock(value)
             case "event":

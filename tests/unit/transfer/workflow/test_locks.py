@@ -10,7 +10,9 @@ from durabletask.task import OrchestrationContext
 
 from shared.outlook.item import OutlookItem
 from shared.settings import Settings
-from shared.transfer.workflow.locks import WAKE, Locks
+from shared.transfer.activity_payloads import ActivityResult
+from shared.transfer.workflow.entity_locks import EntityLocks
+from shared.transfer.workflow.locks import WAKE
 from shared.transfer.workflow.mailbox_budget import ITEM, lock_entities
 from tests.support.engine.clock import VirtualClock
 from tests.support.engine.entities import VirtualEntities
@@ -25,7 +27,7 @@ def operate(
     ctx: OrchestrationContext, payload: dict[str, Any]
 ) -> Generator[Any, Any, dict[str, list[float]]]:
     """Do these operations on the locks of an item; what was returned."""
-    locks = Locks(ctx, OutlookItem(payload["mailbox"], "message", payload["item"]))
+    locks = EntityLocks(ctx, OutlookItem(payload["mailbox"], "message", payload["item"]))
     returned: list[float] = []
     for operation, *values in payload["operations"]:
         match operation:
@@ -34,7 +36,8 @@ def operate(
             case "waited":
                 returned.append(locks.waited)
             case "used":
-                locks.used(values[0] * PART, values[1])
+                sent, retry_after = values[0] * PART, values[1] or None
+                locks.note(ActivityResult(outcome="progress", sent=sent, retry_after=retry_after))
             case "release":
                 yield from locks.release()
             case "pause":
@@ -180,3 +183,12 @@ def test_the_first_transfer_is_the_first_in_the_queue() -> None:
     transfers.engines["old"].run()
     state = next(s for name, s in transfers.entities.states.items() if "mailbox" in name)
     assert [each["transfer_id"] for each in json.loads(state)["line"]] == ["old", "young"]
+
+
+def test_a_request_says_when_the_transfer_began() -> None:
+    """In UTC, and the same in every request."""
+    engine = Transfers().begin("first", ("pause", 9), ACQUIRE)
+    engine.run()
+    calls = [e.entityOperationCalled for e in engine.history if e.HasField("entityOperationCalled")]
+    since = {json.loads(each.input.value)["since"] for each in calls}
+    assert since == {"2026-11-22T10:00:00Z"}

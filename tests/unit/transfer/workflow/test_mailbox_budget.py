@@ -91,6 +91,14 @@ def test_a_waiting_transfer_is_woken_when_a_lock_is_free() -> None:
     assert acquire(budget, "first", began=1).granted
 
 
+def test_a_holder_that_has_to_wait_now_wakes_the_first_of_the_queue() -> None:
+    """Its request releases the lock that it held."""
+    budget = Budget()
+    acquire(budget, "young", began=1, limits=ONE_WRITER)
+    assert not acquire(budget, "old", limits=ONE_WRITER).granted
+    assert acquire(budget, "young", began=1, limits=ONE_WRITER).wake == ("old",)
+
+
 def test_none_is_woken_only_to_wait_again() -> None:
     """The holders know that others wait, and wake the first of the queue."""
     budget = Budget()
@@ -183,8 +191,8 @@ def test_bytes_that_were_not_sent_do_not_count() -> None:
 def test_work_without_bytes_does_not_wait_for_the_window() -> None:
     """Listing and deleting are possible while the window is full."""
     budget = Budget()
-    acquire(budget, "a", size=100)
-    release(budget, "a", sent=100)
+    acquire(budget, "a", size=101)
+    release(budget, "a", sent=101)
     assert acquire(budget, "b", size=0).granted
 
 

@@ -1,82 +1,36 @@
 """The orchestrator over the real engine and the real locks, with activities of the test's own."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.settings import Settings
-from shared.transfer.activity_payloads import (
-    ActivityResult,
-    CancelUploadSession,
-    Inspection,
-    RecordAttachment,
-)
+from shared.transfer.activity_payloads import CancelUploadSession, Inspection, Job
+from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import TransferRequest, TransferStatus
+from shared.transfer.workflow.locks import WAKE
 from shared.transfer.workflow.mailbox_budget import lock_entities
 from shared.transfer.workflow.orchestrator import CANCEL, attach_blob, predecessor_done
 from tests.support.engine.clock import VirtualClock
 from tests.support.engine.entities import VirtualEntities
-from tests.support.engine.virtual_engine import Activity, VirtualEngine
+from tests.support.engine.script import REQUEST, Script
+from tests.support.engine.virtual_engine import VERSION, VirtualEngine
 from tests.support.jobs import BUSY, STORE_AWAY, job, result
 
-REQUEST = TransferRequest(
-    blob="x", mailbox="a@contoso.com", item_type="message", item_id="M", file_name="x"
-)
 HOURS = 3600.0
+# When the orchestration begins.
+RUN = "2026-11-22T10:00:00.000000+00:00"
 
 
-class Script:
-    """Activities whose results are listed: the last of each is given again and again."""
-
-    def __init__(self, **results: list[ActivityResult | Inspection | Exception]) -> None:
-        defaults: dict[str, list[Any]] = {
-            "inspect_blob": [Inspection(job=job(5))],
-            "attach_small_file": [result("attached", attachment_id="A")],
-            "create_upload_session": [result("progress")],
-            "upload_ranges": [result("attached", attachment_id="A")],
-            "cancel_upload_session": [result("progress")],
-            "record_attachment": [result("recorded")],
-            "announce_end": [result("recorded")],
-        }
-        self._results = {name: list(each) for name, each in (defaults | results).items()}
-        self.inputs: list[tuple[str, dict[str, Any]]] = []
-
-    @property
-    def activities(self) -> dict[str, Activity]:
-        """The activities by name."""
-        return {name: self._activity(name) for name in self._results}
-
-    def _activity(self, name: str) -> Activity:
-        def run(payload: dict[str, Any]) -> dict[str, Any]:
-            self.inputs.append((name, payload))
-            results = self._results[name]
-            given = results.pop(0) if len(results) > 1 else results[0]
-            if isinstance(given, Exception):
-                raise given
-            return dict(given.to_json())
-
-        return run
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        """The inputs of one activity."""
-        return [payload for each, payload in self.inputs if each == name]
-
-    @property
-    def names(self) -> list[str]:
-        """The activities in the order of their calls."""
-        return [name for name, _ in self.inputs]
-
-    @property
-    def record(self) -> RecordAttachment:
-        """The last record."""
-        return RecordAttachment.from_json(self.of("record_attachment")[-1])
-
-
-def start(script: Script, request: TransferRequest = REQUEST, id_: str = "f-1") -> VirtualEngine:
+def start(
+    script: Script, request: TransferRequest = REQUEST, version: str = VERSION
+) -> VirtualEngine:
     clock = VirtualClock()
     entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
-    return VirtualEngine(clock, attach_blob, id_, request.to_json(), script.activities, entities)
+    parts = (request.to_json(), script.activities, entities)
+    return VirtualEngine(clock, attach_blob, "f-1", *parts, version=version)
 
 
 def end(engine: VirtualEngine) -> TransferStatus:
@@ -96,14 +50,15 @@ def test_a_small_file_is_inspected_attached_and_recorded() -> None:
     engine = start(script)
     status = end(engine)
     assert script.names == ["inspect_blob", "attach_small_file", "record_attachment"]
-    assert script.of("inspect_blob") == [{"transferId": "f-1", "request": REQUEST.to_json()}]
+    inspect = {"transferId": "f-1", "request": REQUEST.to_json(), "run": RUN}
+    assert script.of("inspect_blob") == [inspect]
     assert states(engine) == ["queued", "uploading", "recording", "attached"]
     assert status == REQUEST.status.model_copy(
         update={"state": "attached", "size": 5, "bytes_sent": 5, "attachment_id": "A"}
     )
     assert engine.statuses[-1] == status.to_json()
     assert script.record == RecordAttachment(
-        transfer_id="f-1", content=None, status=status, record="attached"
+        transfer_id="f-1", run=RUN, content=None, status=status, record="attached"
     )
 
 
@@ -135,14 +90,37 @@ def test_a_long_retry_after_is_shown(seconds: float, *, shown: bool) -> None:
     assert engine.waits[0] >= seconds
 
 
-def test_a_transfer_that_waits_for_its_locks_says_so() -> None:
+def test_a_transfer_that_waits_for_its_lock_says_so() -> None:
+    """Until it is woken; the next activity knows how long that took."""
+    script = Script(
+        attach_small_file=[
+            result("locked", retry_after=60.0),
+            result("locked", retry_after=60.0),
+            result("attached", attachment_id="A"),
+        ]
+    )
+    engine = start(script)
+    for _ in range(2):
+        engine.advance()
+    assert (engine.next_activity, states(engine)[-1]) == (None, "waiting")
+    engine.advance()
+    engine.advance()
+    engine.clock.advance(15)
+    engine.raise_event(WAKE)
+    assert states(engine)[-1] == "waiting"
+    assert end(engine).state == "attached"
+    waited = [Job.from_json(each).waited_seconds for each in script.of("attach_small_file")]
+    assert waited == [0.0, 60.0, 75.0]
+
+
+def test_a_transfer_of_1_0_that_waits_for_its_locks_says_so() -> None:
     """Another one holds the item, and does not know of this one, which polls soon."""
     clock = VirtualClock()
     entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
     engines: dict[str, VirtualEngine] = {}
     for id_ in ("first", "second"):
-        parts = (Script().activities, entities, engines)
-        engines[id_] = VirtualEngine(clock, attach_blob, id_, REQUEST.to_json(), *parts)
+        parts = (REQUEST.to_json(), Script().activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, *parts, version="1.0")
         engines[id_].advance()
     assert engines["first"].next_activity == "attach_small_file"
     second = engines["second"]
@@ -277,8 +255,10 @@ def test_a_follower_begins_when_its_predecessor_is_done() -> None:
 def test_a_follower_begins_after_a_day_at_the_latest() -> None:
     """Its predecessor may be lost."""
     engine = start(Script(), FOLLOWS)
-    engine.advance()
-    assert engine.waits == [24 * HOURS]
+    for _ in range(24):
+        assert engine.next_activity is None
+        engine.advance()
+    assert sum(engine.waits) == 24 * HOURS
     assert engine.next_activity == "inspect_blob"
 
 
@@ -318,7 +298,11 @@ def test_a_bug_ends_with_an_error_and_a_cleanup() -> None:
     assert script.names[3:] == ["cancel_upload_session", "record_attachment", "announce_end"]
     (deletion,) = [CancelUploadSession.from_json(x) for x in script.of("cancel_upload_session")]
     assert deletion == CancelUploadSession(
-        transfer_id="f-1", delete_notes=True, must_wait=False, best_effort=True
+        transfer_id="f-1",
+        job=deletion.job,
+        delete_notes=True,
+        must_wait=False,
+        best_effort=True,
     )
     error = script.record.status.error
     assert error is not None
@@ -416,7 +400,7 @@ def test_the_locks_are_released_during_a_pause_and_at_the_end() -> None:
     script = Script(
         attach_small_file=[result("retry", failure=BUSY), result("attached", attachment_id="A")]
     )
-    engine = start(script)
+    engine = start(script, version="1.0")
     engine.advance()
     assert is_held(engine)
     engine.advance()
@@ -427,7 +411,29 @@ def test_the_locks_are_released_during_a_pause_and_at_the_end() -> None:
     assert (engine.next_activity, is_held(engine)) == ("record_attachment", False)
 
 
-def test_the_deletion_waits_for_its_locks() -> None:
+def test_the_deletion_waits_for_its_lock() -> None:
+    """As long as the mailbox is busy; that is no try of it."""
+    script = Script(
+        attach_small_file=[result("failed", failure=BUSY)],
+        cancel_upload_session=[*[result("locked", retry_after=60.0)] * 5, result("progress")],
+    )
+    engine = start(script)
+    assert end(engine).state == "failed"
+    assert deletions(script) == [(False, False)] * 6
+
+
+def test_a_deletion_that_gets_no_lock_closes_the_row_in_the_end() -> None:
+    """After ten minutes; the session expires."""
+    script = Script(
+        attach_small_file=[result("failed", failure=BUSY)],
+        cancel_upload_session=[*[result("locked", retry_after=60.0)] * 10, result("progress")],
+    )
+    engine = start(script)
+    assert end(engine).state == "failed"
+    assert deletions(script) == [(False, False)] * 10 + [(True, True)]
+
+
+def test_the_deletion_of_1_0_waits_for_its_locks() -> None:
     """An older transfer is at the item; Outlook is called when it has ended."""
     clock = VirtualClock()
     entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
@@ -445,8 +451,8 @@ def test_the_deletion_waits_for_its_locks() -> None:
         ),
     }
     for id_, script in scripts.items():
-        parts = (script.activities, entities, engines)
-        engines[id_] = VirtualEngine(clock, attach_blob, id_, REQUEST.to_json(), *parts)
+        parts = (REQUEST.to_json(), script.activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, *parts, version="1.0")
         engines[id_].advance()
         if id_ == "old":
             engines[id_].advance()
@@ -461,3 +467,83 @@ def test_the_deletion_waits_for_its_locks() -> None:
     old.run()
     assert end(young).error == BUSY
     assert deletions(scripts["young"]) == [(True, False), (False, False)]
+
+
+def test_the_bytes_are_shown_during_a_retry_after() -> None:
+    """Those that Outlook has when it begins."""
+    script = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[
+            result("progress", offset=1_000),
+            result("retry", offset=2_000, retry_after=30.0),
+            result("attached", attachment_id="A"),
+        ],
+    )
+    engine = start(script)
+    end(engine)
+    waiting = [each["bytesSent"] for each in engine.statuses if each["state"] == "waiting"]
+    assert set(waiting) == {2_000}
+
+
+def test_the_bytes_are_shown_while_a_transfer_waits_for_its_locks() -> None:
+    """An older transfer takes the lock between two of its activities."""
+    clock = VirtualClock()
+    entities = VirtualEntities(lock_entities(Settings.model_validate({}), clock))
+    engines: dict[str, VirtualEngine] = {}
+    old = Script(
+        attach_small_file=[
+            result("retry", failure=BUSY),
+            result("attached", attachment_id="A"),
+        ]
+    )
+    young = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[result("progress", offset=1_000), result("attached", attachment_id="A")],
+    )
+    for id_, script in (("old", old), ("young", young)):
+        parts = (REQUEST.to_json(), script.activities, entities, engines)
+        engines[id_] = VirtualEngine(clock, attach_blob, id_, *parts, version="1.0")
+        engines[id_].advance()
+        if id_ == "old":
+            engines[id_].advance()
+            clock.advance(0.5)
+    engine = engines["young"]
+    engine.advance()
+    engines["old"].advance()
+    assert states(engines["old"])[-1] == "waiting"
+    engine.advance()
+    assert (engine.statuses[-1]["state"], engine.statuses[-1]["bytesSent"]) == ("waiting", 1_000)
+    clock.advance(2)
+    engines["old"].run()
+    end(engine)
+    waits = [each["job"]["waitedSeconds"] for each in young.of("upload_ranges")]
+    assert waits[0] == 0
+    assert waits[1] >= 2
+
+
+def test_the_mailbox_learns_how_many_bytes_were_sent() -> None:
+    """Of ranges, those that went out; of a small file, all of it."""
+    script = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[result("progress", offset=400, sent=400), result("failed", failure=BUSY)],
+    )
+    engine = start(script, version="1.0")
+    engine.run_until("upload_ranges")
+    state = next(s for name, s in engine.entities.states.items() if "mailbox" in name)
+    assert [each["size"] for each in json.loads(state)["spent"]] == [400]
+
+
+def test_a_cancellation_during_an_activity_is_noticed_at_its_end() -> None:
+    """Without the pause that the activity's result needs."""
+    script = Script(
+        inspect_blob=[Inspection(job=job())],
+        upload_ranges=[result("retry", offset=1_000, retry_after=900.0)],
+    )
+    engine = start(script)
+    while engine.next_activity != "upload_ranges":
+        engine.advance()
+    engine.raise_event(CANCEL)
+    engine.advance()
+    assert states(engine)[-1] == "uploading"
+    status = end(engine)
+    assert (status.state, status.bytes_sent) == ("cancelled", 1_000)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transfer.activity_payloads import (
+    SMALL_FILE_BYTES,
     ActivityResult,
     CancelUploadSession,
     FindAttachment,
@@ -15,13 +16,14 @@ from shared.transfer.activity_payloads import (
 )
 from shared.transfer.payloads import Failure
 from shared.transfer.workflow.backoff import Pause
-from shared.transfer.workflow.stages import SMALL_FILE_BYTES, End, Event, Stage, State
+from shared.transfer.workflow.stages import End, Event, Stage, State
 from shared.transfer.workflow.state_machine import StateMachine
 from shared.transfer.workflow.transitions import TRANSITIONS
 from tests.support.jobs import BUSY, LARGE, STORE_AWAY, job, result
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+# Those of activities that got their lock.
+OUTCOMES: list[Outcome] = [each for each in get_args(Outcome) if each != "locked"]
 
 
 def begun(job: Job, now: datetime) -> StateMachine:
@@ -271,6 +273,15 @@ def test_the_deadline_during_a_search_leaves_the_outcome_unknown() -> None:
     assert end.error.code == "OutcomeUnknown"
 
 
+def test_the_search_at_the_deadline_does_not_wait() -> None:
+    """For the next search, as it would have before."""
+    machine = begun(job(5), NOW)
+    drive(machine, result("reconcile"), result("retry"))
+    assert pause_of(machine).tries == 0
+    machine.apply(result("retry"), NOW + timedelta(hours=1))
+    assert (machine.state, machine.pause) == (State.SEARCHING_LATE, None)
+
+
 @given(st.integers(0, 5_000_000), st.lists(st.integers(0, 99), min_size=300, max_size=300))
 def test_any_outcomes_end_in_time(size: int, choices: list[int]) -> None:
     """Every path through the table ends by the deadline."""
@@ -376,7 +387,8 @@ def test_a_late_search_waits_half_a_minute_for_its_locks(seconds: float, *, over
 
 def begin_at(machine: StateMachine, seconds: float, waited: float = 0.0) -> tuple[float, bool]:
     """What the job of the next work says of the waits, and of the deadline."""
-    machine.begin(after(seconds), waited)
+    machine.begin(after(seconds))
+    machine.measure(after(seconds), waited)
     return machine.job.waited_seconds, machine.job.near_deadline
 
 
@@ -411,7 +423,8 @@ def test_a_post_that_storage_prevented_keeps_its_number() -> None:
     [
         ([result("retry", failure=STORE_AWAY, storage_failed=True)], False),
         ([result("reconcile"), result("not_attached")], True),
-        ([result("session_instead"), result("progress", offset=5)], True),
+        ([result("session_instead"), result("progress"), result("reconcile")], True),
+        ([result("session_instead"), result("progress"), result("retry")], True),
     ],
 )
 def test_a_search_knows_if_there_must_be_notes(
@@ -420,8 +433,6 @@ def test_a_search_knows_if_there_must_be_notes(
     """Without notes nothing was sent, unless they are known to have been there."""
     machine = begun(job(5), NOW)
     drive(machine, *results)
-    if machine.stage is Stage.UPLOAD:
-        drive(machine, result("reconcile"))
     machine.cancel(NOW)
     if machine.stage is Stage.CLOSE:
         drive(machine, result("progress"))
@@ -700,3 +711,58 @@ def test_an_end_without_a_reason_has_a_sentence() -> None:
     error = end_of(machine).error
     assert error is not None
     assert "did not accept the file" in error.message
+
+
+def test_progress_gives_five_attempts_again() -> None:
+    """The attempt that progressed is the first of them."""
+    machine = begun(job(), NOW)
+    drive(machine, result("progress"), result("new_session"), result("progress"))
+    drive(machine, result("progress"), result("progress", offset=1_000))
+    sessions = 0
+    while machine.end is None:
+        drive(machine, result("new_session", failure=BUSY))
+        sessions += 1
+        if machine.end is None:
+            drive(machine, result("progress"), result("progress"))
+    assert sessions == 5
+
+
+def test_each_refusal_is_counted_by_its_code() -> None:
+    """Two kinds of refusals do not add up."""
+    machine = begun(job(), NOW)
+    first, second = (
+        result("retry", tries=2, failure=Failure(code=code, message="?")) for code in "AB"
+    )
+    drive(machine, first, second)
+    assert machine.end is None
+    drive(machine, second)
+    assert end_of(machine).error == second.failure
+
+
+@pytest.mark.parametrize("size", [5, LARGE])
+def test_the_second_refusal_of_a_size_is_final(size: int) -> None:
+    """If it started with a request, or with a session."""
+    machine = begun(job(size), NOW)
+    ways = [result("session_instead", failure=BUSY), result("post_instead", failure=BUSY)]
+    drive(machine, *(ways if size == 5 else reversed(ways)))
+    assert end_of(machine) == End("failed", 0, error=BUSY)
+
+
+def test_an_attached_or_cancelled_file_has_no_error() -> None:
+    """Even after some trouble."""
+    for last in (result("attached", attachment_id="A"), None):
+        machine = begun(job(5), NOW)
+        drive(machine, result("retry", failure=BUSY))
+        if last:
+            drive(machine, last)
+        machine.cancel(NOW)
+        assert end_of(machine).error is None
+
+
+def test_the_end_of_the_queue_names_the_mailbox() -> None:
+    """Its administrator has to know which one is busy."""
+    machine = StateMachine(job(), NOW)
+    machine.waited(after(7_200))
+    error = end_of(machine).error
+    assert error is not None
+    assert "a@contoso.com" in error.message

@@ -1,0 +1,132 @@
+"""What comes before a file is sent: the item's attachments are noted, an earlier attempt is found.
+
+Each attempt has one delivery that may send the file, or give it up. A delivery that sends nothing
+and reports a result therefore claims the attempt as well: no other one sends it afterwards.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+
+from shared.errors import OutcomeUnknown, StorageUnavailable, TransferError, UploadHostNotAllowed
+from shared.outlook.byte_ranges import ByteRange
+from shared.outlook.graph_client import GraphClient
+from shared.storage.ledger import LedgerEntry
+from shared.storage.source_container import SourceContainer
+from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
+from shared.transfer.activities.claims import Claims
+from shared.transfer.activities.find_attachment import AttachmentFinder, Throttled
+from shared.transfer.activities.results import result_of_error, result_of_refusal
+from shared.transfer.activity_payloads import ActivityResult, Job
+from shared.transfer.payloads import Failure
+from shared.transfer.retry_policy import decide, effective_retry_after
+from shared.transfer.retry_table import Action, Call
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a POST needs: the row that claims its attempt, and the file."""
+
+    entry: LedgerEntry
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """Prepares attempts. ``entry`` is the transfer's row as it was read, None without a row.
+
+    Every method raises :class:`~shared.storage.documents.DocumentConflict` when another delivery
+    has written the row meanwhile.
+    """
+
+    claims: Claims
+    source: SourceContainer
+    graph: GraphClient
+
+    def settle_other_run(self, job: Job, entry: LedgerEntry | None) -> ActivityResult | None:
+        """A result, if another run of the transfer may be sending, or may have sent, the file.
+
+        After this it claims no more, and the item is searched before this run sends.
+        """
+        if entry is None or entry.state != "open":
+            return None
+        if entry.run != job.run:
+            if pending := self.cancel_session(job.transfer_id, entry):
+                return pending
+            self.claims.take_over(job, entry)
+            return ActivityResult(outcome="reconcile")
+        return ActivityResult(outcome="reconcile") if entry.unsure and not job.unsure else None
+
+    def prepare(self, job: Job, entry: LedgerEntry | None) -> LedgerEntry | ActivityResult:
+        """The row for this attempt, with the item's attachments; a result if that decides.
+
+        The ids of the first attempt stay: an attachment of an earlier attempt that Outlook added
+        late is found here, before the file is sent again.
+        """
+        is_own = entry is not None and entry.run == job.run
+        response, attachments = self.graph.list_attachments(job.item)
+        if result := result_of_refusal(Call.LIST, response, job):
+            return result
+        earlier = entry.earlier_attachments if entry and entry.state != "removed" else None
+        if earlier is not None and (job.unsure or not is_own):
+            found = AttachmentFinder(self.graph, self.source).find(
+                job, earlier, attachments, is_last_attempt=False
+            )
+            if found.own is not None:
+                return ActivityResult(outcome="attached", offset=job.size, attachment_id=found.own)
+            if found.unread:
+                # Another search, with waits, before anything is sent.
+                return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
+        if earlier is None:
+            earlier = tuple(each.id for each in attachments)
+        return LedgerEntry(
+            job.transfer_id,
+            job.run,
+            job.attempt,
+            earlier_attachments=earlier,
+            etag=entry.etag if entry else "",
+        )
+
+    def prepare_post(self, job: Job, entry: LedgerEntry | None) -> Post | ActivityResult:
+        """What to send; a result, if nothing is sent.
+
+        Raises :class:`~shared.errors.StorageUnavailable`: the attempt is still open.
+        """
+        try:
+            claimed = self.prepare(job, entry)
+            if isinstance(claimed, LedgerEntry):
+                with BlobReader(self.source, job) as reader:
+                    return Post(claimed, reader.read(ByteRange(0, job.size)))
+        except StorageUnavailable:
+            raise
+        except (RestartRequired, Throttled, TransferError) as error:
+            claimed = result_of_error(error)
+        if claimed.outcome not in {"attached", "reconcile"}:
+            entry = entry or LedgerEntry(job.transfer_id)
+            self.claims.claim(replace(entry, run=job.run, attempt=job.attempt, state="open"))
+        return claimed
+
+    def cancel_session(self, transfer_id: str, entry: LedgerEntry | None) -> ActivityResult | None:
+        """Delete the session in the row, if any; a result if that needs another try."""
+        if entry is None or not entry.upload_url:
+            return None
+        try:
+            url = self.graph.upload_url(entry.upload_url.reveal())
+        except UploadHostNotAllowed:
+            # The host was removed from the list meanwhile: nothing more is sent there.
+            return None
+        response = self.graph.cancel_upload_session(url)
+        row = decide(Call.CANCEL, response)
+        if row.action is Action.PROCEED:
+            return None
+        _LOG.warning(
+            "transfer %s: its upload session could not be deleted (%s, request-id %s)",
+            transfer_id,
+            response.status or response.no_response,
+            response.request_id or "unknown",
+        )
+        if row.action is not Action.RETRY:
+            # The session expires.
+            return None
+        return ActivityResult(outcome="retry", retry_after=effective_retry_after(row, response))
