@@ -1,7 +1,7 @@
 """Single transfers without an engine, for tests that need thousands of them.
 
-The app's own state machine and activities, step by step, on the app's clock. There is no history
-and no lock: what is decided about a response needs neither.
+The app's own state machine and activities, step by step, on the app's clock. There is no history:
+what is decided about a response needs none.
 """
 
 from datetime import timedelta
@@ -39,6 +39,7 @@ class Steps:
                 item_id=self.item,
                 file_name=f"{number}.pdf",
                 content_type="application/pdf",
+                run=app.clock.now.isoformat(timespec="microseconds"),
                 range_bytes=app.settings.range_bytes,
                 activity_bytes=app.settings.range_bytes * app.settings.ranges_per_activity,
                 queue_seconds=3_600,
@@ -56,12 +57,16 @@ class Steps:
         for _ in range(_MAX_STEPS):
             if machine.end is not None:
                 return machine.end
-            machine.begin(app.clock.now)
             stage = machine.stage.value
-            self.performed.append(stage)
             for _ in range(deliveries):
-                result = app.activities[stage](machine.work().to_json())
-            machine.apply(ActivityResult.from_json(result), app.clock.now)
+                result = ActivityResult.from_json(app.activities[stage](machine.work().to_json()))
+            if result.outcome == "locked":
+                app.clock.now += timedelta(seconds=result.retry_after or 1.0)
+                machine.waited(app.clock.now)
+                continue
+            self.performed.append(stage)
+            machine.begin(app.clock.now)
+            machine.apply(result, app.clock.now)
             if machine.pause is not None:
                 app.clock.now += timedelta(seconds=_seconds(machine.pause))
         raise AssertionError(f"no end after {_MAX_STEPS} activities")
