@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
@@ -66,34 +67,38 @@ class Inspector:
         except Permanent as error:
             return _refused(work, Failure.of(error))
         doubted = entry is not None and entry.state == "attached"
-        return Inspection(job=self._job(work, blob, content_doubted=doubted))
+        job = self._job(work, blob, content_doubted=doubted)
+        if entry is not None and work.run and entry.run > work.run:
+            # That run is over, since this one has its id; its host's clock was ahead.
+            job = job.model_copy(update={"run": _after(entry.run)})
+        return Inspection(job=job)
 
     def _with_earlier_run(self, work: Inspect, found: Inspection) -> Inspection:
         """The end that is also true if an earlier run of the transfer has sent the file.
 
-        The earlier run is over, since its orchestration was replaced: its row is closed. Its
-        session, which only a call to Outlook could delete, expires.
+        The earlier run is over, since its orchestration was replaced: its row is closed, and this
+        run deletes its session. A second delivery finds the row closed as *unsure*.
         """
         if found.ended is None or found.ended.state == "attached":
             return found
         try:
             entry = self.ledger.get(work.transfer_id)
-            if entry is None or not entry.run < work.run:
+            if entry is None or entry.run > work.run:
                 return found
-            if entry.state == "open":
-                closed = replace(entry, run=work.run, state="ended", upload_url=None)
-                self.ledger.put(closed)
+            if entry.state == "open" and entry.run < work.run:
+                entry = replace(entry, run=work.run, state="ended", unsure=True)
+                self.ledger.put(entry)
         except StorageUnavailable as error:
             return Inspection(unavailable=Failure.of(error))
         update: dict[str, object]
-        match entry.state:
-            case "attached":
-                update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
-            case "open":
-                update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
-            case _:
-                return found
-        return Inspection(ended=found.ended.model_copy(update=update))
+        if entry.state == "attached":
+            update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
+        elif entry.state == "ended" and entry.unsure and entry.run == work.run:
+            update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
+        else:
+            return found
+        ended = found.ended.model_copy(update=update)
+        return Inspection(ended=ended, session_left=entry.upload_url is not None)
 
     def _known_end(
         self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None
@@ -146,6 +151,12 @@ class Inspector:
             reconcile_seconds=self.settings.reconcile_seconds,
             **request.fields_of(request.item),
         )
+
+
+def _after(run: str) -> str:
+    """The next run that counts as later."""
+    later = datetime.fromisoformat(run) + timedelta(microseconds=1)
+    return later.isoformat(timespec="microseconds")
 
 
 def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:

@@ -85,6 +85,26 @@ class ActivityCalls:
             else:
                 yield from self._waits.wait_for_lock(wait)
 
+    def cancel_earlier_session(self, run: str) -> Orchestration[None]:
+        """Delete the session that an earlier run has left, or leave it to expire."""
+        for tries in range(1, MAX_CLEANUP_TRIES + 1):
+            retry_after = self._waits.retry_after
+            must_wait = retry_after > CLEANUP_PATIENCE.total_seconds()
+            last = must_wait or tries == MAX_CLEANUP_TRIES
+            if tries > 1 and not must_wait:
+                yield from self._waits.pause_fully(Pause(tries, retry_after))
+            work = CancelUploadSession(
+                transfer_id=self._ctx.instance_id,
+                run=run,
+                delete_notes=True,
+                must_wait=must_wait,
+                best_effort=last,
+            )
+            result = yield from self.run("cancel_upload_session", work, ActivityResult)
+            if last or result.outcome != "retry":
+                return
+            self._waits.note_retry_after(result)
+
     def clean_up_once(
         self, job: Job | None, *, must_wait: bool, last: bool
     ) -> Orchestration[ActivityResult]:
