@@ -150,19 +150,21 @@ class DocumentTable:
             raise table_error(error, self.name) from None
         return found
 
-    def written_before(self, time: datetime, condition: str) -> Iterator[list[tuple[Key, str]]]:
-        """Keys and ETags of the rows last written before then that meet an OData condition.
+    def written_before(
+        self, time: datetime, column: str
+    ) -> Iterator[list[tuple[Key, str, object]]]:
+        """Keys, ETags and the value of a column, of the rows that were last written before then.
 
         Page by page; most pages are empty, since the whole table is visited. Raises
         :class:`StorageUnavailable`.
         """
         rows = self.table.query_entities(
-            f"Timestamp lt @time and {condition}",
+            "Timestamp lt @time",
             parameters={"time": time},
-            select=["PartitionKey", "RowKey"],
+            select=["PartitionKey", "RowKey", column],
         )
         for page in pages_of(rows, self.name):
-            yield [(key_of(row), str(row.metadata["etag"])) for row in page]
+            yield [(key_of(row), str(row.metadata["etag"]), row.get(column)) for row in page]
 
     def _write(self, row: Mapping[str, Any], etag: str) -> str:
         # Not retried by the SDK: a repeated write would meet its own row.

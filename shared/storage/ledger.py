@@ -8,7 +8,7 @@ The upload URL is a credential. It is in the row only while its session is open.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -122,16 +122,19 @@ class Ledger:
         own = sum(_is_own(f"{key.partition}-{key.row}", document) for key, document in found)
         return Sample(own, len(found) - own)
 
-    def purge(self, before: datetime) -> int:
+    def purge(self, before: datetime, is_gone: Callable[[str], bool]) -> int:
         """Delete the rows of transfers that ended before then; how many there were.
 
+        An open row was left by an instance that was terminated, or is of one that still runs: it
+        stays unless ``is_gone`` says that there is no such instance.
         Raises :class:`StorageUnavailable`.
         """
         purged = 0
-        for ended in self._rows.written_before(before, "state ne 'open'"):
-            for key, etag in ended:
-                self._rows.delete(key, etag)
-            purged += len(ended)
+        for page in self._rows.written_before(before, "state"):
+            for key, etag, state in page:
+                if state != "open" or is_gone(f"{key.partition}-{key.row}"):
+                    self._rows.delete(key, etag)
+                    purged += 1
         return purged
 
 

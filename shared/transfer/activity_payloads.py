@@ -5,7 +5,7 @@ An ``alias`` is the field's key in histories of version 1.0.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -114,6 +114,7 @@ class Inspection(Payload):
     """The result of ``inspect_blob``: a job, the end of the transfer, or neither yet.
 
     ``record`` is the status to write to the blob's metadata, None if that is not needed.
+    ``session_left``: the end comes while an upload session of an earlier run is open.
     ``unavailable`` is why the blob could not be inspected for now; ``patience`` is how many seconds
     that is worth waiting, None as long as for storage.
     """
@@ -121,16 +122,9 @@ class Inspection(Payload):
     job: Job | None = None
     ended: TransferStatus | None = None
     record: RecordedStatus | None = None
+    session_left: bool = False
     unavailable: Failure | None = None
     patience: float | None = None
-
-
-class TransferWork(Protocol):
-    """The input of any activity."""
-
-    @property
-    def transfer_id(self) -> str:
-        """The transfer's id."""
 
 
 class UploadRanges(Payload):
@@ -172,12 +166,13 @@ class CancelUploadSession(Payload):
 
     ``delete_notes``: the transfer has ended, so its notes are deleted as well; ``best_effort``:
     even if the session cannot be deleted. ``must_wait``: a Retry-After of the mailbox is not over,
-    so that no request is sent. ``job`` says which run and attempt the session is of; None in
-    histories of version 1.0.
+    so that no request is sent. ``job`` says which run and attempt the session is of. Without a job,
+    it is one that an earlier run than ``run`` has left; histories of version 1.0 have neither.
     """
 
     transfer_id: str
     job: Job | None = None
+    run: str | None = None
     delete_notes: bool = Field(default=False, alias="forget")
     must_wait: bool = Field(default=False, alias="resting")
     best_effort: bool = Field(default=False, alias="whatever")

@@ -38,6 +38,12 @@ UNDER_WAY: frozenset[State] = frozenset({"queued", "waiting", "uploading", "reco
 MAX_STATUS_BYTES = 16_384
 
 RecordedStatus = Literal["attached", "failed", "cancelled", "unaddressed"]
+# What is recorded of a transfer that ends in a state; nothing in any other one.
+RECORDS: Mapping[str, RecordedStatus] = {
+    "attached": "attached",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
 
 
 class Payload(BaseModel):

@@ -46,7 +46,7 @@ def history_functions(
             return not found.result()
 
         try:
-            rows = await asyncio.to_thread(ledger.purge, before)
+            rows = await asyncio.to_thread(ledger.purge, before, is_gone)
             listed = await asyncio.to_thread(listing.purge, before, is_gone, _AT_MOST)
         except StorageUnavailable as error:
             _LOG.warning("the ledger is not purged today: %s", error)

@@ -311,6 +311,29 @@ def test_triggers_do_not_attach_a_removed_file_again(make_harness: MakeHarness) 
     assert done.harness.metadata(BLOB)["attachmentid"] == done.attached[0]
 
 
+def test_a_late_record_of_another_run_does_not_undo_a_removal(make_harness: MakeHarness) -> None:
+    """A run that found the file attached, and recorded that, has not attached it anew."""
+    done = attach(make_harness())
+    record = {
+        "transferId": done.id,
+        "run": "2099-01-01T00:00:00.000000+00:00",
+        "status": {
+            "blob": BLOB,
+            "mailbox": MAILBOX,
+            "itemType": "message",
+            "itemId": done.item,
+            "state": "attached",
+            "attachmentId": done.attached[0],
+        },
+        "record": "attached",
+    }
+    done.call("remove")
+    removed = done.harness.metadata(BLOB)
+    done.harness.activities["record_attachment"](record)
+    assert done.harness.metadata(BLOB) == removed
+    assert done.harness.transfer(BLOB).state == "cancelled"
+
+
 @pytest.mark.parametrize("free_bytes", [0, 40, 400])
 def test_triggers_do_not_attach_a_removed_file_again_if_the_record_did_not_fit(
     make_harness: MakeHarness, free_bytes: int

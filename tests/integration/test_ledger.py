@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from azure.core import MatchConditions
@@ -14,7 +14,7 @@ from shared.secret import Secret
 from shared.settings import StorageConnection
 from shared.storage.accounts import table_service
 from shared.storage.documents import DocumentConflict
-from shared.storage.ledger import TABLE, Ledger, LedgerEntry, LedgerUnreadable
+from shared.storage.ledger import TABLE, EntryState, Ledger, LedgerEntry, LedgerUnreadable
 
 _ids = count(1)
 
@@ -118,14 +118,15 @@ def test_a_foreign_row_never_means_never_sent(
 
 @pytest.mark.parametrize("service", ["azurite"], indirect=True)
 def test_only_what_has_ended_before_then_is_purged(ledger: Ledger, transfer_id: str) -> None:
-    """An open row stays, however old it is."""
-    other = f"{transfer_id[:-1]}f"
-    ledger.put(LedgerEntry(transfer_id))
-    ledger.put(LedgerEntry(other, state="attached"))
-    assert ledger.purge(datetime.now(UTC) - timedelta(days=1)) == 0
-    assert ledger.purge(datetime.now(UTC) + timedelta(minutes=1)) >= 1
+    """An open row stays as long as its instance is there, however old it is."""
+    other, left = f"{transfer_id[:-1]}f", f"{transfer_id[:-1]}e"
+    for id_, state in ((transfer_id, "open"), (other, "attached"), (left, "open")):
+        ledger.put(LedgerEntry(id_, state=cast("EntryState", state)))
+    assert ledger.purge(datetime.now(UTC) - timedelta(days=1), left.__eq__) == 0
+    assert ledger.purge(datetime.now(UTC) + timedelta(minutes=1), left.__eq__) >= 2
     assert ledger.get(transfer_id) is not None
     assert ledger.get(other) is None
+    assert ledger.get(left) is None
 
 
 def test_a_table_service_out_of_reach_is_unavailable(transfer_id: str) -> None:

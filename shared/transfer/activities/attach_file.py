@@ -185,6 +185,8 @@ class Attacher:
         and a late one nothing.
         """
         self.readers.drop(work.transfer_id)
+        if work.run:
+            return self._cancel_earlier_session(work, work.run)
         job = work.job
         if job and work.delete_notes and not work.must_wait:
             undecided = self._attempts.settle_other_run(job, self.claims.latest_entry(job))
@@ -199,6 +201,19 @@ class Attacher:
             return pending.model_copy(update={"tries": MAX_SESSION_CANCELS})
         if job:
             self.claims.close(job, at_the_end=work.delete_notes)
+        return ActivityResult(outcome="progress")
+
+    def _cancel_earlier_session(self, work: CancelUploadSession, run: str) -> ActivityResult:
+        """Delete the session of a row that this run's inspection has closed."""
+        entry = self.claims.ledger.get(work.transfer_id)
+        if entry is None or entry.run != run or not entry.upload_url:
+            return ActivityResult(outcome="progress")
+        pending = None
+        if not work.must_wait:
+            pending = self._attempts.cancel_session(work.transfer_id, entry)
+        if pending and not work.best_effort:
+            return pending
+        self.claims.put(replace(entry, upload_url=None))
         return ActivityResult(outcome="progress")
 
     @property

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
@@ -65,37 +66,35 @@ class Inspector:
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
-        doubted = entry is not None and entry.state == "attached"
         waits = blob.size == 0 and self.settings.empty_blob_seconds and not work.may_be_empty
-        found = Inspection(job=self._job(work, blob, content_doubted=doubted))
-        return self._empty(blob) if waits else found
+        return self._empty(blob) if waits else Inspection(job=self._job(work, blob, entry))
 
     def _with_earlier_run(self, work: Inspect, found: Inspection) -> Inspection:
         """The end that is also true if an earlier run of the transfer has sent the file.
 
-        The earlier run is over, since its orchestration was replaced: its row is closed. Its
-        session, which only a call to Outlook could delete, expires.
+        The earlier run is over, since its orchestration was replaced: its row is closed, and this
+        run deletes its session. A second delivery finds the row closed as *unsure*.
         """
         if found.ended is None or found.ended.state == "attached":
             return found
         try:
             entry = self.ledger.get(work.transfer_id)
-            if entry is None or not entry.run < work.run:
+            if entry is None or entry.run > work.run:
                 return found
-            if entry.state == "open":
-                closed = replace(entry, run=work.run, state="ended", upload_url=None)
-                self.ledger.put(closed)
+            if entry.state == "open" and entry.run < work.run:
+                entry = replace(entry, run=work.run, state="ended", unsure=True)
+                self.ledger.put(entry)
         except StorageUnavailable as error:
             return Inspection(unavailable=Failure.of(error))
         update: dict[str, object]
-        match entry.state:
-            case "attached":
-                update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
-            case "open":
-                update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
-            case _:
-                return found
-        return Inspection(ended=found.ended.model_copy(update=update))
+        if entry.state == "attached":
+            update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
+        elif entry.state == "ended" and entry.unsure and entry.run == work.run:
+            update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
+        else:
+            return found
+        ended = found.ended.model_copy(update=update)
+        return Inspection(ended=ended, session_left=entry.upload_url is not None)
 
     def _known_end(
         self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None
@@ -131,12 +130,15 @@ class Inspector:
         error = StorageUnavailable(f"The blob {blob.name} is empty, and may yet be filled.")
         return Inspection(unavailable=Failure.of(error), patience=self.settings.empty_blob_seconds)
 
-    def _job(self, work: Inspect, blob: SourceBlob, *, content_doubted: bool) -> Job:
-        request = work.request
+    def _job(self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None) -> Job:
+        request, run = work.request, work.run
+        if entry is not None and run and entry.run > run:
+            # That run is over, since this one has its id; its host's clock was ahead.
+            run = _after(entry.run)
         return Job(
             transfer_id=work.transfer_id,
-            run=work.run,
-            content_doubted=content_doubted,
+            run=run,
+            content_doubted=entry is not None and entry.state == "attached",
             blob=blob.name,
             etag=blob.etag,
             created=blob.created,
@@ -154,6 +156,12 @@ class Inspector:
             session_at_last=True,
             **request.fields_of(request.item),
         )
+
+
+def _after(run: str) -> str:
+    """The next run that counts as later."""
+    later = datetime.fromisoformat(run) + timedelta(microseconds=1)
+    return later.isoformat(timespec="microseconds")
 
 
 def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:

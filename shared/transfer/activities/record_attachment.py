@@ -74,12 +74,15 @@ class Recorder:
     def _note_end(self, work: RecordAttachment) -> bool:
         """Note in the ledger what is attached; False if this end is not the latest truth.
 
-        A later run has the last word, and so has the removal of what this run attached.
+        A later run has the last word, and so has a removal: a run that attaches the file again
+        has claimed the row since.
         """
         entry = self.ledger.get(work.transfer_id) or LedgerEntry(work.transfer_id, work.run)
         if not work.run:
             self.notes.delete(work.transfer_id)
-        if entry.run > work.run or (entry.run == work.run and entry.state == "removed"):
+        if entry.run > work.run:
+            return False
+        if entry.state == "removed" and (entry.run == work.run or work.record == "attached"):
             return False
         if work.record == "attached" and entry.state != "attached":
             self.ledger.put(

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 from functools import wraps
+from typing import Protocol
 
 from shared.errors import StorageUnavailable, Superseded, TransferError
 from shared.outlook.graph_response import GraphResponse
 from shared.transfer.activities.blob_reader import ContentUncertain, RestartRequired
 from shared.transfer.activities.claims import AlreadyAttached, StaleDelivery
 from shared.transfer.activities.find_attachment import Throttled
-from shared.transfer.activity_payloads import ActivityResult, Job, Outcome, TransferWork
+from shared.transfer.activity_payloads import ActivityResult, Job, Outcome
 from shared.transfer.messages import failure_of_response
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import (
@@ -79,6 +80,14 @@ def result_of_error(error: RestartRequired | Throttled | TransferError) -> Activ
             return ActivityResult(outcome="retry", failure=failure, storage_failed=True)
         case _:
             return ActivityResult(outcome="failed", failure=Failure.of(error))
+
+
+class TransferWork(Protocol):
+    """The input of any activity."""
+
+    @property
+    def transfer_id(self) -> str:
+        """The transfer's id."""
 
 
 def activity_boundary[Owner, Work: TransferWork](

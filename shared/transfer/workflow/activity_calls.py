@@ -9,8 +9,6 @@ from durabletask.task import OrchestrationContext, Task
 from shared.transfer.activity_payloads import (
     ActivityResult,
     CancelUploadSession,
-    Inspect,
-    Inspection,
     Job,
 )
 from shared.transfer.payloads import Payload
@@ -67,25 +65,6 @@ class ActivityCalls:
             yield from self._waits.pause(pause) if cancelled else self._waits.pause_fully(pause)
             tries += 1
 
-    def inspect(self, work: Inspect, cancelled: Task[Any]) -> Orchestration[Inspection]:
-        """Inspect the blob, when storage is available and the blob is no longer being filled."""
-        found = yield from self._inspect(work, cancelled)
-        if found.patience is not None and not cancelled.is_complete:
-            # Still empty after the wait.
-            work = work.model_copy(update={"may_be_empty": True})
-            found = yield from self._inspect(work, cancelled)
-        return found
-
-    def _inspect(self, work: Inspect, cancelled: Task[Any]) -> Orchestration[Inspection]:
-        return self.until_available(
-            "inspect_blob",
-            work,
-            Inspection,
-            unavailable=lambda each: each.unavailable is not None,
-            cancelled=cancelled,
-            patience=lambda each: each.patience,
-        )
-
     def clean_up(self, job: Job, locks: Locks) -> Orchestration[ActivityResult]:
         """Delete the upload session, when the mailbox can be called; close the ledger's row.
 
@@ -116,6 +95,26 @@ class ActivityCalls:
                 yield from self._waits.pause_fully(exactly(retry_after))
             else:
                 yield from self._waits.wait_for_lock(wait)
+
+    def cancel_earlier_session(self, run: str) -> Orchestration[None]:
+        """Delete the session that an earlier run has left, or leave it to expire."""
+        for tries in range(1, MAX_CLEANUP_TRIES + 1):
+            retry_after = self._waits.retry_after
+            must_wait = retry_after > CLEANUP_PATIENCE.total_seconds()
+            last = must_wait or tries == MAX_CLEANUP_TRIES
+            if tries > 1 and not must_wait:
+                yield from self._waits.pause_fully(Pause(tries, retry_after))
+            work = CancelUploadSession(
+                transfer_id=self._ctx.instance_id,
+                run=run,
+                delete_notes=True,
+                must_wait=must_wait,
+                best_effort=last,
+            )
+            result = yield from self.run("cancel_upload_session", work, ActivityResult)
+            if last or result.outcome != "retry":
+                return
+            self._waits.note_retry_after(result)
 
     def clean_up_once(
         self, job: Job | None, *, must_wait: bool, last: bool

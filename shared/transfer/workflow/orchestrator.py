@@ -10,12 +10,13 @@ from typing import Any
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
 
 from shared.errors import InternalError
-from shared.transfer.activity_payloads import ActivityResult, Inspect, Inspection, Job
+from shared.transfer.activity_payloads import ActivityResult, Inspect, Job
 from shared.transfer.end_payloads import Announced, RecordAttachment
-from shared.transfer.payloads import Failure, RecordedStatus, TransferRequest
+from shared.transfer.payloads import RECORDS, Failure, RecordedStatus, TransferRequest
 from shared.transfer.retry_policy import PREDECESSOR_PATIENCE
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
+from shared.transfer.workflow.inspection import inspect
 from shared.transfer.workflow.locks import Orchestration
 from shared.transfer.workflow.state_machine import StateMachine
 from shared.transfer.workflow.versions import is_1_0, locks_of, run_of
@@ -24,11 +25,6 @@ from shared.transfer.workflow.versions import is_1_0, locks_of, run_of
 CANCEL = "cancel"
 # Seconds: a longer pause is shown in the status.
 _LONG_WAIT = 5.0
-_RECORDS: dict[str, RecordedStatus] = {
-    "attached": "attached",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
 
 
 def predecessor_done(transfer_id: str) -> str:
@@ -81,12 +77,15 @@ class _Transfer:
     def run(self) -> Orchestration[None]:
         if self.predecessor:
             yield from self.waits.wait_for_event(self.predecessor, PREDECESSOR_PATIENCE)
-        inspection = yield from self._inspect()
+        work = Inspect(transfer_id=self.ctx.instance_id, request=self.request, run=self.run_id)
+        inspection = yield from inspect(self.activities, work, self.status, self.cancelled)
         record = inspection.record
+        if inspection.session_left:
+            yield from self.activities.cancel_earlier_session(self.run_id)
         if inspection.job:
             self.status = self.status.model_copy(update={"size": inspection.job.size})
             yield from self._attach(inspection.job)
-            record = _RECORDS.get(self.status.state)
+            record = RECORDS.get(self.status.state)
         elif inspection.ended:
             self.status = inspection.ended
         if record:
@@ -119,23 +118,12 @@ class _Transfer:
             # An end that was reached before the bug is worth more.
             bug = Failure.of(InternalError(self.ctx.instance_id))
             self.status = self.status.model_copy(update={"state": "failed", "error": bug})
-        self.recorded = self.recorded or _RECORDS.get(self.status.state)
+        self.recorded = self.recorded or RECORDS.get(self.status.state)
         for cleanup in (self.locks.release, self._clean_up_after_a_bug, self._record_again):
             try:
                 yield from cleanup()
             except TaskFailedError:
                 continue
-
-    def _inspect(self) -> Orchestration[Inspection]:
-        work = Inspect(transfer_id=self.ctx.instance_id, request=self.request, run=self.run_id)
-        found = yield from self.activities.inspect(work, self.cancelled)
-        if not found.unavailable:
-            return found
-        update: dict[str, object] = {"state": "failed", "error": found.unavailable}
-        if self.cancelled.is_complete:
-            update = {"state": "cancelled"}
-        ended = self.status.model_copy(update=update)
-        return Inspection(ended=ended, record=_RECORDS[ended.state])
 
     def _attach(self, job: Job) -> Orchestration[None]:
         machine = StateMachine(job, self.waits.app_time)
@@ -221,7 +209,7 @@ class _Transfer:
         id_ = self.ctx.instance_id
         return RecordAttachment(
             transfer_id=id_,
-            run=self.run_id,
+            run=self.job.run if self.job else self.run_id,
             content=self.request.content,
             status=self.status,
             record=record,

@@ -21,9 +21,8 @@ Happening = Literal[
 ]
 R = 1_000
 _SIZES = (0, 1, R, 2 * R + 1, 4 * R + 1, 5 * R, 6 * R + 1, 8 * R, 9 * R - 1)
-# How many files a user removes from their items after the transfer. Not drawn until the app notes
-# removals in its ledger: see test_a_removed_file_stays_removed.
-_REMOVED = 0.0
+# How many files a user removes from their items after the transfer.
+_REMOVED = 0.2
 _RATES: dict[Adversity, float] = {
     "start replaces a run": 0.5,
     "worker killed": 0.1,

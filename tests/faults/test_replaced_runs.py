@@ -1,0 +1,113 @@
+"""A transfer that is started again while its earlier run is under way, as Azure's engine allows."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from infra.local.outlook import Fault, catalogue
+from infra.local.outlook.rules import Rules
+from shared.storage.ledger import Ledger
+from tests.support.engine.virtual_engine import VirtualEngine
+from tests.support.in_memory.app import InMemoryApp
+from tests.support.virtual_app import MAILBOX
+
+RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000, page_size=100)
+CONTENT = bytes(range(256)) * 13_000
+LATE_ITEM = "AAkA" + "0" * 44
+
+
+@dataclass
+class Replaced:
+    """A run that has an open session, and another content of its blob since."""
+
+    app: InMemoryApp
+    item: str
+    first: VirtualEngine
+
+    @classmethod
+    def begin(cls) -> "Replaced":
+        app = InMemoryApp(rules=RULES, range_bytes=320 * 1024 * 4, ranges_per_activity=1)
+        item = app.add_message()
+        app.blobs.put("a.bin", CONTENT, None, {"mailbox": MAILBOX, "messageid": item})
+        replaced = cls(app, item, app.engines[app.deliver("a.bin")])
+        while replaced.first.performed[-1:] != ["upload_ranges"]:
+            replaced.first.advance()
+        app.clock.advance(2)
+        app.blobs.put("a.bin", b"another", None, {"mailbox": MAILBOX, "messageid": item})
+        return replaced
+
+    @property
+    def open_sessions(self) -> list[str]:
+        tenant = self.app.service.tenant
+        return [each.id for each in tenant.mailboxes.sessions() if each.is_open(tenant.clock())]
+
+    def start_again(self) -> VirtualEngine:
+        """The run that replaces the first one."""
+        return self.app.start_engine(self.first.instance_id, self.first.payload)
+
+
+@pytest.mark.parametrize("failures", [0, 2, 9])
+def test_a_run_that_ends_at_its_inspection_deletes_the_session_of_the_run_before(
+    failures: int,
+) -> None:
+    """It tries a few times; then the session expires. The upload URL is kept nowhere."""
+    replaced = Replaced.begin()
+    (session,) = replaced.open_sessions
+    if failures:
+        failing = Fault(
+            misbehaviour=catalogue.throttled("3"), kind="cancel", occurrence=1, times=failures
+        )
+        replaced.app.service.faults.add(failing)
+    second = replaced.start_again()
+    second.run()
+    assert replaced.open_sessions == ([session] if failures > 4 else [])
+    entry = Ledger(replaced.app.tables).get(second.instance_id)
+    assert entry is not None
+    assert (entry.state, entry.upload_url) == ("ended", None)
+    assert second.output is not None
+    assert (second.output["state"], second.output["error"]["code"]) == ("failed", "OutcomeUnknown")
+
+
+def test_a_second_delivery_of_the_inspection_says_the_same() -> None:
+    """The first one has closed the row already."""
+    replaced = Replaced.begin()
+    second = replaced.start_again()
+    name, payload = second.next_work
+    first = replaced.app.activities[name](payload)
+    assert replaced.app.activities[name](payload) == first
+    assert first["sessionLeft"]
+
+
+def test_the_earlier_run_sends_nothing_more() -> None:
+    """Its deliveries find the row closed."""
+    replaced = Replaced.begin()
+    replaced.start_again().run()
+    sent = len(replaced.app.service.recorder.requests)
+    name, payload = replaced.first.next_work
+    replaced.app.activities[name](payload)
+    assert len(replaced.app.service.recorder.requests) == sent
+
+
+@pytest.mark.parametrize("ahead", [1, 3_600])
+def test_a_run_after_one_whose_clock_was_ahead_goes_on(ahead: int) -> None:
+    """Its token counts as later, although its host's clock says otherwise."""
+    app = InMemoryApp(rules=RULES, range_bytes=320 * 1024 * 4, ranges_per_activity=1)
+    app.blobs.put("a.bin", CONTENT, None, {"mailbox": MAILBOX, "messageid": LATE_ITEM})
+    began = app.clock()
+    app.clock.advance(ahead)
+    id_ = app.deliver("a.bin")
+    first = app.engines[id_]
+    assert end_of(first) == "failed"
+    app.clock.now = began
+    app.service.tenant.mailboxes.find(MAILBOX).create("message", "", item_id=LATE_ITEM)
+    second = app.start_engine(id_, first.payload | {"ordered": True})
+    assert end_of(second) == "attached"
+    assert app.blobs.blob("a.bin").metadata["attachmentstatus"] == "attached"
+    entry = Ledger(app.tables).get(id_)
+    assert entry is not None
+    assert entry.state == "attached"
+
+
+def end_of(engine: VirtualEngine) -> str:
+    engine.run()
+    return str((engine.output or {})["state"])
