@@ -19,6 +19,7 @@ TransferError                      code and sentence, as users and blob records 
 │   ├── AttachmentTooLarge         MAX_ATTACHMENT_BYTES
 │   ├── MailboxLimitExceeded       the mailbox's own limit, set by its administrator
 │   ├── ItemNotFound               no such mailbox, message or event
+│   ├── NotADraft                  shared/transfer/activities/attempts: a message sent or received
 │   ├── PermissionMissing          Mail.ReadWrite, Calendars.ReadWrite, Storage Blob Delegator
 │   ├── UploadHostNotAllowed       the host of the upload URL is not on the list
 │   ├── UploadSessionsUnavailable  this cloud accepts small files only

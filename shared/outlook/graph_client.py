@@ -88,6 +88,10 @@ class GraphClient(GraphHttp):
                 return _unusable()
         return response
 
+    def draft_state(self, item: OutlookItem) -> GraphResponse:
+        """Get a message's ``isDraft``: false once it was sent, or if somebody received it."""
+        return self._graph("GET", f"{item.path}?$select=isDraft")
+
     def list_attachments(
         self, item: OutlookItem, *, brief: bool = False
     ) -> tuple[GraphResponse, list[ListedAttachment]]:

@@ -15,7 +15,8 @@ class ItemKind:
 
     ``collection`` is its part of Graph's paths and of an addressed blob's path. ``permission`` is
     the Graph application permission that writing to it needs. Its id is ``metadata_key`` in a
-    blob's metadata and ``request_field`` in the JSON of a request.
+    blob's metadata and ``request_field`` in the JSON of a request. ``has_drafts``: it is only for
+    its writer to change until it is sent.
     """
 
     type: str
@@ -23,13 +24,14 @@ class ItemKind:
     permission: str
     metadata_key: str
     request_field: str
+    has_drafts: bool
 
 
 ITEM_KINDS = {
     kind.type: kind
     for kind in (
-        ItemKind("message", "messages", "Mail.ReadWrite", "messageid", "messageId"),
-        ItemKind("event", "events", "Calendars.ReadWrite", "eventid", "eventId"),
+        ItemKind("message", "messages", "Mail.ReadWrite", "messageid", "messageId", True),
+        ItemKind("event", "events", "Calendars.ReadWrite", "eventid", "eventId", False),
     )
 }
 

@@ -143,6 +143,11 @@ class UploadRanges(Payload):
         """The most bytes of the ranges of this activity."""
         return min(self.job.activity_bytes, self.job.size - self.offset)
 
+    @property
+    def is_later_and_last(self) -> bool:
+        """Whether the file needs no activity after this one, but needed others before it."""
+        return self.offset > 0 and self.offset + self.most_bytes == self.job.size
+
 
 class FindAttachment(Payload):
     """The input of ``find_attachment``; ``is_last_attempt``: there will be no other search.

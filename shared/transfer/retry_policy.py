@@ -38,7 +38,9 @@ from shared.transfer.retry_table import (
 )
 
 AFTER_TRANSFER = frozenset({Call.DESCRIBE, Call.CONTENT, Call.REMOVE})
-GRAPH = frozenset({Call.LIST, Call.CREATE, Call.SMALL_POST, Call.FIND_ITEM}) | AFTER_TRANSFER
+GRAPH = AFTER_TRANSFER | {
+    *(Call.LIST, Call.DRAFT_STATE, Call.CREATE, Call.SMALL_POST, Call.FIND_ITEM)
+}
 PUT = frozenset({Call.RANGE, Call.LAST_RANGE})
 ATTACHING = frozenset({Call.LAST_RANGE, Call.SMALL_POST})
 SENDING = PUT | {Call.CREATE, Call.SMALL_POST}

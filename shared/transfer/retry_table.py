@@ -19,6 +19,7 @@ class Call(Enum):
     """The requests to Graph and Outlook that the table distinguishes."""
 
     LIST = "list attachments"
+    DRAFT_STATE = "get whether the message is a draft"
     CREATE = "create upload session"
     SMALL_POST = "attach small file"
     RANGE = "put range"

@@ -19,7 +19,7 @@ RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=2_000)
 SMALL, LARGE = random.Random("small").randbytes(900), random.Random("large").randbytes(2_001)
 # A large file's POST is refused first, so that it goes by a session of three ranges.
 CALLS: dict[str, tuple[bytes, Sequence[Kind]]] = {
-    "post": (SMALL, ("list", "small_post")),
+    "post": (SMALL, ("list", "get_item", "small_post")),
     "session": (LARGE, ("create", "range", "last_range")),
 }
 # The calls whose work attaches the file; those of other work are tried in one transfer.

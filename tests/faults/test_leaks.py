@@ -59,7 +59,7 @@ BREAKAGES = [
     *(catalogue.session_gone(404), catalogue.throttled("1"), catalogue.unauthorized()),
 ]
 KINDS: list[Kind] = [
-    *("list", "small_post", "create", "range", "last_range"),
+    *("list", "get_item", "small_post", "create", "range", "last_range"),
     *("session_state", "cancel", "raw_content"),
 ]
 

@@ -28,7 +28,7 @@ BEFORE: dict[Kind, list[tuple[Kind, Misbehaviour]]] = {
     "raw_content": [("last_range", catalogue.without_location())],
 }
 KINDS: list[Kind] = [
-    *("list", "small_post", "create", "range", "last_range"),
+    *("list", "get_item", "small_post", "create", "range", "last_range"),
     *("session_state", "cancel", "raw_content"),
 ]
 

@@ -492,6 +492,12 @@ def test_a_record_that_names_another_attachment_is_not_trusted(
     with pytest.raises(AttachmentNotFound, match="not of the blob's content"):
         forged.call(name)
     assert secret in done.attached
+    copied = done.harness.emulator.attach(MAILBOX, done.item, "report.pdf", b"hello").id
+    if name == "remove":
+        # The same bytes, but not attached by the app.
+        with pytest.raises(AttachmentNotFound, match="ledger"):
+            replace(done, status=done.status_with(attachment_id=copied, recorded=True)).call(name)
+        assert copied in done.attached
     honest = replace(done, status=done.status_with(recorded=True))
     honest.call(name)
     assert (done.status.attachment_id in done.attached) == (name != "remove")

@@ -211,6 +211,12 @@ class OutlookEmulator:
             self._service.changed()
             return created.id
 
+    def send_item(self, mailbox: str, item_id: str) -> None:
+        """Send a message, as the owner of the mailbox can: it is not a draft any more."""
+        with self._service.lock:
+            self._tenant.mailboxes.find(mailbox).items[canonical(item_id)].is_draft = False
+            self._service.changed()
+
     def remove_item(self, mailbox: str, item_id: str) -> None:
         """Delete an item with its attachments, as the owner of the mailbox can."""
         with self._service.lock:

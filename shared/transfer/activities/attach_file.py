@@ -122,6 +122,7 @@ class Attacher:
 
         The ledger says where the last delivery began. Unless it sent all of its ranges, this one
         queries the session's position before it sends anything. One that is late sends nothing.
+        Before the last of several, the message is checked again: its owner may have sent it.
         """
         job = work.job
         try:
@@ -137,6 +138,8 @@ class Attacher:
         if url is None:
             # Only if somebody has deleted the row.
             return ActivityResult(outcome="reconcile")
+        if is_sure and work.is_later_and_last and (wait := self._attempts.check_draft(job)):
+            return wait.model_copy(update={"offset": work.offset})
         uploader = RangeUploader(
             graph=self.graph,
             source=self.source,

@@ -7,9 +7,16 @@ and reports a result therefore claims the attempt as well: no other one sends it
 import logging
 from dataclasses import dataclass, replace
 
-from shared.errors import OutcomeUnknown, StorageUnavailable, TransferError, UploadHostNotAllowed
+from shared.errors import (
+    OutcomeUnknown,
+    Permanent,
+    StorageUnavailable,
+    TransferError,
+    UploadHostNotAllowed,
+)
 from shared.outlook.byte_ranges import ByteRange
 from shared.outlook.graph_client import GraphClient
+from shared.outlook.item import OutlookItem
 from shared.storage.ledger import LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
@@ -22,6 +29,17 @@ from shared.transfer.retry_policy import decide, effective_retry_after
 from shared.transfer.retry_table import Action, Call
 
 _LOG = logging.getLogger(__name__)
+
+
+class NotADraft(Permanent):
+    """Raised when the message was sent, or received: nothing is attached to it."""
+
+    def __init__(self, item: OutlookItem) -> None:
+        super().__init__(
+            f"The message {item.id} of mailbox {item.mailbox} is not a draft: it was sent, or "
+            "received by somebody. Request the transfer to a draft, and send it when it has the "
+            "file."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,7 @@ class Attempts:
         """The row for this attempt, with the item's attachments; a result if that decides.
 
         The ids of the first attempt stay: an attachment of an earlier attempt that Outlook added
-        late is found here, before the file is sent again.
+        late is found here, before the file is sent again. Raises :class:`NotADraft`.
         """
         is_own = entry is not None and entry.run == job.run
         response, attachments = self.graph.list_attachments(job.item)
@@ -80,6 +98,8 @@ class Attempts:
                 return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
         if earlier is None:
             earlier = tuple(each.id for each in attachments)
+        if result := self.check_draft(job):
+            return result
         return LedgerEntry(
             job.transfer_id,
             job.run,
@@ -87,6 +107,20 @@ class Attempts:
             earlier_attachments=earlier,
             etag=entry.etag if entry else "",
         )
+
+    def check_draft(self, job: Job) -> ActivityResult | None:
+        """A result, if it is not known whether the message is a draft.
+
+        Raises :class:`NotADraft`.
+        """
+        if not job.item.kind.has_drafts:
+            return None
+        response = self.graph.draft_state(job.item)
+        if result := result_of_refusal(Call.DRAFT_STATE, response, job):
+            return result
+        if response.body.get("isDraft") is False:
+            raise NotADraft(job.item)
+        return None
 
     def prepare_post(self, job: Job, entry: LedgerEntry | None) -> Post | ActivityResult:
         """What to send; a result, if nothing is sent.

@@ -115,11 +115,14 @@ class Attachments:
     def remove(self, transfer_id: str, status: TransferStatus) -> None:
         """Remove the attachment from its item, and note that in the blob's record.
 
-        An attachment that is gone already counts as removed while the record still names it.
+        An attachment that is gone already counts as removed while the record still names it. What
+        only the blob's record says counts for nothing: others can write it.
         Raises :class:`StorageUnavailable` when the record could not be written: the same call
         again completes the removal.
         """
-        item, attachment_id = self._target(status)
+        item, attachment_id = self._named(status)
+        if status.recorded:
+            self._check_own(transfer_id, attachment_id)
         gone: TransferError | None = None
         try:
             self._check(Call.REMOVE, self.graph.remove_attachment(item, attachment_id), item)
@@ -147,6 +150,12 @@ class Attachments:
             )
 
     def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
+        item, attachment_id = self._named(status)
+        if status.recorded:
+            self._prove(status, item, attachment_id)
+        return item, attachment_id
+
+    def _named(self, status: TransferStatus) -> tuple[OutlookItem, str]:
         item, attachment_id = status.item, status.attachment_id or ""
         # The id may come from a blob's metadata, which others can write.
         if not (item and attachment_id.strip(".")):
@@ -155,9 +164,13 @@ class Attachments:
                 "GET the transfer to see how it ended."
             )
         check_mailbox(self.settings, item.mailbox)
-        if status.recorded:
-            self._prove(status, item, attachment_id)
         return item, attachment_id
+
+    def _check_own(self, transfer_id: str, attachment_id: str) -> None:
+        """Check that the ledger has the attachment: the app has made it, and removes no other."""
+        entry = self.ledger.get(transfer_id)
+        if entry is None or entry.attachment_id != attachment_id:
+            raise _not_own()
 
     def _prove(self, status: TransferStatus, item: OutlookItem, attachment_id: str) -> None:
         """Check that the attachment has the blob's content: metadata can name any other one."""
@@ -168,10 +181,7 @@ class Attachments:
         except (BlobChanged, BlobDeleted):
             own = None
         if own is None or md5 != own:
-            raise AttachmentNotFound(
-                "The blob's record names an attachment that is not of the blob's content. "
-                "Look at the item in Outlook."
-            )
+            raise _not_own()
 
     def _check(self, call: Call, response: GraphResponse, item: OutlookItem) -> None:
         row = decide(call, response)
@@ -193,7 +203,7 @@ class Attachments:
         """Note in the ledger that the file is not attached any more, but was."""
         entry = self.ledger.get(transfer_id)
         if entry and entry.state == "attached" and entry.attachment_id == attachment_id:
-            self.ledger.put(replace(entry, state="removed", attachment_id=""))
+            self.ledger.put(replace(entry, state="removed"))
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
         """Record the removal; return whether the blob's record named this attachment."""
@@ -228,3 +238,10 @@ class Attachments:
                 extra={"transfer_id": transfer_id},
             )
             return False
+
+
+def _not_own() -> AttachmentNotFound:
+    return AttachmentNotFound(
+        "The blob's record names an attachment that is not of the blob's content, or that the "
+        "app's ledger does not know. Look at the item in Outlook."
+    )

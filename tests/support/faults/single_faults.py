@@ -16,9 +16,12 @@ R = 1_000
 # Timeouts longer than any connection hangs here.
 PATIENT = Product(timeouts=(20.0, 20.0))
 SMALL, LARGE = random.Random("small").randbytes(900), random.Random("large").randbytes(2 * R + 1)
-_POST: list[Kind] = ["token", "list", "small_post"]
+_POST: list[Kind] = ["token", "list", "get_item", "small_post"]
 # A POST of the large file is refused first, so that it is sent by a session of three ranges.
-_SESSION: list[Kind] = [*_POST, "list", "create", "range", "range", "last_range"]
+_SESSION: list[Kind] = [
+    *_POST,
+    *("list", "get_item", "create", "range", "range", "get_item", "last_range"),
+]
 # By name: the content, the rules of the service, and the kinds of the requests in order.
 SHAPES: dict[str, tuple[bytes, Rules, list[Kind]]] = {
     "post": (SMALL, Rules(), _POST),

@@ -11,7 +11,7 @@ from tests.support.faults.fault_sets import TRANSIENT
 
 R = 1_000
 KINDS: tuple[Kind | None, ...] = (
-    *(None, "last_range", "range", "create", "small_post", "list"),
+    *(None, "last_range", "range", "create", "small_post", "list", "get_item"),
     *("session_state", "cancel", "raw_content", "token"),
 )
 # A fault as a printed example shows it: the kind of the request, or None for every kind that it

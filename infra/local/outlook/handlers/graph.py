@@ -98,7 +98,8 @@ def _get_item(request: GraphRequest) -> Response:
 
 
 def _item_json(request: GraphRequest, item: Item) -> dict[str, Any]:
-    return {
+    draft = {"isDraft": item.is_draft} if item.kind == "message" else {}
+    return draft | {
         "@odata.context": f"{request.items_context()}/$entity",
         "id": ids.format_id(item.id, immutable=request.immutable),
         "subject": item.subject,

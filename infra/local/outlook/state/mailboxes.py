@@ -59,6 +59,7 @@ class Item:
     id: str
     kind: ItemKind
     subject: str = ""
+    is_draft: bool = True
     attachments: list[Attachment] = field(default_factory=list)
     sessions: Annotated[list[UploadSession], _NOT_STORED] = field(default_factory=list)
 
