@@ -1,4 +1,4 @@
-"""Whatever the identity endpoint or its library does, the request has no token yet."""
+"""Every failure of the identity endpoint or its library means that there is no token yet."""
 
 import json
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_what_is_no_token_is_not_sent(token: object) -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
 def test_without_a_token_storage_is_unavailable(error: Any) -> None:
-    """Not a bug of this app, whatever the credential raises."""
+    """Not a bug of this app, for any exception of the credential."""
 
     class Failing:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
