@@ -104,7 +104,8 @@ def _no_permission(item: OutlookItem, reason: str) -> str:
 
 def both_failed(post: Failure | None, session: Failure | None) -> Failure | None:
     """The last failure, if a small file was tried by POSTs and then by an upload session."""
-    if post is None or session is None or session is post:
+    if post is None or session is None or session.message.startswith(post.message):
+        # One that names both begins with the first.
         return session or post
     message = f"{post.message} An upload session instead failed, too: {session.message}"
     return post.model_copy(update={"message": message})

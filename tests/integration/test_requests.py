@@ -79,10 +79,10 @@ def test_a_large_file_needs_no_unnecessary_request(
         "source: HEAD": 3,
         "source: GET": ranges,
         "source: PUT metadata": 1,
-        # Read by each activity; written when the session is created, and at the end.
+        # Read by each activity; written when the session is created, when ranges begin, at the end.
         "ledger: GET": uploads + 3,
         "ledger: POST": 1,
-        "ledger: PUT": 1,
+        "ledger: PUT": uploads + 1,
         # Each activity that sends acquires the lock and releases it.
         "locks: GET": uploads + 1,
         "locks: POST": 1,

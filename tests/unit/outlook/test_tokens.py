@@ -1,4 +1,4 @@
-"""Whatever the identity endpoint or its library does, the request has no token yet."""
+"""Every failure of the identity endpoint or its library means that there is no token yet."""
 
 import json
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
+from azure.data.tables import TableServiceClient
 from azure.identity import ManagedIdentityCredential
 from azure.storage.blob import ContainerClient
 
@@ -19,6 +20,7 @@ from shared.outlook.graph_client import GraphClient
 from shared.outlook.graph_response import NoResponse
 from shared.outlook.item import OutlookItem
 from shared.storage.accounts import StorageCredential
+from shared.storage.ledger import Ledger
 from shared.storage.source_container import SourceContainer
 from shared.transfer.retry_policy import RESPONSE_RULES, decide
 from shared.transfer.retry_table import Action, Call
@@ -68,7 +70,7 @@ def test_what_is_no_token_is_not_sent(token: object) -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
 def test_without_a_token_storage_is_unavailable(error: Any) -> None:
-    """Not a bug of this app, whatever the credential raises."""
+    """Not a bug of this app, for any exception of the credential."""
 
     class Failing:
         def get_token(self, *_: str, **__: Any) -> AccessToken:
@@ -79,6 +81,12 @@ def test_without_a_token_storage_is_unavailable(error: Any) -> None:
     )
     with closing(container), pytest.raises(StorageUnavailable) as caught:
         SourceContainer(container).look("a.pdf")
+    assert "secret" not in caught.value.sentence
+    tables = TableServiceClient(
+        "https://127.0.0.1:9", credential=StorageCredential(Failing()), retry_total=0
+    )
+    with closing(tables), pytest.raises(StorageUnavailable) as caught:
+        Ledger(tables).get("0123-4567")
     assert "secret" not in caught.value.sentence
 
 

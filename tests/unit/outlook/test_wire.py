@@ -133,7 +133,7 @@ TARGETS = [
 def test_an_upload_url_is_sent_as_it_came(
     client: GraphClient, server: SocketServer, target: str
 ) -> None:
-    """No escape, dot or slash is rewritten, whatever the method, on new and on kept connections."""
+    """No escape, dot or slash is rewritten, by any method, on new and on kept connections."""
     url = client.upload_url(server.root + target)
     client.put_range(url, ByteRange(0, 3), 9, b"abc")
     client.session_state(url)

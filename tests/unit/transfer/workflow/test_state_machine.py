@@ -560,6 +560,24 @@ def test_a_post_that_always_fails_ends_with_a_session() -> None:
     assert STORE_AWAY.message in error.message
 
 
+def test_a_search_after_the_session_names_each_failure_once() -> None:
+    """The clean-up met the row of another run: the end is the same if the search finds nothing."""
+    machine = after_failed_posts()
+    machine.apply(result("post_instead", failure=STORE_AWAY), after(1_300))
+    end = end_of(machine)
+    machine.search_after_all(after(1_300))
+    for _ in range(2):
+        machine.apply(result("not_attached"), after(1_500))
+    assert end_of(machine).error == end.error
+
+
+def test_a_post_that_is_refused_for_its_size_is_looked_for() -> None:
+    """The next attempt finds what it attached in spite of that response."""
+    machine = begun(job(5), NOW)
+    machine.apply(result("session_instead", failure=BUSY, may_be_attached=True), NOW)
+    assert (machine.state, machine.job.attempt, machine.job.unsure) == (State.CREATING, 2, True)
+
+
 def test_a_session_at_last_may_attach() -> None:
     """Its own unknown outcome ends the transfer after a search; there is no third way."""
     machine = after_failed_posts()
