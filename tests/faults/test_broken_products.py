@@ -68,12 +68,12 @@ def test_the_unkind_engine_detects_a_broken_product(
     As shipped, the app survives the same schedule.
     """
     rates = dict.fromkeys(adversities, 0.4)
-    for seed in range(1, 101):
+    for seed in range(1, 401):
         schedule = replace(unkind_schedule.draw(seed), rates=rates, version=VERSION)
         found = unkind_run.run(schedule, alter).findings
         if any(each.figure == figure for each in found) and not unkind_run.run(schedule).findings:
             return
-    raise AssertionError(f"100 schedules gave no finding {figure}")
+    raise AssertionError(f"400 schedules gave no finding {figure}")
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import pytest
 from infra.local.outlook import Fault, Kind, Misbehaviour, Rules, catalogue
 from infra.local.outlook.protocol.ids import canonical
 from shared.transfer.workflow.stages import End
-from tests.support.in_memory.app import InMemoryApp
-from tests.support.in_memory.steps import RANGE, Steps
+from tests.support.in_memory.steps import RANGE, AppWithoutLocks, Steps
 
 RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=2_000)
 SMALL, LARGE = random.Random("small").randbytes(900), random.Random("large").randbytes(2_001)
@@ -89,7 +88,7 @@ class Answers:
     """One app, whose Outlook gives the answers of a test; ``findings`` is what went wrong."""
 
     def __init__(self, *, deadline_minutes: float = 240) -> None:
-        self.app = InMemoryApp(
+        self.app = AppWithoutLocks(
             rules=RULES,
             range_bytes=RANGE,
             ranges_per_activity=1,

@@ -4,9 +4,15 @@ The app's own state machine and activities, step by step, on the app's clock. Th
 what is decided about a response needs none.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
+from shared.settings import Settings
+from shared.storage.documents import Document
+from shared.transfer.activities.mailbox_locks import Lock, MailboxLocks
+from shared.transfer.activities.mailbox_queue import Limits, Waiter
 from shared.transfer.activity_payloads import ActivityResult, Job
+from shared.transfer.functions import Activities
 from shared.transfer.workflow.backoff import Pause
 from shared.transfer.workflow.stages import End
 from shared.transfer.workflow.state_machine import StateMachine
@@ -15,6 +21,25 @@ from tests.support.virtual_app import MAILBOX
 
 RANGE = 1_000
 _MAX_STEPS = 1_000
+
+
+class FreeLocks(MailboxLocks):
+    """Grants every lock at once: with one transfer at a time, nobody else has it."""
+
+    def acquire(self, mailbox: str, _: Waiter) -> Lock:
+        return Lock(mailbox, 1, (), Document("{}", ""))
+
+    def release(self, *_: object) -> tuple[str, ...]:
+        return ()
+
+
+class AppWithoutLocks(InMemoryApp):
+    """Takes two thirds of the time."""
+
+    def parts(self, settings: Settings) -> Activities:
+        parts = super().parts(settings)
+        locks = FreeLocks(self.memory_tables.as_client(), Limits.of(settings), self.clock)
+        return replace(parts, attacher=replace(parts.attacher, locks=locks))
 
 
 class Steps:
