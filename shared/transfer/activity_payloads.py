@@ -5,6 +5,7 @@ An ``alias`` is the field's key in histories of version 1.0.
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -27,6 +28,12 @@ SMALL_FILE_BYTES = 3_000_000
 ENVELOPE_BYTES = 4_096
 
 
+def run_after(run: str) -> str:
+    """The next run that counts as later than this one."""
+    later = datetime.fromisoformat(run) + timedelta(microseconds=1)
+    return later.isoformat(timespec="microseconds")
+
+
 class Inspect(Payload):
     """The input of ``inspect_blob``; ``run``: see :class:`Job`.
 
@@ -45,8 +52,9 @@ class Job(ItemAddress):
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
     attached it. ``content_doubted``: an earlier run has attached this content, or one that cannot
-    be distinguished by its properties. ``run`` is when the orchestration began, as ISO 8601 text in
-    UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
+    be distinguished by its properties. ``once``: not if another transfer of the same blob name to
+    this item has attached the same bytes. ``run`` is when the orchestration began, as ISO 8601 text
+    in UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
     transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them inside of
     the activities. The settings are part of the history, so that all deliveries decide by the same.
     ``session_at_last``: if the POSTs of a small file fail at every try, a session is tried; without
@@ -70,6 +78,7 @@ class Job(ItemAddress):
     attempt: int = 1
     unsure: bool = False
     content_doubted: bool = False
+    once: bool = False
     run: str = ""
     small_file_bytes: int = SMALL_FILE_BYTES
     range_bytes: int | None = None

@@ -10,10 +10,13 @@ class RecordAttachment(Payload):
     """The input of ``record_attachment``: the end of a transfer, for the blob's metadata.
 
     ``content`` is the content that the transfer was requested for; ``run``: see :class:`Job`.
+    ``etag`` is the version of the blob that is attached, if it is to be proved: a blob without MD5
+    may have been overwritten since.
     """
 
     transfer_id: str
     run: str = ""
+    etag: str | None = None
     content: BlobVersion | None = None
     status: TransferStatus
     record: RecordedStatus

@@ -5,6 +5,7 @@ and reports a result therefore claims the attempt as well: no other one sends it
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import (
@@ -15,13 +16,17 @@ from shared.errors import (
     UploadHostNotAllowed,
 )
 from shared.outlook.byte_ranges import ByteRange
-from shared.outlook.graph_client import GraphClient
+from shared.outlook.graph_client import GraphClient, ListedAttachment
 from shared.outlook.item import OutlookItem
 from shared.storage.ledger import LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
 from shared.transfer.activities.claims import Claims
-from shared.transfer.activities.find_attachment import AttachmentFinder, Throttled
+from shared.transfer.activities.find_attachment import (
+    AttachmentFinder,
+    Throttled,
+    candidates_of,
+)
 from shared.transfer.activities.results import result_of_error, result_of_refusal
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.payloads import Failure
@@ -97,6 +102,8 @@ class Attempts:
                 # Another search, with waits, before anything is sent.
                 return ActivityResult(outcome="reconcile", failure=Failure.of(OutcomeUnknown()))
         if earlier is None:
+            if (again := self._attached_before(job, attachments)) is not None:
+                return ActivityResult(outcome="attached", offset=job.size, attachment_id=again)
             earlier = tuple(each.id for each in attachments)
         if result := self.check_draft(job):
             return result
@@ -107,6 +114,17 @@ class Attempts:
             earlier_attachments=earlier,
             etag=entry.etag if entry else "",
         )
+
+    def _attached_before(self, job: Job, listed: Sequence[ListedAttachment]) -> str | None:
+        """The attachment that an earlier transfer made from the same bytes of the same blob name.
+
+        A client that repeats an upload creates such a blob. Attachments whose bytes cannot be
+        read do not count.
+        """
+        if not (job.once and candidates_of(job, (), listed) and self.claims.has_others(job)):
+            return None
+        finder = AttachmentFinder(self.graph, self.source)
+        return finder.find(job, (), listed, is_last_attempt=False).own
 
     def check_draft(self, job: Job) -> ActivityResult | None:
         """A result, if it is not known whether the message is a draft.

@@ -8,15 +8,24 @@ nothing. The row stays after the end, so that a late delivery finds that out, to
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
 
 from shared.errors import TransferError
+from shared.outlook.item import OutlookItem
 from shared.secret import Secret
 from shared.storage.ledger import Ledger, LedgerEntry
+from shared.storage.listed import Listed, by_blob
+from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.transfer.activity_payloads import Job
 from shared.transfer.retry_policy import MAX_CLAIM_SECONDS
 
 type Stopwatch = Callable[[], float]
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+# Transfers of one blob name that are looked at; there are rarely more than two.
+_MOST_OTHERS = 20
 
 
 class StaleDelivery(TransferError):
@@ -54,11 +63,13 @@ class Claim:
 class Claims:
     """Reads and writes the rows of transfers for activities.
 
-    ``notes`` are those of version 1.0, for its transfers that still run.
+    ``listing`` finds the other transfers of a blob. ``notes`` are those of version 1.0, for its
+    transfers that still run.
     """
 
     ledger: Ledger
     notes: SessionStore
+    listing: Listing
     stopwatch: Stopwatch = time.monotonic
 
     def entry(self, job: Job) -> LedgerEntry | None:
@@ -78,6 +89,21 @@ class Claims:
         if own and entry.attempt > job.attempt:
             raise StaleDelivery(job.transfer_id)
         return entry
+
+    def has_others(self, job: Job) -> bool:
+        """Whether another transfer from this blob's name to this item may have attached a file.
+
+        Of the latest ones that are listed, the ledger says that. Raises
+        :class:`~shared.errors.StorageUnavailable`.
+        """
+        latest = self.listing.newest([by_blob(job.blob)], _EVER, "", _MOST_OTHERS)
+        others = (
+            row.id
+            for row in islice(latest, _MOST_OTHERS)
+            if isinstance(row, Listed) and row.id != job.transfer_id and _goes_to(row, job.item)
+        )
+        entries = (self.ledger.get(each) for each in others)
+        return any(entry and entry.state in {"open", "attached"} for entry in entries)
 
     def claim(self, entry: LedgerEntry) -> Claim:
         """Claim the entry's attempt, to send it or to give it up.
@@ -164,3 +190,9 @@ class Claims:
         entry = self.ledger.put(entry)
         self.notes.delete(job.transfer_id)
         return entry
+
+
+def _goes_to(row: Listed, item: OutlookItem) -> bool:
+    summary = row.summary
+    named = (str(row.mailbox).lower(), summary.get("itemType"), summary.get("itemId"))
+    return named == (item.mailbox.lower(), item.type, item.id)

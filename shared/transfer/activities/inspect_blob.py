@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
@@ -12,7 +11,13 @@ from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
-from shared.transfer.activity_payloads import SMALL_FILE_BYTES, Inspect, Inspection, Job
+from shared.transfer.activity_payloads import (
+    SMALL_FILE_BYTES,
+    Inspect,
+    Inspection,
+    Job,
+    run_after,
+)
 from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
 from shared.transfer.summaries import at_end, list_if_possible
@@ -134,11 +139,12 @@ class Inspector:
         request, run = work.request, work.run
         if entry is not None and run and entry.run > run:
             # That run is over, since this one has its id; its host's clock was ahead.
-            run = _after(entry.run)
+            run = run_after(entry.run)
         return Job(
             transfer_id=work.transfer_id,
             run=run,
             content_doubted=entry is not None and entry.state == "attached",
+            once=not request.force,
             blob=blob.name,
             etag=blob.etag,
             created=blob.created,
@@ -156,12 +162,6 @@ class Inspector:
             session_at_last=True,
             **request.fields_of(request.item),
         )
-
-
-def _after(run: str) -> str:
-    """The next run that counts as later."""
-    later = datetime.fromisoformat(run) + timedelta(microseconds=1)
-    return later.isoformat(timespec="microseconds")
 
 
 def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:

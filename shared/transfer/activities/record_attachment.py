@@ -28,6 +28,10 @@ from shared.transfer.transfer_id import may_match
 _LOG = logging.getLogger(__name__)
 
 
+class _MaybeOverwritten(Exception):
+    """Raised when nothing proves that the blob still has the bytes that were attached."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """Writes how a transfer ended: to the ledger, by which the app decides, and to the metadata.
@@ -46,7 +50,8 @@ class Recorder:
 
         The end is logged even if the record cannot be written; then the result says why. Only
         unavailable storage is worth another try. Without the ledger, the metadata are written at
-        least: people see the end, and a later event is recognised by it.
+        least: people see the end, and a later event is recognised by it. *start_over*: the blob
+        may have other content by now, and its event has joined this transfer.
         """
         no_ledger: StorageUnavailable | None = None
         try:
@@ -59,6 +64,9 @@ class Recorder:
             failure = self._write(work)
             if no_ledger:
                 raise no_ledger
+        except _MaybeOverwritten:
+            _LOG.info("transfer %s: its blob was written to since it was read", work.transfer_id)
+            return ActivityResult(outcome="start_over")
         except StorageUnavailable as error:
             _LOG.warning("transfer %s could not be recorded: %s", work.transfer_id, error)
             return ActivityResult(outcome="retry", failure=Failure.of(error), storage_failed=True)
@@ -124,6 +132,8 @@ class Recorder:
         if recorded == (work.transfer_id, work.record, work.status.attachment_id or ""):
             return False
         if work.record == "attached":
+            if work.etag and work.etag != blob.etag and not blob.md5:
+                raise _MaybeOverwritten
             return True
         # A failed duplicate does not replace the record of a success.
         claimed = work.record == "unaddressed" and earlier.is_about(blob, work.item)

@@ -10,10 +10,10 @@ from typing import Any
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
 
 from shared.errors import InternalError
-from shared.transfer.activity_payloads import ActivityResult, Inspect, Job
+from shared.transfer.activity_payloads import ActivityResult, Inspect, Job, run_after
 from shared.transfer.end_payloads import Announced, RecordAttachment
 from shared.transfer.payloads import RECORDS, Failure, RecordedStatus, TransferRequest
-from shared.transfer.retry_policy import PREDECESSOR_PATIENCE
+from shared.transfer.retry_policy import MAX_CONTENTS, PREDECESSOR_PATIENCE
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
 from shared.transfer.workflow.inspection import inspect
@@ -77,6 +77,13 @@ class _Transfer:
     def run(self) -> Orchestration[None]:
         if self.predecessor:
             yield from self.waits.wait_for_event(self.predecessor, PREDECESSOR_PATIENCE)
+        for left in reversed(range(MAX_CONTENTS)):
+            if not (yield from self._run_once(proves=left > 0)):
+                return
+            self.run_id = run_after(self.run_id)
+
+    def _run_once(self, *, proves: bool) -> Orchestration[bool]:
+        """Transfer the blob's present content; whether it may be another one by the end."""
         work = Inspect(transfer_id=self.ctx.instance_id, request=self.request, run=self.run_id)
         inspection = yield from inspect(self.activities, work, self.status, self.cancelled)
         record = inspection.record
@@ -88,9 +95,10 @@ class _Transfer:
             record = RECORDS.get(self.status.state)
         elif inspection.ended:
             self.status = inspection.ended
-        if record:
-            self.recorded = record
-            yield from self._record(record)
+        if not record:
+            return False
+        self.recorded = record
+        return (yield from self._record(record, proves=proves))
 
     def release_followers(self) -> Orchestration[None]:
         """Let the transfers that follow begin, but never before the predecessor is done."""
@@ -193,17 +201,22 @@ class _Transfer:
         if self.recorded:
             yield from self._record(self.recorded)
 
-    def _record(self, record: RecordedStatus) -> Orchestration[None]:
+    def _record(self, record: RecordedStatus, *, proves: bool = False) -> Orchestration[bool]:
+        """Record the end; whether the blob may have been overwritten since it was read."""
         self.show(state="recording")
+        ended = self._ended(record)
+        if proves and record == "attached" and self.job and self.job.run and not self.job.md5:
+            ended = ended.model_copy(update={"etag": self.job.etag})
         result = yield from self.activities.until_available(
             "record_attachment",
-            self._ended(record),
+            ended,
             ActivityResult,
             unavailable=lambda each: each.outcome == "retry",
         )
         if result.failure and self.status.error is None:
             # The blob cannot say how its transfer ended: the status and the event do.
             self.status = self.status.model_copy(update={"error": result.failure})
+        return result.outcome == "start_over"
 
     def _ended(self, record: RecordedStatus) -> RecordAttachment:
         id_ = self.ctx.instance_id
