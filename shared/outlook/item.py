@@ -24,14 +24,16 @@ class ItemKind:
     permission: str
     metadata_key: str
     request_field: str
-    has_drafts: bool
+    has_drafts: bool = False
 
 
 ITEM_KINDS = {
     kind.type: kind
     for kind in (
-        ItemKind("message", "messages", "Mail.ReadWrite", "messageid", "messageId", True),
-        ItemKind("event", "events", "Calendars.ReadWrite", "eventid", "eventId", False),
+        ItemKind(
+            "message", "messages", "Mail.ReadWrite", "messageid", "messageId", has_drafts=True
+        ),
+        ItemKind("event", "events", "Calendars.ReadWrite", "eventid", "eventId"),
     )
 }
 

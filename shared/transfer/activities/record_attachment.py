@@ -18,6 +18,7 @@ from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
+from shared.transfer.activities.blob_reader import RestartRequired
 from shared.transfer.activity_payloads import ActivityResult
 from shared.transfer.end_payloads import RecordAttachment
 from shared.transfer.payloads import Failure
@@ -26,10 +27,6 @@ from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import may_match
 
 _LOG = logging.getLogger(__name__)
-
-
-class _MaybeOverwritten(Exception):
-    """Raised when nothing proves that the blob still has the bytes that were attached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Recorder:
             failure = self._write(work)
             if no_ledger:
                 raise no_ledger
-        except _MaybeOverwritten:
+        except RestartRequired:
             _LOG.info("transfer %s: its blob was written to since it was read", work.transfer_id)
             return ActivityResult(outcome="start_over")
         except StorageUnavailable as error:
@@ -133,7 +130,7 @@ class Recorder:
             return False
         if work.record == "attached":
             if work.etag and work.etag != blob.etag and not blob.md5:
-                raise _MaybeOverwritten
+                raise RestartRequired(blob.etag)
             return True
         # A failed duplicate does not replace the record of a success.
         claimed = work.record == "unaddressed" and earlier.is_about(blob, work.item)
