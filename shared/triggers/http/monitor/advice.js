@@ -8,6 +8,7 @@ export const ADVICE = {
   AttachmentTooLarge: 'Send a smaller file, or a link to it.',
   MailboxLimitExceeded: 'The administrator of the mailbox raises its message size limit.',
   ItemNotFound: 'Check the mailbox and the id. Ids change when an item moves.',
+  NotADraft: 'Send the file to a draft, and send the message when it has the file.',
   PermissionMissing: 'Grant the app Mail.ReadWrite or Calendars.ReadWrite for this mailbox.',
   UploadHostNotAllowed: 'If the host is Microsoft’s, add it to the app setting UPLOAD_HOSTS.',
   UploadSessionsUnavailable: 'This cloud takes files under 3 MB only. Send smaller files.',
