@@ -94,7 +94,9 @@ class Attacher:
             return self._resume(job, entry.upload_url)
         # The session of an earlier attempt was given its tries before this one: it expires.
         undecided = self._attempts.settle_other_run(job, entry)
-        claimed = undecided or self._attempts.prepare(job, entry)
+        # An attempt without a range was a POST.
+        after_post = entry is not None and entry.began is None
+        claimed = undecided or self._attempts.prepare(job, entry, after_post=after_post)
         if isinstance(claimed, ActivityResult):
             return claimed
         response = self.graph.create_upload_session(job.item, job.file)

@@ -81,18 +81,22 @@ class Attempts:
             return ActivityResult(outcome="reconcile")
         return ActivityResult(outcome="reconcile") if entry.unsure and not job.unsure else None
 
-    def prepare(self, job: Job, entry: LedgerEntry | None) -> LedgerEntry | ActivityResult:
+    def prepare(
+        self, job: Job, entry: LedgerEntry | None, *, after_post: bool = False
+    ) -> LedgerEntry | ActivityResult:
         """The row for this attempt, with the item's attachments; a result if that decides.
 
         The ids of the first attempt stay: an attachment of an earlier attempt that Outlook added
-        late is found here, before the file is sent again. Raises :class:`NotADraft`.
+        late is found here, before the file is sent again. ``after_post``: so is that of a POST
+        that was refused for its size, in case it was carried out all the same.
+        Raises :class:`NotADraft`.
         """
         is_own = entry is not None and entry.run == job.run
         response, attachments = self.graph.list_attachments(job.item)
         if result := result_of_refusal(Call.LIST, response, job):
             return result
         earlier = entry.earlier_attachments if entry and entry.state != "removed" else None
-        if earlier is not None and (job.unsure or not is_own):
+        if earlier is not None and (job.unsure or not is_own or after_post):
             found = AttachmentFinder(self.graph, self.source).find(
                 job, earlier, attachments, is_last_attempt=False
             )

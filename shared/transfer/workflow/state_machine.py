@@ -165,7 +165,7 @@ class StateMachine:
             case Event.RETRY | Event.RETRY_IN_DOUBT:
                 self._retry(result, event)
             case Event.SESSION_INSTEAD | Event.POST_INSTEAD if self.job.run:
-                self._end_attempt(result)
+                self._update_job(attempt=self.job.attempt + 1)
             case Event.NEW_SESSION | Event.START_OVER | Event.SESSION_AT_LAST:
                 self._new_attempt(result, at_last=event is Event.SESSION_AT_LAST)
             case Event.NOT_YET:
@@ -185,17 +185,14 @@ class StateMachine:
 
     def _retry(self, result: ActivityResult, event: Event) -> None:
         if self.stage is Stage.POST and event is Event.RETRY:
-            # Refused, or claimed by a delivery that did not send it.
-            self._end_attempt(result)
+            # The attempt is over: refused, or claimed by a delivery that did not send it.
+            unsure = self.job.unsure or result.may_be_attached
+            self._update_job(attempt=self.job.attempt + 1, unsure=unsure)
         if self.stage is Stage.UPLOAD:
             if result.offset > self.offset:
                 self._patience.reset_backoff()
             self.offset = result.offset
         self.pause = self._patience.pause(result.retry_after or 0.0)
-
-    def _end_attempt(self, result: ActivityResult) -> None:
-        unsure = self.job.unsure or result.may_be_attached
-        self._update_job(attempt=self.job.attempt + 1, unsure=unsure)
 
     def _new_attempt(self, result: ActivityResult, *, at_last: bool = False) -> None:
         if at_last:

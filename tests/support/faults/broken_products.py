@@ -33,10 +33,6 @@ class BlindPut(Attacher):
             return result.model_copy(update={"outcome": "new_session"})
         return result
 
-    def create_upload_session(self, job: Job) -> ActivityResult:
-        # As for a large file: no POST came before, for which the item would be searched.
-        return super().create_upload_session(job.model_copy(update={"unsure": False}))
-
 
 class WithoutReconciling(Attacher):
     """Takes an unknown outcome for a failure."""

@@ -8,7 +8,7 @@ from shared.storage.ledger import Ledger, LedgerEntry, _key
 from shared.transfer.activities.attach_file import Attacher
 from shared.transfer.activities.mailbox_locks import Lock, MailboxLocks
 from shared.transfer.activities.mailbox_queue import Limits, MailboxQueue, Use
-from shared.transfer.activity_payloads import ActivityResult, Job, UploadRanges
+from shared.transfer.activity_payloads import ActivityResult, UploadRanges
 from shared.transfer.functions import Activities
 from shared.transfer.payloads import TransferRequest
 from shared.transfer.service.start import Starter, _Plan
@@ -36,10 +36,6 @@ class LiveSettings(Attacher):
         }
         job = work.job.model_copy(update=update)
         return super().upload_ranges(work.model_copy(update={"job": job}))
-
-    def create_upload_session(self, job: Job) -> ActivityResult:
-        # As for a large file: no POST came before, for which the item would be searched.
-        return super().create_upload_session(job.model_copy(update={"unsure": False}))
 
 
 class PurgeBeforeStart(Starter):

@@ -571,13 +571,6 @@ def test_a_search_after_the_session_names_each_failure_once() -> None:
     assert end_of(machine).error == end.error
 
 
-def test_a_post_that_is_refused_for_its_size_is_looked_for() -> None:
-    """The next attempt finds what it attached in spite of that response."""
-    machine = begun(job(5), NOW)
-    machine.apply(result("session_instead", failure=BUSY, may_be_attached=True), NOW)
-    assert (machine.state, machine.job.attempt, machine.job.unsure) == (State.CREATING, 2, True)
-
-
 def test_a_session_at_last_may_attach() -> None:
     """Its own unknown outcome ends the transfer after a search; there is no third way."""
     machine = after_failed_posts()
