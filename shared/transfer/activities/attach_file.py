@@ -234,4 +234,6 @@ class Attacher:
             return ActivityResult(outcome="reconcile")
         state = self.graph.session_state(self.graph.upload_url(url.reveal()))
         expected = next_expected_range(state.body, job.size) if state.succeeded else None
-        return ActivityResult(outcome="progress", offset=expected.start if expected else 0)
+        offset = expected.start if expected else 0
+        # Without a position, the ranges find it out, but not before the Retry-After.
+        return ActivityResult(outcome="progress", offset=offset, retry_after=state.retry_after)
