@@ -5,7 +5,6 @@ An ``alias`` is the field's key in histories of version 1.0.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -26,12 +25,6 @@ from shared.transfer.payloads import (
 SMALL_FILE_BYTES = 3_000_000
 # Bytes of a request besides the file, rounded up generously.
 ENVELOPE_BYTES = 4_096
-
-
-def run_after(run: str) -> str:
-    """The next run that counts as later than this one."""
-    later = datetime.fromisoformat(run) + timedelta(microseconds=1)
-    return later.isoformat(timespec="microseconds")
 
 
 class Inspect(Payload):

@@ -7,6 +7,9 @@ import pytest
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
 from shared.storage.ledger import Ledger
+from shared.transfer.payloads import TransferStatus
+from shared.transfer.run_token import run_at
+from shared.transfer.service.attachments import Attachments
 from tests.support.engine.virtual_engine import VirtualEngine
 from tests.support.in_memory.app import InMemoryApp
 from tests.support.virtual_app import MAILBOX
@@ -86,6 +89,47 @@ def test_the_earlier_run_sends_nothing_more() -> None:
     name, payload = replaced.first.next_work
     replaced.app.activities[name](payload)
     assert len(replaced.app.service.recorder.requests) == sent
+
+
+def small() -> tuple[InMemoryApp, str, VirtualEngine]:
+    """A small file whose first run is about to send it: app, item and run."""
+    app = InMemoryApp(rules=RULES)
+    item = app.add_message()
+    app.blobs.put("a.bin", b"small", None, {"mailbox": MAILBOX, "messageid": item})
+    engine = app.engines[app.deliver("a.bin")]
+    engine.advance()
+    return app, item, engine
+
+
+def test_a_run_that_is_refused_fences_the_one_before() -> None:
+    """It has sent nothing, so there was no row yet; its late delivery still sends nothing."""
+    app, item, first = small()
+    name, payload = first.next_work
+    app.restart(app.settings.model_copy(update={"allowed_mailboxes": ("x@contoso.com",)}))
+    second = app.start_engine(first.instance_id, first.payload)
+    assert end_of(second) == "failed"
+    assert app.activities[name](payload)["outcome"] == "superseded"
+    assert app.attachments(item) == []
+
+
+def test_a_removal_fences_the_runs_before() -> None:
+    """A delivery that comes late does not attach the file again, doubtful content or not."""
+    app, item, first = small()
+    name, payload = first.next_work
+    status = TransferStatus.from_json(first.run())
+    app.clock.advance(5)
+    second = {**payload, "run": run_at(app.clock()), "contentDoubted": True}
+    app.clock.advance(5)
+    ledger = Ledger(app.tables)
+    calls = Attachments(app.settings, app.source, ledger, app.graph, app.listing)
+    calls.remove(first.instance_id, status)
+    for each in (payload, second):
+        assert app.activities[name](each)["outcome"] == "superseded"
+    assert app.attachments(item) == []
+    app.clock.advance(5)
+    requested = app.start_engine(first.instance_id, first.payload | {"ordered": True})
+    assert end_of(requested) == "attached"
+    assert len(app.attachments(item)) == 1
 
 
 @pytest.mark.parametrize("ahead", [1, 3_600])

@@ -16,10 +16,10 @@ from shared.transfer.activity_payloads import (
     Inspect,
     Inspection,
     Job,
-    run_after,
 )
 from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
+from shared.transfer.run_token import run_after
 from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import matches, may_match
 
@@ -84,6 +84,10 @@ class Inspector:
             return found
         try:
             entry = self.ledger.get(work.transfer_id)
+            if entry is None and work.request.item and work.run:
+                # A late delivery of an earlier run finds that it is over.
+                fence = LedgerEntry(work.transfer_id, work.run, state="ended")
+                self.ledger.put(fence)
             if entry is None or entry.run > work.run:
                 return found
             if entry.state == "open" and entry.run < work.run:
@@ -109,8 +113,9 @@ class Inspector:
             return None
         status = work.request.status.model_copy(update={"size": blob.size})
         record = read_record(blob.metadata)
-        # A row of this very run is a second delivery's.
-        if entry is not None and (entry.run < work.run or not work.run):
+        # A row of this very run is a second delivery's. A later one is of a host whose clock is
+        # ahead, or of a removal.
+        if entry is not None and (entry.run != work.run or not work.run):
             if entry.state == "removed" and not work.request.explicit:
                 removed = {"state": "cancelled", "error": Failure.of(Removed())}
                 return Inspection(ended=status.model_copy(update=removed))

@@ -39,6 +39,7 @@ from shared.transfer.messages import error_of_response, unusable_response
 from shared.transfer.payloads import Payload, TransferStatus
 from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Action, Call
+from shared.transfer.run_token import run_at
 from shared.transfer.storage_policy import RECORD_WRITES
 from shared.transfer.summaries import as_removed
 from shared.transfer.transfer_id import matches
@@ -142,12 +143,8 @@ class Attachments:
             if row and not row.is_running:
                 self.listing.correct(as_removed(row, self.listing.clock()))
         except StorageUnavailable as error:
-            _LOG.warning(
-                "transfer %s: its removal is not listed: %s",
-                transfer_id,
-                error,
-                extra={"transfer_id": transfer_id},
-            )
+            named = {"transfer_id": transfer_id}
+            _LOG.warning("transfer %s: removal not listed: %s", transfer_id, error, extra=named)
 
     def _target(self, status: TransferStatus) -> tuple[OutlookItem, str]:
         item, attachment_id = self._named(status)
@@ -200,10 +197,14 @@ class Attachments:
             raise error_of_response(row, response, item)
 
     def _note_removal(self, transfer_id: str, attachment_id: str) -> None:
-        """Note in the ledger that the file is not attached any more, but was."""
+        """Note in the ledger that the file is not attached any more, but was.
+
+        Deliveries of runs that began before the removal are late from then on.
+        """
         entry = self.ledger.get(transfer_id)
         if entry and entry.state == "attached" and entry.attachment_id == attachment_id:
-            self.ledger.put(replace(entry, state="removed"))
+            run = max(entry.run, run_at(self.listing.clock()))
+            self.ledger.put(replace(entry, run=run, state="removed"))
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
         """Record the removal; return whether the blob's record named this attachment."""

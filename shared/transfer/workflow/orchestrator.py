@@ -10,10 +10,11 @@ from typing import Any
 from durabletask.task import OrchestrationContext, Task, TaskFailedError
 
 from shared.errors import InternalError
-from shared.transfer.activity_payloads import ActivityResult, Inspect, Job, run_after
+from shared.transfer.activity_payloads import ActivityResult, Inspect, Job
 from shared.transfer.end_payloads import Announced, RecordAttachment
 from shared.transfer.payloads import RECORDS, Failure, RecordedStatus, TransferRequest
 from shared.transfer.retry_policy import MAX_CONTENTS, PREDECESSOR_PATIENCE
+from shared.transfer.run_token import run_after
 from shared.transfer.workflow.activity_calls import ActivityCalls
 from shared.transfer.workflow.backoff import Waits, exactly
 from shared.transfer.workflow.inspection import inspect

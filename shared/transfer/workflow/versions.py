@@ -1,10 +1,9 @@
 """Which version of the app began a transfer, and what follows from it."""
 
-from datetime import UTC
-
 from durabletask.task import OrchestrationContext
 
 from shared.outlook.item import OutlookItem
+from shared.transfer.run_token import run_at
 from shared.transfer.workflow.entity_locks import EntityLocks
 from shared.transfer.workflow.locks import ActivityLocks, Locks
 
@@ -19,7 +18,7 @@ def run_of(ctx: OrchestrationContext) -> str:
     """When the run began, in UTC, as text that sorts by time; empty in version 1.0."""
     if is_1_0(ctx):
         return ""
-    return ctx.current_utc_datetime.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+    return run_at(ctx.current_utc_datetime)
 
 
 def locks_of(ctx: OrchestrationContext, item: OutlookItem | None) -> Locks:

@@ -94,7 +94,8 @@ class _Judge:
     def _is_late(self, status: TransferStatus) -> bool:
         """Whether a transfer of version 1.0, which counts an outage as trouble, had one."""
         code = status.error.code if status.error else ""
-        return self.schedule.version == "1.0" and code in {"DeadlineExceeded", "MailboxBusy"}
+        late = {"DeadlineExceeded", "MailboxBusy", "OutcomeUnknown"}
+        return self.schedule.version == "1.0" and code in late
 
     def _misreported(
         self, id_: str, content: Known, status: TransferStatus, ours: list[Attachment]

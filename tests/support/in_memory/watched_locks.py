@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.transfer.activities.mailbox_locks import Lock, MailboxLocks
 from shared.transfer.activities.mailbox_queue import Refused, Use, Waiter
-from shared.transfer.retry_policy import LOCK_LEASE
+from shared.transfer.retry_policy import LOCK_LEASE, LONGEST_ACTIVITY
 
 
 @dataclass
@@ -37,6 +37,14 @@ class Holders:
                 self.crowds.append(f"{asking.transfer_id} and {other} write to one item")
         self.held[mailbox, fence] = asking.transfer_id, asking.item, expires
 
+    def requested(self, transfer_id: str) -> None:
+        """Note another request of a holder: its earlier delivery counts as dead before long."""
+        soon = self.clock() + LONGEST_ACTIVITY
+        self.held = {
+            key: (id_, item, min(expires, soon) if id_ == transfer_id else expires)
+            for key, (id_, item, expires) in self.held.items()
+        }
+
     def given_back(self, mailbox: str, fence: int) -> None:
         """Note the end of a lock, by its own holder."""
         self.held.pop((mailbox, fence), None)
@@ -55,6 +63,7 @@ class WatchedLocks(MailboxLocks):
 
     def acquire(self, mailbox: str, asking: Waiter) -> Lock | Refused:
         began = self.holders.clock()
+        self.holders.requested(asking.transfer_id)
         lock = self.locks.acquire(mailbox, asking)
         if isinstance(lock, Lock):
             self.holders.granted(mailbox, asking, lock.fence, began)
