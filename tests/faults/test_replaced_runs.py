@@ -1,6 +1,6 @@
 """A transfer that is started again while its earlier run is under way, as Azure's engine allows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -155,3 +155,18 @@ def test_a_run_after_one_whose_clock_was_ahead_goes_on(ahead: int) -> None:
 def end_of(engine: VirtualEngine) -> str:
     engine.run()
     return str((engine.output or {})["state"])
+
+
+def test_a_search_of_an_earlier_run_ends() -> None:
+    """A later one has the row: this one neither fails nor reports what it cannot know."""
+    app, _, first = small()
+    lost = Fault(misbehaviour=catalogue.lost_answer(), kind="small_post")
+    app.service.faults.add(lost)
+    while first.next_activity != "find_attachment":
+        first.advance()
+    ledger = Ledger(app.tables)
+    entry = ledger.get(first.instance_id)
+    assert entry is not None
+    app.clock.advance(1)
+    ledger.put(replace(entry, run=run_at(app.clock())))
+    assert end_of(first) == "superseded"

@@ -68,6 +68,7 @@ _CLOSING_FOR_SEARCH: Targets = _SEARCH | {
 }
 _SEARCHING: Targets = _SEARCH | {
     Event.ATTACHED: Ending.ATTACHED,
+    Event.SUPERSEDED: Ending.SUPERSEDED,
     Event.RETRIES_SPENT: Ending.UNKNOWN,
     Event.CANCEL: State.SEARCHING_CANCELLED,
     Event.DEADLINE: State.SEARCHING_LATE,
@@ -76,6 +77,7 @@ _SEARCHING: Targets = _SEARCH | {
 # RECONCILE_SECONDS are over, so no deadline cuts this search short.
 _LAST_SEARCH: Targets = _SEARCH | {
     Event.ATTACHED: Ending.ATTACHED,
+    Event.SUPERSEDED: Ending.SUPERSEDED,
     Event.RETRIES_SPENT: Ending.UNKNOWN,
     Event.CANCEL: State.LAST_SEARCH_CANCELLED,
     Event.DEADLINE: State.SEARCHING_LATE,
@@ -83,6 +85,7 @@ _LAST_SEARCH: Targets = _SEARCH | {
 # After the deadline nothing is repeated.
 _LATE_SEARCH: Targets = _SEARCH | {
     Event.ATTACHED: Ending.ATTACHED,
+    Event.SUPERSEDED: Ending.SUPERSEDED,
     Event.RETRIES_SPENT: Ending.UNKNOWN,
     Event.NOT_YET: Ending.UNKNOWN,
 }

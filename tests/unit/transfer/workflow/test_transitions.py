@@ -82,8 +82,8 @@ IMPOSSIBLE: list[tuple[str, Set[State], Set[Event]]] = [
     ),
     ("a search is repeated where its outcome is unknown", of(Stage.SEARCH), {Event.RECONCILE}),
     (
-        "what became of the file does not depend on what the blob has now",
-        of(Stage.CLOSE, Stage.SEARCH),
+        "a deletion does not depend on what the blob has now, or on a later run",
+        of(Stage.CLOSE),
         {Event.SUPERSEDED},
     ),
     ("nothing is repeated after the deadline", LATE, {Event.RETRY, Event.RETRY_IN_DOUBT}),
