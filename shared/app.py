@@ -110,7 +110,7 @@ def activities(settings: Settings, clients: Clients, clock: Callable[[], datetim
     ledger = Ledger(clients.tables)
     listing = Listing(clients.tables, clock)
     locks = MailboxLocks(clients.tables, Limits.of(settings), clock)
-    claims = Claims(ledger, clients.sessions, listing)
+    claims = Claims(ledger, clients.sessions)
     return Activities(
         Inspector(settings, clients.source, ledger, listing),
         Attacher(settings, clients.source, claims, locks, clients.graph),

@@ -49,10 +49,11 @@ class LedgerEntry:
     ``run`` is a fencing token: when the run that wrote last began, as text that sorts by time. A
     run that began earlier sends nothing. ``attempt`` is the one that last began to send, from 1
     on. ``state`` is *open* while its run may send, *ended* when it ended with nothing attached.
+    ``attachment_id`` is what was attached, also while a later run sends what the blob has since.
     ``earlier_attachments`` are the ids that the item had before this transfer sent anything, None
     before it was ready to send.
     ``began`` is where the last run of ranges of the open upload session began, None before one.
-    ``unsure``: an earlier run may have sent the file, and the item has not been searched since.
+    ``unsure``: it may have been sent, and nobody knows whether it is attached.
     ``etag`` is the version that was read, empty for an entry that has no row yet.
     """
 
@@ -66,6 +67,16 @@ class LedgerEntry:
     began: int | None = None
     unsure: bool = False
     etag: str = ""
+
+    def closed(self, run: str, *, unsure: bool = False) -> "LedgerEntry":
+        """The row at the end of a run that has attached nothing, without a session.
+
+        What an earlier run has attached stays attached.
+        """
+        state: EntryState = "attached" if self.attachment_id else "ended"
+        return replace(
+            self, run=run, state=state, unsure=unsure or self.unsure, upload_url=None, began=None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +187,14 @@ def _parsed(transfer_id: str, values: Mapping[str, Any], document: Document) -> 
     earlier, state = values["earlierAttachments"], document.columns["state"]
     if state not in _STATES or not all(isinstance(each, str) for each in earlier or ()):
         raise ValueError(state)
-    url = str(document.columns["uploadUrl"])
+    url, run = str(document.columns["uploadUrl"]), str(values["run"])
+    if run:
+        datetime.fromisoformat(run)
     # Not every row has it.
     began = values.get("began")
     return LedgerEntry(
         transfer_id=transfer_id,
-        run=str(values["run"]),
+        run=run,
         attempt=int(values["attempt"]),
         state=state,
         attachment_id=str(values["attachmentId"]),

@@ -30,13 +30,13 @@ ENVELOPE_BYTES = 4_096
 class Inspect(Payload):
     """The input of ``inspect_blob``; ``run``: see :class:`Job`.
 
-    ``may_be_empty``: an empty blob was waited on long enough.
+    ``waited``: an empty blob was waited on long enough.
     """
 
     transfer_id: str
     request: TransferRequest
     run: str = ""
-    may_be_empty: bool | None = None
+    waited: bool | None = None
 
 
 class Job(ItemAddress):
@@ -45,11 +45,11 @@ class Job(ItemAddress):
     ``etag`` pins the content; ``created`` and ``md5`` identify it after its metadata changed.
     ``attempt`` counts the attempts to attach it, from 1; ``unsure``: an earlier one may have
     attached it. ``content_doubted``: an earlier run has attached this content, or one that cannot
-    be distinguished by its properties. ``once``: not if another transfer of the same blob name to
-    this item has attached the same bytes. ``run`` is when the orchestration began, as ISO 8601 text
-    in UTC: a fencing token, since a transfer that is started anew has a later one. It is empty for
-    transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them inside of
-    the activities. The settings are part of the history, so that all deliveries decide by the same.
+    be distinguished by its properties. ``same_path``: other transfers of this blob name to this
+    item that may have attached the same bytes. ``run`` is when the orchestration began, as ISO 8601
+    text in UTC: a fencing token, since a transfer that is started anew has a later one. It is empty
+    for transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them in
+    their activities. The settings are part of the history, so that all deliveries decide by the same.
     ``session_at_last``: if the POSTs of a small file fail at every try, a session is tried; without
     it, the transfer ends there. For the telemetry: ``waited_seconds`` is how long the next activity
     waited for its locks, and ``near_deadline`` marks the first activity after four fifths of
@@ -71,7 +71,7 @@ class Job(ItemAddress):
     attempt: int = 1
     unsure: bool = False
     content_doubted: bool = False
-    once: bool = False
+    same_path: tuple[str, ...] = ()
     run: str = ""
     small_file_bytes: int = SMALL_FILE_BYTES
     range_bytes: int | None = None

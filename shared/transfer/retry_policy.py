@@ -71,6 +71,8 @@ LAST_SEARCH_PATIENCE = timedelta(seconds=30)
 # ETag changes by others while one range is read, and while one record is written.
 MAX_ETAG_CHANGES = 5
 MAX_RECORD_WRITES = 5
+# Seconds that a transfer waits for an earlier one from the same blob name to the same item.
+SAME_PATH_SECONDS = 900.0
 # Contents that one transfer attaches: a blob without MD5 may be overwritten within a second.
 MAX_CONTENTS = 4
 # How long inspection and record wait for storage that is unavailable, or for a lease on the blob.

@@ -11,3 +11,8 @@ def run_at(time: datetime) -> str:
 def run_after(run: str) -> str:
     """The next run that counts as later than this one."""
     return run_at(datetime.fromisoformat(run) + timedelta(microseconds=1))
+
+
+def run_before(run: str) -> str:
+    """The last run that counts as earlier than this one: the fence of the runs before it."""
+    return run_at(datetime.fromisoformat(run) - timedelta(microseconds=1))

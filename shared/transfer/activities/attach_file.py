@@ -36,6 +36,7 @@ from shared.transfer.activity_payloads import (
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import MAX_SESSION_CANCELS
 from shared.transfer.retry_table import Call
+from shared.transfer.run_token import run_before
 
 _LOG = logging.getLogger(__name__)
 
@@ -140,8 +141,8 @@ class Attacher:
         if url is None:
             # Only if somebody has deleted the row.
             return ActivityResult(outcome="reconcile")
-        if is_sure and work.is_later_and_last and (wait := self._attempts.check_draft(job)):
-            return wait.model_copy(update={"offset": work.offset})
+        if work.is_later_and_last and (undecided := self._attempts.check_still_draft(job)):
+            return undecided.model_copy(update={"offset": work.offset})
         uploader = RangeUploader(
             graph=self.graph,
             source=self.source,
@@ -193,8 +194,13 @@ class Attacher:
         if work.run:
             return self._cancel_earlier_session(work, work.run)
         job = work.job
-        if job and work.delete_notes and not work.must_wait:
-            undecided = self._attempts.settle_other_run(job, self.claims.latest_entry(job))
+        if job and work.delete_notes:
+            undecided = self._attempts.settle_other_run(
+                job,
+                self.claims.latest_entry(job),
+                must_wait=work.must_wait,
+                best_effort=work.best_effort,
+            )
             if undecided:
                 return undecided
         entry = self.claims.own_entry(job) if job else None
@@ -204,14 +210,15 @@ class Attacher:
             pending = self._attempts.cancel_session(work.transfer_id, entry)
         if pending and not work.best_effort:
             return pending.model_copy(update={"tries": MAX_SESSION_CANCELS})
-        if job:
-            self.claims.close(job, at_the_end=work.delete_notes)
+        known = self.claims.close(job, at_the_end=work.delete_notes) if job else ""
+        if known:
+            return ActivityResult(outcome="attached", attachment_id=known)
         return ActivityResult(outcome="progress")
 
     def _cancel_earlier_session(self, work: CancelUploadSession, run: str) -> ActivityResult:
         """Delete the session of a row that this run's inspection has closed."""
         entry = self.claims.ledger.get(work.transfer_id)
-        if entry is None or entry.run != run or not entry.upload_url:
+        if entry is None or entry.run != run_before(run) or not entry.upload_url:
             return ActivityResult(outcome="progress")
         pending = None
         if not work.must_wait:

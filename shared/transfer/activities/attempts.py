@@ -22,12 +22,8 @@ from shared.storage.ledger import LedgerEntry
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import BlobReader, RestartRequired
 from shared.transfer.activities.claims import Claims
-from shared.transfer.activities.find_attachment import (
-    AttachmentFinder,
-    Throttled,
-    candidates_of,
-)
-from shared.transfer.activities.results import result_of_error, result_of_refusal
+from shared.transfer.activities.find_attachment import AttachmentFinder, Throttled
+from shared.transfer.activities.results import look_first, result_of_error, result_of_refusal
 from shared.transfer.activity_payloads import ActivityResult, Job
 from shared.transfer.payloads import Failure
 from shared.transfer.retry_policy import decide, effective_retry_after
@@ -67,19 +63,30 @@ class Attempts:
     source: SourceContainer
     graph: GraphClient
 
-    def settle_other_run(self, job: Job, entry: LedgerEntry | None) -> ActivityResult | None:
+    def settle_other_run(
+        self,
+        job: Job,
+        entry: LedgerEntry | None,
+        *,
+        must_wait: bool = False,
+        best_effort: bool = False,
+    ) -> ActivityResult | None:
         """A result, if another run of the transfer may be sending, or may have sent, the file.
 
-        After this it claims no more, and the item is searched before this run sends.
+        After this it claims no more, and the item is searched before this run sends. Its session
+        is left to expire if no request may be sent, or if it cannot be deleted at ``best_effort``.
         """
-        if entry is None or entry.state != "open":
+        if entry is None or entry.state in {"attached", "removed"}:
             return None
-        if entry.run != job.run:
-            if pending := self.cancel_session(job.transfer_id, entry):
-                return pending
-            self.claims.take_over(job, entry)
-            return ActivityResult(outcome="reconcile")
-        return ActivityResult(outcome="reconcile") if entry.unsure and not job.unsure else None
+        if entry.run == job.run:
+            return ActivityResult(outcome="reconcile") if entry.unsure and not job.unsure else None
+        if entry.state == "ended" and not entry.unsure:
+            return None
+        pending = None if must_wait else self.cancel_session(job.transfer_id, entry)
+        if pending and not best_effort:
+            return pending
+        self.claims.take_over(job, entry)
+        return ActivityResult(outcome="reconcile")
 
     def prepare(
         self, job: Job, entry: LedgerEntry | None, *, after_post: bool = False
@@ -115,20 +122,29 @@ class Attempts:
             job.transfer_id,
             job.run,
             job.attempt,
+            attachment_id=entry.attachment_id if entry and entry.state != "removed" else "",
             earlier_attachments=earlier,
             etag=entry.etag if entry else "",
         )
 
     def _attached_before(self, job: Job, listed: Sequence[ListedAttachment]) -> str | None:
-        """The attachment that an earlier transfer made from the same bytes of the same blob name.
+        """The attachment that another transfer made of the same bytes of the same blob name.
 
-        A client that repeats an upload creates such a blob. Attachments whose bytes cannot be
-        read do not count.
+        A client that repeats an upload creates such a blob. Attachments that were there before
+        that transfer began are not the app's. Those whose bytes cannot be read do not count.
         """
-        if not (job.once and candidates_of(job, (), listed) and self.claims.has_others(job)):
-            return None
         finder = AttachmentFinder(self.graph, self.source)
-        return finder.find(job, (), listed, is_last_attempt=False).own
+        for other in map(self.claims.ledger.get, job.same_path):
+            if other is None or other.state == "removed":
+                continue
+            named = [each for each in listed if each.id == other.attachment_id]
+            earlier = () if named else other.earlier_attachments
+            if earlier is None:
+                continue
+            found = finder.find(job, earlier, named or listed, is_last_attempt=False)
+            if found.own is not None:
+                return found.own
+        return None
 
     def check_draft(self, job: Job) -> ActivityResult | None:
         """A result, if it is not known whether the message is a draft.
@@ -143,6 +159,18 @@ class Attempts:
         if response.body.get("isDraft") is False:
             raise NotADraft(job.item)
         return None
+
+    def check_still_draft(self, job: Job) -> ActivityResult | None:
+        """The same before the last ranges: a refusal counts after a look at the item only.
+
+        Another delivery of the same ranges may have sent them meanwhile.
+        """
+        try:
+            undecided = self.check_draft(job)
+        except NotADraft as error:
+            undecided = result_of_error(error)
+        failed = undecided is not None and undecided.outcome == "failed"
+        return look_first(undecided) if undecided and failed else undecided
 
     def prepare_post(self, job: Job, entry: LedgerEntry | None) -> Post | ActivityResult:
         """What to send; a result, if nothing is sent.

@@ -8,24 +8,15 @@ nothing. The row stays after the end, so that a late delivery finds that out, to
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from itertools import islice
 
 from shared.errors import TransferError
-from shared.outlook.item import OutlookItem
 from shared.secret import Secret
 from shared.storage.ledger import Ledger, LedgerEntry
-from shared.storage.listed import Listed, by_blob
-from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.transfer.activity_payloads import Job
 from shared.transfer.retry_policy import MAX_CLAIM_SECONDS
 
 type Stopwatch = Callable[[], float]
-
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-# Transfers of one blob name that are looked at; there are rarely more than two.
-_MOST_OTHERS = 20
 
 
 class StaleDelivery(TransferError):
@@ -63,13 +54,11 @@ class Claim:
 class Claims:
     """Reads and writes the rows of transfers for activities.
 
-    ``listing`` finds the other transfers of a blob. ``notes`` are those of version 1.0, for its
-    transfers that still run.
+    ``notes`` are those of version 1.0, for its transfers that still run.
     """
 
     ledger: Ledger
     notes: SessionStore
-    listing: Listing
     stopwatch: Stopwatch = time.monotonic
 
     def entry(self, job: Job) -> LedgerEntry | None:
@@ -89,21 +78,6 @@ class Claims:
         if own and entry.attempt > job.attempt:
             raise StaleDelivery(job.transfer_id)
         return entry
-
-    def has_others(self, job: Job) -> bool:
-        """Whether another transfer from this blob's name to this item may have attached a file.
-
-        Of the latest ones that are listed, the ledger says that. Raises
-        :class:`~shared.errors.StorageUnavailable`.
-        """
-        latest = self.listing.newest([by_blob(job.blob)], _EVER, "", _MOST_OTHERS)
-        others = (
-            row.id
-            for row in islice(latest, _MOST_OTHERS)
-            if isinstance(row, Listed) and row.id != job.transfer_id and _goes_to(row, job.item)
-        )
-        entries = (self.ledger.get(each) for each in others)
-        return any(entry and entry.state in {"open", "attached"} for entry in entries)
 
     def claim(self, entry: LedgerEntry) -> Claim:
         """Claim the entry's attempt, to send it or to give it up.
@@ -139,30 +113,44 @@ class Claims:
     def take_over(self, job: Job, entry: LedgerEntry) -> None:
         """Make the row one of this run: the run that wrote it, if it goes on, claims no more.
 
-        Its session must have been deleted.
+        Its session must have been deleted, or is left to expire.
         Raises :class:`~shared.storage.documents.DocumentConflict`.
         """
         self.ledger.put(
-            replace(entry, run=job.run, attempt=job.attempt, unsure=True, upload_url=None)
+            replace(
+                entry,
+                run=job.run,
+                attempt=job.attempt,
+                state="open",
+                unsure=True,
+                upload_url=None,
+                began=None,
+            )
         )
 
-    def close(self, job: Job, *, at_the_end: bool) -> None:
-        """Note that the attempt's session is closed, and at the end that nothing is attached.
+    def close(self, job: Job, *, at_the_end: bool) -> str:
+        """Note that the attempt's session is closed, and at the end that the run is over.
 
         At the end there is a row, even if nothing was sent: a late delivery finds it. A row is not
-        changed that is of a later run or attempt, or says that the file is attached.
+        changed that is of a later run or attempt. The result is the id of what is attached by the
+        ledger, empty if nothing is.
         """
         try:
             entry = self.entry(job)
-        except (StaleDelivery, AlreadyAttached):
-            return
+        except AlreadyAttached as known:
+            return known.attachment_id
+        except StaleDelivery:
+            return ""
         if at_the_end:
             entry = entry or LedgerEntry(job.transfer_id)
-            self.ledger.put(
-                replace(entry, run=job.run, attempt=job.attempt, state="ended", upload_url=None)
-            )
-        elif entry and entry.run == job.run and entry.upload_url:
+            if entry.state == "removed":
+                entry = replace(entry, attachment_id="")
+            closed = replace(entry.closed(job.run), attempt=job.attempt)
+            self.ledger.put(closed)
+            return closed.attachment_id
+        if entry and entry.run == job.run and entry.upload_url:
             self.ledger.put(replace(entry, upload_url=None))
+        return ""
 
     def latest_entry(self, job: Job) -> LedgerEntry | None:
         """The row, if it is of no later run or attempt; for what only cleans up."""
@@ -190,9 +178,3 @@ class Claims:
         entry = self.ledger.put(entry)
         self.notes.delete(job.transfer_id)
         return entry
-
-
-def _goes_to(row: Listed, item: OutlookItem) -> bool:
-    summary = row.summary
-    named = (str(row.mailbox).lower(), summary.get("itemType"), summary.get("itemId"))
-    return named == (item.mailbox.lower(), item.type, item.id)

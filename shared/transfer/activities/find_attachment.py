@@ -72,7 +72,12 @@ class AttachmentFinder:
         Raises :class:`OutcomeUnknown` if the candidates do not allow a decision,
         :class:`Throttled` and :class:`StorageUnavailable`.
         """
-        candidates = candidates_of(job, earlier, listed)
+        known = set(earlier)
+        candidates = [
+            each
+            for each in listed
+            if each.name == job.file_name and each.id not in known and _is_plausible(job, each)
+        ]
         if not candidates:
             return SearchResult()
         content = self._content(job)
@@ -130,18 +135,6 @@ class _Content:
 
     md5s: frozenset[str]
     is_certain: bool
-
-
-def candidates_of(
-    job: Job, earlier: Sequence[str], listed: Sequence[ListedAttachment]
-) -> list[ListedAttachment]:
-    """The attachments, except those ``earlier``, that can be the job's by name and size."""
-    known = set(earlier)
-    return [
-        each
-        for each in listed
-        if each.name == job.file_name and each.id not in known and _is_plausible(job, each)
-    ]
 
 
 def _is_plausible(job: Job, attachment: ListedAttachment) -> bool:

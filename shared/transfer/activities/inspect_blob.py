@@ -19,7 +19,9 @@ from shared.transfer.activity_payloads import (
 )
 from shared.transfer.admission import check_blob, check_mailbox
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
-from shared.transfer.run_token import run_after
+from shared.transfer.retry_policy import SAME_PATH_SECONDS
+from shared.transfer.run_token import run_after, run_before
+from shared.transfer.same_path import SamePath
 from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import matches, may_match
 
@@ -71,8 +73,7 @@ class Inspector:
             return Inspection(unavailable=Failure.of(error))
         except Permanent as error:
             return _refused(work, Failure.of(error))
-        waits = blob.size == 0 and self.settings.empty_blob_seconds and not work.may_be_empty
-        return self._empty(blob) if waits else Inspection(job=self._job(work, blob, entry))
+        return self._ready(work, blob, entry)
 
     def _with_earlier_run(self, work: Inspect, found: Inspection) -> Inspection:
         """The end that is also true if an earlier run of the transfer has sent the file.
@@ -84,21 +85,23 @@ class Inspector:
             return found
         try:
             entry = self.ledger.get(work.transfer_id)
-            if entry is None and work.request.item and work.run:
-                # A late delivery of an earlier run finds that it is over.
-                fence = LedgerEntry(work.transfer_id, work.run, state="ended")
-                self.ledger.put(fence)
-            if entry is None or entry.run > work.run:
+            if not (work.request.item and work.run) or (entry and entry.run > work.run):
                 return found
-            if entry.state == "open" and entry.run < work.run:
-                entry = replace(entry, run=work.run, state="ended", unsure=True)
+            # Late deliveries of earlier runs find it. This run can still go on, if the result of
+            # this delivery gets lost and the next one decides otherwise.
+            fence = run_before(work.run)
+            if entry is None or (entry.state == "open" and entry.run < fence):
+                new = LedgerEntry(work.transfer_id)
+                url = entry.upload_url if entry else None
+                closed = (entry or new).closed(fence, unsure=entry is not None)
+                entry = replace(closed, upload_url=url)
                 self.ledger.put(entry)
         except StorageUnavailable as error:
             return Inspection(unavailable=Failure.of(error))
         update: dict[str, object]
         if entry.state == "attached":
             update = {"state": "attached", "attachment_id": entry.attachment_id, "error": None}
-        elif entry.state == "ended" and entry.unsure and entry.run == work.run:
+        elif entry.state == "ended" and entry.unsure and entry.run == fence:
             update = {"state": "failed", "error": Failure.of(OutcomeUnknown())}
         else:
             return found
@@ -135,6 +138,30 @@ class Inspector:
             return record.proves_attached(blob, item)
         return record.is_about(blob, item)
 
+    def _ready(self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None) -> Inspection:
+        """The job, unless it is worth waiting before the file is sent."""
+        if blob.size == 0 and self.settings.empty_blob_seconds and not work.waited:
+            return self._empty(blob)
+        try:
+            others = self._same_path(work, blob)
+        except StorageUnavailable as error:
+            return Inspection(unavailable=Failure.of(error))
+        if any(each.state == "open" for each in others) and not work.waited:
+            busy = StorageUnavailable(
+                f"Another transfer of the blob {blob.name} to this item is under way."
+            )
+            return Inspection(unavailable=Failure.of(busy), patience=SAME_PATH_SECONDS)
+        known = [each for each in others if each.state == "attached" or each.unsure]
+        job = self._job(work, blob, entry)
+        update = {"same_path": tuple(each.transfer_id for each in known)}
+        return Inspection(job=job.model_copy(update=update))
+
+    def _same_path(self, work: Inspect, blob: SourceBlob) -> list[LedgerEntry]:
+        item = work.request.item
+        if not item or work.request.force or not work.run:
+            return []
+        return SamePath(self.ledger, self.listing).others(work.transfer_id, blob.name, item)
+
     def _empty(self, blob: SourceBlob) -> Inspection:
         """Wait: some clients create a blob empty and fill it later, which makes other content."""
         error = StorageUnavailable(f"The blob {blob.name} is empty, and may yet be filled.")
@@ -149,7 +176,6 @@ class Inspector:
             transfer_id=work.transfer_id,
             run=run,
             content_doubted=entry is not None and entry.state == "attached",
-            once=not request.force,
             blob=blob.name,
             etag=blob.etag,
             created=blob.created,

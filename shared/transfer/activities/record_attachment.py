@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from shared.errors import Permanent, StorageUnavailable
+from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable
 from shared.storage.attachment_record import (
     FINGERPRINT_DIGITS,
     AttachmentRecord,
@@ -89,7 +89,8 @@ class Recorder:
             return False
         if entry.state == "removed" and (entry.run == work.run or work.record == "attached"):
             return False
-        if work.record == "attached" and entry.state != "attached":
+        attached = (entry.state, entry.attachment_id) == ("attached", work.status.attachment_id)
+        if work.record == "attached" and not attached:
             self.ledger.put(
                 replace(
                     entry,
@@ -99,6 +100,9 @@ class Recorder:
                     upload_url=None,
                 )
             )
+        error = work.status.error
+        if entry.state == "ended" and error and error.code == OutcomeUnknown.code:
+            self.ledger.put(replace(entry, unsure=True))
         return True
 
     def _write(self, work: RecordAttachment) -> Failure | None:

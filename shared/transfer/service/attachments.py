@@ -40,6 +40,7 @@ from shared.transfer.payloads import Payload, TransferStatus
 from shared.transfer.retry_policy import decide
 from shared.transfer.retry_table import Action, Call
 from shared.transfer.run_token import run_at
+from shared.transfer.same_path import SamePath
 from shared.transfer.storage_policy import RECORD_WRITES
 from shared.transfer.summaries import as_removed
 from shared.transfer.transfer_id import matches
@@ -129,7 +130,7 @@ class Attachments:
             self._check(Call.REMOVE, self.graph.remove_attachment(item, attachment_id), item)
         except AttachmentNotFound as error:
             gone = error
-        self._note_removal(transfer_id, attachment_id)
+        self._note_removal(transfer_id, status.blob, item, attachment_id)
         recorded = self._record_removal(transfer_id, status, str(item))
         if gone and not recorded:
             raise gone
@@ -196,15 +197,16 @@ class Attachments:
         if row.action is not Action.PROCEED:
             raise error_of_response(row, response, item)
 
-    def _note_removal(self, transfer_id: str, attachment_id: str) -> None:
-        """Note in the ledger that the file is not attached any more, but was.
+    def _note_removal(self, id_: str, blob: str, item: OutlookItem, attachment_id: str) -> None:
+        """Note in the ledger, for all transfers that share it, that it is not attached any more.
 
         Deliveries of runs that began before the removal are late from then on.
         """
-        entry = self.ledger.get(transfer_id)
-        if entry and entry.state == "attached" and entry.attachment_id == attachment_id:
-            run = max(entry.run, run_at(self.listing.clock()))
-            self.ledger.put(replace(entry, run=run, state="removed"))
+        own, path = self.ledger.get(id_), SamePath(self.ledger, self.listing)
+        for entry in (own, *path.others(id_, blob, item)):
+            if entry and (entry.state, entry.attachment_id) == ("attached", attachment_id):
+                run = max(entry.run, run_at(self.listing.clock()))
+                self.ledger.put(replace(entry, run=run, state="removed"))
 
     def _record_removal(self, transfer_id: str, status: TransferStatus, item: str) -> bool:
         """Record the removal; return whether the blob's record named this attachment."""

@@ -111,7 +111,7 @@ class Starter:
         return tuple(results[name] for name in attach.names)
 
     def _is_recorded(self, blob: SourceBlob, item: str) -> bool:
-        return read_record(blob.metadata).is_about(blob, item)
+        return read_record(blob.metadata).holds(fingerprint(blob, item))
 
     async def _look(self, name: str) -> SourceBlob:
         """The blob as it is now, if it is a file."""

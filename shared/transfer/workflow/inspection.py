@@ -20,7 +20,7 @@ def inspect(
     found = yield from _until_available(activities, work, cancelled)
     if found.patience is not None and not cancelled.is_complete:
         # Still empty after the wait.
-        work = work.model_copy(update={"may_be_empty": True})
+        work = work.model_copy(update={"waited": True})
         found = yield from _until_available(activities, work, cancelled)
     if not found.unavailable:
         return found

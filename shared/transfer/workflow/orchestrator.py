@@ -81,7 +81,7 @@ class _Transfer:
         for left in reversed(range(MAX_CONTENTS)):
             if not (yield from self._run_once(proves=left > 0)):
                 return
-            self.run_id = run_after(self.run_id)
+            self.run_id = run_after(self.job.run if self.job else self.run_id)
 
     def _run_once(self, *, proves: bool) -> Orchestration[bool]:
         """Transfer the blob's present content; whether it may be another one by the end."""
@@ -94,6 +94,9 @@ class _Transfer:
             self.status = self.status.model_copy(update={"size": inspection.job.size})
             yield from self._attach(inspection.job)
             record = RECORDS.get(self.status.state)
+        elif self.status.state == "attached":
+            # By an earlier pass, and that stays true.
+            record = RECORDS["attached"]
         elif inspection.ended:
             self.status = inspection.ended
         if not record:
@@ -161,6 +164,10 @@ class _Transfer:
             if result.outcome == "reconcile":
                 machine.search_after_all(self.waits.app_time)
                 return False
+            if result.outcome == "attached":
+                # By the ledger, before this attempt; an error is about what the blob has now.
+                update = {"state": "attached", "attachment_id": result.attachment_id}
+                self.status = self.status.model_copy(update=update)
         return True
 
     def _advance(self, machine: StateMachine) -> Orchestration[None]:

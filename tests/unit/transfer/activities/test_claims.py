@@ -6,7 +6,6 @@ import pytest
 
 from shared.secret import Secret
 from shared.storage.ledger import Ledger, LedgerEntry
-from shared.storage.listing import Listing
 from shared.storage.session_store import SessionStore
 from shared.transfer.activities.claims import Claims
 from tests.support.engine.clock import VirtualClock
@@ -22,8 +21,7 @@ URL = Secret("https://outlook.office.com/api?authtoken=x", "upload URL")
 @pytest.fixture
 def claims() -> Claims:
     notes = SessionStore(MemoryContainer("sessions", VirtualClock()).as_client())
-    tables = MemoryTables().as_client()
-    return Claims(Ledger(tables), notes, Listing(tables, VirtualClock()))
+    return Claims(Ledger(MemoryTables().as_client()), notes)
 
 
 @pytest.mark.parametrize(
