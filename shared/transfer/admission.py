@@ -6,6 +6,8 @@ from shared.storage.source_blob import SourceBlob
 from shared.storage.storage_errors import ARCHIVED
 
 _FOLDER_KEY = "hdi_isfolder"
+# The metadata key of a blob that may have so many bytes only: it comes by an upload link.
+EXPECTED_SIZE = "expectedsize"
 
 
 class FolderMarker(UnsupportedBlob, code="UnsupportedBlob"):
@@ -58,3 +60,13 @@ def check_blob(settings: Settings, blob: SourceBlob) -> None:
     if blob.archived:
         raise UnsupportedBlob(ARCHIVED)
     check_size(settings, blob.size)
+    _check_expected_size(blob)
+
+
+def _check_expected_size(blob: SourceBlob) -> None:
+    expected = {value for key, value in blob.metadata.items() if key.lower() == EXPECTED_SIZE}
+    if expected - {str(blob.size)}:
+        raise UnsupportedBlob(
+            f"The blob has {blob.size:,} bytes, and its upload link was for "
+            f"{', '.join(sorted(expected))}. Request a link for the file as it is."
+        )

@@ -21,6 +21,7 @@ from shared.outlook.graph_response import GraphResponse, NoResponse
 from shared.outlook.item import OutlookItem
 from shared.transfer.activity_payloads import Job
 from shared.transfer.payloads import Failure
+from shared.transfer.published_codes import NO_MAILBOX
 from shared.transfer.retry_policy import DEFAULT_RETRY_AFTER, effective_retry_after
 from shared.transfer.retry_table import Action, GraphFailing, Row
 
@@ -39,7 +40,7 @@ def failure_of_response(row: Row, response: GraphResponse, job: Job) -> Failure:
             f"({reason}). Its administrator can raise the mailbox's message size limit "
             "(35 MB unless set)."
         ),
-        ItemNotFound: _no_item(job.item, reason),
+        ItemNotFound: _not_found(job.item, response, reason),
         PermissionMissing: _no_permission(job.item, reason),
         UploadSessionsUnavailable: (
             f"This cloud offers no upload sessions for attachments ({reason}): "
@@ -68,7 +69,7 @@ def error_of_response(row: Row, response: GraphResponse, item: OutlookItem) -> T
         seconds = effective_retry_after(row, response)
         return _unavailable(reason, DEFAULT_RETRY_AFTER if seconds is None else seconds)
     if row.error is ItemNotFound:
-        return ItemNotFound(_no_item(item, reason))
+        return ItemNotFound(_not_found(item, response, reason))
     if row.error is PermissionMissing:
         return PermissionMissing(_no_permission(item, reason))
     if row.error is AttachmentNotFound:
@@ -88,7 +89,12 @@ def _unavailable(reason: str, retry_after: float) -> GraphUnavailable:
     return GraphUnavailable(reason, max(1, math.ceil(retry_after)))
 
 
-def _no_item(item: OutlookItem, reason: str) -> str:
+def _not_found(item: OutlookItem, response: GraphResponse, reason: str) -> str:
+    if response.code.lower() in NO_MAILBOX:
+        return (
+            f"Graph knows no mailbox {item.mailbox} ({reason}). "
+            "Check mailbox and user: the user needs a licence for Exchange Online."
+        )
     return (
         f"Graph finds no {item.type} with this id in mailbox {item.mailbox} ({reason}). "
         "Check mailbox and id; an id changes when the item moves, unless it is immutable."

@@ -10,14 +10,23 @@ import time_machine
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient, UserDelegationKey
 
-from shared.errors import AttachmentTooLarge, InvalidRequest, MailboxNotAllowed, PermissionMissing
+from shared.errors import (
+    AttachmentTooLarge,
+    InvalidRequest,
+    MailboxNotAllowed,
+    PermissionMissing,
+    UnsupportedBlob,
+)
 from shared.settings import Settings
 from shared.storage.presigned_urls import PresignedUrls
+from shared.storage.source_container import SourceContainer
 from shared.transfer.addressing import read_address
+from shared.transfer.admission import check_blob
 from shared.transfer.service.requests import UploadLinkRequest
 from shared.transfer.service.upload_link import UploadLink, UploadLinks
 
 CONTENT = b"sent by hand"
+TYPE = "x-ms-blob-content-type"
 BODY: dict[str, Any] = {
     "fileName": "scan.pdf",
     "size": len(CONTENT),
@@ -180,3 +189,35 @@ def test_an_identity_without_the_role_gets_its_name() -> None:
     service.refusal.status_code = 403
     with pytest.raises(PermissionMissing, match="Storage Blob Delegator"):
         PresignedUrls(service, "inbox").create("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"),
+    [
+        ("scan.pdf", "application/pdf"),
+        ("SCAN.PDF", "application/pdf"),
+        ("scan", "application/octet-stream"),
+        ("scan.tar.gz", "application/octet-stream"),
+        ("scan.unknown", "application/octet-stream"),
+    ],
+)
+def test_the_type_is_that_of_the_name(uploads: UploadLinks, name: str, type_: str) -> None:
+    """Unless the request gives one."""
+    assert offer(uploads, fileName=name, contentType=None).headers[TYPE] == type_
+    assert offer(uploads, fileName=name, contentType="a/b").headers[TYPE] == "a/b"
+
+
+def test_a_file_of_another_size_is_not_attached(
+    uploads: UploadLinks, container: ContainerClient
+) -> None:
+    """The link was for the file that the request described."""
+    source = SourceContainer(container)
+    for size, fits in ((len(CONTENT), True), (len(CONTENT) + 1, False), (0, False)):
+        upload = offer(uploads, size=size)
+        assert put(upload) == 201
+        blob = source.look(upload.blob)
+        if fits:
+            check_blob(uploads.settings, blob)
+            continue
+        with pytest.raises(UnsupportedBlob, match=f"its upload link was for {size}"):
+            check_blob(uploads.settings, blob)

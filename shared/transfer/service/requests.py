@@ -1,5 +1,6 @@
 """Requests for an item, as the HTTP API and events receive them."""
 
+import mimetypes
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ _DOT_SEGMENTS = r"(^|\/)\.\.?(\/|$)"
 # Narrower than what is accepted: values that a client generates from it are always valid.
 _ID_PATTERN = r"^[A-Za-z0-9_+/=-]+$"
 _WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+_ANY_TYPE = "application/octet-stream"
 _CONTENT_TYPE = rf'^{_WORD}/{_WORD}( *; *{_WORD}=({_WORD}|"[ !#-~]*"))*$'
 _ID_FIELDS = tuple(kind.request_field for kind in ITEM_KINDS.values())
 
@@ -181,7 +183,13 @@ class UploadLinkRequest(ItemRequest):
 
     file_name: ShortText
     size: Annotated[int, Field(ge=0)]
-    content_type: ContentType = "application/octet-stream"
+    content_type: ContentType | None = None
+
+    @property
+    def type(self) -> str:
+        """The content type: the one given, or what the file's name says."""
+        guessed, encoding = mimetypes.guess_type(self.file_name)
+        return self.content_type or (None if encoding else guessed) or _ANY_TYPE
 
 
 def _given(body: Mapping[str, object]) -> set[str]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from shared.settings import Settings
 from shared.storage.presigned_urls import PresignedUrls
 from shared.transfer.addressing import safe_file_name
-from shared.transfer.admission import check_mailbox, check_size
+from shared.transfer.admission import EXPECTED_SIZE, check_mailbox, check_size
 from shared.transfer.payloads import Payload
 from shared.transfer.service.requests import UploadLinkRequest
 
@@ -61,11 +61,16 @@ class UploadLinks:
 
 
 def _headers(request: UploadLinkRequest, file_name: str) -> dict[str, str]:
-    """The blob's type and its address as metadata, which allows ASCII only."""
+    """The blob's type, and its address and size as metadata, which allow ASCII only."""
     item = request.item
-    address = {"mailbox": item.mailbox, item.kind.metadata_key: item.id, "filename": file_name}
+    address = {
+        "mailbox": item.mailbox,
+        item.kind.metadata_key: item.id,
+        "filename": file_name,
+        EXPECTED_SIZE: str(request.size),
+    }
     return {
         "x-ms-blob-type": "BlockBlob",
-        "x-ms-blob-content-type": request.content_type,
+        "x-ms-blob-content-type": request.type,
         **{f"x-ms-meta-{key}": quote(value, safe="@") for key, value in address.items()},
     }

@@ -76,6 +76,7 @@ def openapi_document() -> dict[str, Any]:
             "version": VERSION,
             "description": f"Attaches blobs to Outlook {' and '.join(_COLLECTIONS)}.",
         },
+        "servers": [{"url": "/", "description": "The app that serves this document"}],
         "paths": paths,
         "components": {
             "schemas": definitions["$defs"],

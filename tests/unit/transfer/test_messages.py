@@ -19,6 +19,7 @@ from tests.support.jobs import job
         ),
         (Call.RANGE, GraphResponse(413), "MailboxLimitExceeded", "administrator can raise"),
         (Call.LIST, GraphResponse(404, code="ErrorItemNotFound"), "ItemNotFound", "an id changes"),
+        (Call.LIST, GraphResponse(404, code="ErrorInvalidUser"), "ItemNotFound", "no mailbox"),
         (Call.CREATE, GraphResponse(405), "UploadSessionsUnavailable", "under 3 MB"),
         (
             Call.CREATE,

@@ -45,3 +45,11 @@ def test_a_name_that_is_no_unicode_is_refused() -> None:
     """No blob can have it."""
     with pytest.raises(InvalidRequest, match="details"):
         AttachRequest.read({**BODY, "blob": "a\ud800"})
+
+
+@pytest.mark.parametrize("body", [[], "a", 3, None, [BODY]])
+def test_a_body_that_is_no_object_is_refused_in_plain_words(body: object) -> None:
+    """No class of the app is named."""
+    with pytest.raises(InvalidRequest) as caught:
+        AttachRequest.read(body)
+    assert [each.message for each in caught.value.details] == ["should be a JSON object"]

@@ -32,6 +32,11 @@ def test_the_readme_has_a_curl_for_every_call(call: Call) -> None:
     assert curl.search((ROOT / "README.md").read_text())
 
 
+def test_the_paths_are_those_of_the_app_that_answers() -> None:
+    """Also behind a proxy or another host name."""
+    assert [each["url"] for each in openapi_document()["servers"]] == ["/"]
+
+
 def test_every_call_is_described_with_its_errors() -> None:
     """The shallow health and the page need no key; every other call can answer 401."""
     paths = openapi_document()["paths"]
