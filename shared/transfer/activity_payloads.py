@@ -49,7 +49,7 @@ class Job(ItemAddress):
     item that may have attached the same bytes. ``run`` is when the orchestration began, as ISO 8601
     text in UTC: a fencing token, since a transfer that is started anew has a later one. It is empty
     for transfers of version 1.0, whose orchestrator holds the locks; later ones acquire them in
-    their activities. The settings are part of the history, so that all deliveries decide by the same.
+    their activities. The settings are part of the history: all deliveries decide by the same.
     ``session_at_last``: if the POSTs of a small file fail at every try, a session is tried; without
     it, the transfer ends there. For the telemetry: ``waited_seconds`` is how long the next activity
     waited for its locks, and ``near_deadline`` marks the first activity after four fifths of
@@ -173,8 +173,9 @@ class CancelUploadSession(Payload):
 
     ``delete_notes``: the transfer has ended, so its notes are deleted as well; ``best_effort``:
     even if the session cannot be deleted. ``must_wait``: a Retry-After of the mailbox is not over,
-    so that no request is sent. ``job`` says which run and attempt the session is of. Without a job,
-    it is one that an earlier run than ``run`` has left; histories of version 1.0 have neither.
+    so that no request is sent. ``is_unknown``: at the end, the file may be attached. ``job`` says
+    which run and attempt the session is of. Without a job, it is one that an earlier run than
+    ``run`` has left; histories of version 1.0 have neither.
     """
 
     transfer_id: str
@@ -183,6 +184,7 @@ class CancelUploadSession(Payload):
     delete_notes: bool = Field(default=False, alias="forget")
     must_wait: bool = Field(default=False, alias="resting")
     best_effort: bool = Field(default=False, alias="whatever")
+    is_unknown: bool | None = None
 
 
 Outcome = Literal[

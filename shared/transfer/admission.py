@@ -63,10 +63,19 @@ def check_blob(settings: Settings, blob: SourceBlob) -> None:
     _check_expected_size(blob)
 
 
+def has_expected_size(blob: SourceBlob) -> bool:
+    """Whether the blob says how many bytes it has, so that it is complete: see EXPECTED_SIZE."""
+    return str(blob.size) in _expected_sizes(blob)
+
+
 def _check_expected_size(blob: SourceBlob) -> None:
-    expected = {value for key, value in blob.metadata.items() if key.lower() == EXPECTED_SIZE}
+    expected = _expected_sizes(blob)
     if expected - {str(blob.size)}:
         raise UnsupportedBlob(
             f"The blob has {blob.size:,} bytes, and its upload link was for "
             f"{', '.join(sorted(expected))}. Request a link for the file as it is."
         )
+
+
+def _expected_sizes(blob: SourceBlob) -> set[str]:
+    return {value for key, value in blob.metadata.items() if key.lower() == EXPECTED_SIZE}

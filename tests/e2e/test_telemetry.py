@@ -94,7 +94,7 @@ def test_application_insights_gets_all_of_a_transfer_once(
     assert Counter(span["name"] for span in dependencies) == {
         "inspect_blob": 1,
         "create_upload_session": 1,
-        "GET /": 1,
+        "GET /": 3,
         "POST /": 1,
         "upload_ranges": 3,
         "PUT /": 5,

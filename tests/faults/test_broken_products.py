@@ -30,10 +30,10 @@ SEEDS = [seed for seed in range(1, 301) if draw(seed).max_faults > 1]
 @pytest.mark.parametrize(
     ("product", "shape", "index", "figure"),
     [
-        (Product(graph=BlindPost), "post", 2, "doubled"),
-        (Product(attacher=BlindPut), "session", 7, "doubled"),
-        (Product(attacher=WithoutReconciling), "post", 2, "doubled"),
-        (Product(attacher=WithoutReconciling), "session", 7, "doubled"),
+        (Product(graph=BlindPost), "post", 3, "doubled"),
+        (Product(attacher=BlindPut), "session", 10, "doubled"),
+        (Product(attacher=WithoutReconciling), "post", 3, "doubled"),
+        (Product(attacher=WithoutReconciling), "session", 10, "doubled"),
         (Product(graph=EarlyRetry), "post", 1, "early"),
     ],
     ids=["blind POST", "blind PUT", "no reconcile", "no reconcile of a session", "early retry"],

@@ -52,7 +52,7 @@ from tests.support.figures import AddTally
 from tests.support.virtual_app import MAILBOX
 
 # Where each shape differs from those before it.
-_BEGINS = {"post": 0, "session": 3, "silent session": 5}
+_BEGINS = {"post": 0, "session": 4, "silent session": 7}
 # Misbehaviours that cannot change anything at a request of that kind, and why.
 WITHOUT_EFFECT: dict[tuple[Kind, str], str] = {
     ("last_range", "truncated JSON"): "the answer to a last range has no body",

@@ -210,7 +210,8 @@ class Attacher:
             pending = self._attempts.cancel_session(work.transfer_id, entry)
         if pending and not work.best_effort:
             return pending.model_copy(update={"tries": MAX_SESSION_CANCELS})
-        known = self.claims.close(job, at_the_end=work.delete_notes) if job else ""
+        unsure = bool(work.is_unknown)
+        known = job and self.claims.close(job, at_the_end=work.delete_notes, unsure=unsure)
         if known:
             return ActivityResult(outcome="attached", attachment_id=known)
         return ActivityResult(outcome="progress")

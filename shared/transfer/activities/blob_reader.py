@@ -99,13 +99,19 @@ class BlobReader:
         job = self._job
         for _ in range(MAX_ETAG_CHANGES):
             try:
-                return self._source.read(job.blob, self.etag, part.start, part.length)
+                return self._read_now(part)
             except BlobChanged:
                 self.etag = check_same_content(job, self._source.look(job.blob))
         raise StorageUnavailable(
             f"Other clients write the metadata of {job.blob} all the time. "
             "Try again when they are done."
         )
+
+    def _read_now(self, part: ByteRange) -> bytes:
+        if not part.length and self._source.look(self._job.blob).etag != self.etag:
+            # Nothing is read that would show that the blob was filled meanwhile.
+            raise BlobChanged(self._job.blob)
+        return self._source.read(self._job.blob, self.etag, part.start, part.length)
 
 
 def check_same_content(job: Job, now: SourceBlob) -> str:

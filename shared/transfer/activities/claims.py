@@ -128,12 +128,12 @@ class Claims:
             )
         )
 
-    def close(self, job: Job, *, at_the_end: bool) -> str:
+    def close(self, job: Job, *, at_the_end: bool, unsure: bool = False) -> str:
         """Note that the attempt's session is closed, and at the end that the run is over.
 
         At the end there is a row, even if nothing was sent: a late delivery finds it. A row is not
-        changed that is of a later run or attempt. The result is the id of what is attached by the
-        ledger, empty if nothing is.
+        changed that is of a later run or attempt. ``unsure``: it may be attached. The result is
+        the id of what is attached by the ledger, empty if nothing is.
         """
         try:
             entry = self.entry(job)
@@ -145,7 +145,7 @@ class Claims:
             entry = entry or LedgerEntry(job.transfer_id)
             if entry.state == "removed":
                 entry = replace(entry, attachment_id="")
-            closed = replace(entry.closed(job.run), attempt=job.attempt)
+            closed = replace(entry.closed(job.run, unsure=unsure), attempt=job.attempt)
             self.ledger.put(closed)
             return closed.attachment_id
         if entry and entry.run == job.run and entry.upload_url:

@@ -17,7 +17,7 @@ from shared.transfer.activity_payloads import (
     Inspection,
     Job,
 )
-from shared.transfer.admission import check_blob, check_mailbox
+from shared.transfer.admission import check_blob, check_mailbox, has_expected_size
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
 from shared.transfer.retry_policy import SAME_PATH_SECONDS
 from shared.transfer.run_token import run_after, run_before
@@ -140,7 +140,8 @@ class Inspector:
 
     def _ready(self, work: Inspect, blob: SourceBlob, entry: LedgerEntry | None) -> Inspection:
         """The job, unless it is worth waiting before the file is sent."""
-        if blob.size == 0 and self.settings.empty_blob_seconds and not work.waited:
+        waits = self.settings.empty_blob_seconds and not (work.waited or has_expected_size(blob))
+        if blob.size == 0 and waits:
             return self._empty(blob)
         try:
             others = self._same_path(work, blob)

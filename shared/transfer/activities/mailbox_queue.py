@@ -5,10 +5,11 @@ Outlook takes 4 requests at once and 150 MB in 5 minutes per mailbox, and an ite
 first, so that files are finished one after the other and none starves.
 
 How long a transfer waits is bounded by what goes before it. With ``b`` bytes that older transfers
-really send to the mailbox, and ``t`` seconds in which they hold locks, one after the other, it
-waits at most ``window * (2 * b / window_bytes + 1) + t`` seconds while the app runs: of any two
-windows that follow each other, the bytes exceed one window's. A transfer that sends nothing, such
-as one to an item that does not exist, adds to ``t`` alone, and one of another mailbox adds nothing.
+request locks for, and ``t`` seconds in which they hold them, one after the other, it waits at most
+``window * (2 * b / window_bytes + 1) + t`` seconds while the app runs: of any two windows that
+follow each other, the bytes exceed one window's. A transfer that sends nothing, such as one to an
+item that does not exist, uses nothing of the window: where nobody sends, it adds to ``t`` alone.
+One of another mailbox adds nothing.
 """
 
 from collections.abc import Iterator

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable
+from shared.errors import Permanent, StorageUnavailable
 from shared.storage.attachment_record import (
     FINGERPRINT_DIGITS,
     AttachmentRecord,
@@ -100,9 +100,6 @@ class Recorder:
                     upload_url=None,
                 )
             )
-        error = work.status.error
-        if entry.state == "ended" and error and error.code == OutcomeUnknown.code:
-            self.ledger.put(replace(entry, unsure=True))
         return True
 
     def _write(self, work: RecordAttachment) -> Failure | None:

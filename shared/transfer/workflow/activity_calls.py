@@ -65,7 +65,9 @@ class ActivityCalls:
             yield from self._waits.pause(pause) if cancelled else self._waits.pause_fully(pause)
             tries += 1
 
-    def clean_up(self, job: Job, locks: Locks) -> Orchestration[ActivityResult]:
+    def clean_up(
+        self, job: Job, locks: Locks, *, is_unknown: bool = False
+    ) -> Orchestration[ActivityResult]:
         """Delete the upload session, when the mailbox can be called; close the ledger's row.
 
         *reconcile*: another run of the transfer may have sent the file.
@@ -78,7 +80,9 @@ class ActivityCalls:
             left = (until - self._waits.app_time).total_seconds()
             must_wait = wait > 0 or left <= 0
             last = tries == MAX_CLEANUP_TRIES - 1 or wait > left or left <= 0
-            result = yield from self.clean_up_once(job, must_wait=must_wait, last=last)
+            result = yield from self.clean_up_once(
+                job, must_wait=must_wait, last=last, is_unknown=is_unknown
+            )
             locked = locks.note(result)
             over = not locked and (last or result.outcome != "retry")
             if over or not wait:
@@ -117,7 +121,7 @@ class ActivityCalls:
             self._waits.note_retry_after(result)
 
     def clean_up_once(
-        self, job: Job | None, *, must_wait: bool, last: bool
+        self, job: Job | None, *, must_wait: bool, last: bool, is_unknown: bool = False
     ) -> Orchestration[ActivityResult]:
         """Delete it; without a call to Outlook if ``must_wait``, and at ``last`` in any case."""
         work = CancelUploadSession(
@@ -126,6 +130,7 @@ class ActivityCalls:
             delete_notes=True,
             must_wait=must_wait,
             best_effort=last,
+            is_unknown=is_unknown or None,
         )
         result: ActivityResult = yield from self.run("cancel_upload_session", work, ActivityResult)
         return result

@@ -160,7 +160,9 @@ class _Transfer:
         """Release the locks and close the ledger's row, unless the end has to be searched for."""
         yield from self.locks.release()
         if machine.end and machine.end.state != "attached":
-            result = yield from self.activities.clean_up(machine.job, self.locks)
+            result = yield from self.activities.clean_up(
+                machine.job, self.locks, is_unknown=machine.end.is_unknown
+            )
             if result.outcome == "reconcile":
                 machine.search_after_all(self.waits.app_time)
                 return False

@@ -186,12 +186,16 @@ def work_of(state: State, job: Job, offset: int, *, noted: bool) -> Payload:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a transfer ended, as fields of its status."""
+    """How a transfer ended, as fields of its status.
+
+    ``is_unknown``: it cannot be determined whether the file is attached.
+    """
 
     state: StatusState
     bytes_sent: int
     attachment_id: str | None = None
     error: Failure | None = None
+    is_unknown: bool = False
 
     def status(self) -> dict[str, object]:
         """The fields, by name."""

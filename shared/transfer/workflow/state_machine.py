@@ -231,7 +231,8 @@ class StateMachine:
         if isinstance(after, Ending):
             error = after.error(self._failures.last, self.job.mailbox)
             id_ = result.attachment_id if result else None
-            self.end, self.pause = End(after.status, self.offset, id_, error), None
+            unknown = after is Ending.UNKNOWN
+            self.end, self.pause = End(after.status, self.offset, id_, error, unknown), None
             return
         self.state = after
         if after.stage is not before.stage:

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
+from shared.errors import AttachmentNotFound
 from shared.storage.ledger import Ledger
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
@@ -127,8 +129,10 @@ class _Run:
             engine = app.latest(id_)
             status = TransferStatus.from_json(engine.output or {"blob": ""}) if engine else None
             if status and status.state == "attached":
-                attachments.remove(id_, status)
-                app.removed.add(id_)
+                # A product without its ledger knows no attachment.
+                with suppress(AttachmentNotFound):
+                    attachments.remove(id_, status)
+                    app.removed.add(id_)
 
     def _trace(self) -> list[str]:
         return [
