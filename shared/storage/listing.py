@@ -8,7 +8,8 @@ a range of keys, however many transfers there are. Keys of a transfer's rows:
   where POSITION is the inverted time of the start, and the id;
 - ``id!ID``, by which the other ones are found.
 
-Nothing is decided by these rows. A transfer whose rows could not be written goes on.
+Nothing is decided by these rows alone: they name the other transfers of a blob, and the ledger says
+what those did. A transfer whose rows could not be written goes on.
 """
 
 import logging

@@ -10,6 +10,7 @@ from shared.storage.ledger import Ledger
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.run_token import run_at
 from shared.transfer.service.attachments import Attachments
+from shared.transfer.workflow.orchestrator import CANCEL
 from tests.support.engine.virtual_engine import VirtualEngine
 from tests.support.in_memory.app import InMemoryApp
 from tests.support.virtual_app import MAILBOX
@@ -170,3 +171,67 @@ def test_a_search_of_an_earlier_run_ends() -> None:
     app.clock.advance(1)
     ledger.put(replace(entry, run=run_at(app.clock())))
     assert end_of(first) == "superseded"
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_what_is_attached_stays_so_when_the_blob_is_looked_at_again(*, cancelled: bool) -> None:
+    """A blob without MD5 was written to before the record; the second look does not get far."""
+    app, item, run = small()
+    if cancelled:
+        work = run.take_work()
+        result = app.activities[work.name](work.payload)
+        run.raise_event(CANCEL)
+        run.complete(work, result)
+    else:
+        run.advance()
+        denied = catalogue.refused(403, "ErrorAccessDenied")
+        app.service.faults.add(Fault(misbehaviour=denied, kind="list", times=None))
+    app.blobs.annotate("a.bin", tag="scanned")
+    assert end_of(run) == "attached"
+    (attachment,) = app.attachments(item)
+    record = app.blobs.blob("a.bin").metadata
+    assert (record["attachmentstatus"], record["attachmentid"]) == ("attached", attachment.id)
+    entry = Ledger(app.tables).get(run.instance_id)
+    assert entry is not None
+    assert (entry.state, entry.attachment_id) == ("attached", attachment.id)
+
+
+def test_a_doubted_restart_that_is_cancelled_reports_what_is_attached() -> None:
+    """The metadata were lost, and the event came again."""
+    app, item, run = small()
+    run.run()
+    (attachment,) = app.attachments(item)
+    etag = app.blobs.blob("a.bin").etag
+    app.blobs.set_metadata("a.bin", {"mailbox": MAILBOX, "messageid": item}, etag)
+    again = app.start_engine(run.instance_id, run.payload)
+    again.raise_event(CANCEL)
+    assert end_of(again) == "attached"
+    assert (again.output or {})["attachmentId"] == attachment.id
+
+
+def test_an_inspection_that_is_delivered_again_may_decide_otherwise() -> None:
+    """Its first result was lost, with the worker that a changed setting restarted."""
+    app = InMemoryApp(rules=RULES, allowed_mailboxes="x@contoso.com")
+    item = app.add_message()
+    app.blobs.put("a.bin", b"small", None, {"mailbox": MAILBOX, "messageid": item})
+    run = app.engines[app.deliver("a.bin")]
+    name, payload = run.next_work
+    assert app.activities[name](payload)["ended"]["error"]["code"] == "MailboxNotAllowed"
+    app.restart(app.settings.model_copy(update={"allowed_mailboxes": ("*",)}))
+    assert end_of(run) == "attached"
+    assert len(app.attachments(item)) == 1
+
+
+def test_a_late_inspection_does_not_end_its_own_run() -> None:
+    """A setting has changed since, and the job waits for its lock."""
+    app, item, run = small()
+    inspect = {
+        "transferId": run.instance_id,
+        "request": run.payload,
+        "run": run.next_work[1]["run"],
+    }
+    app.restart(app.settings.model_copy(update={"max_attachment_bytes": 1}))
+    refused = app.activities["inspect_blob"](inspect)
+    assert refused["ended"]["error"]["code"] == "AttachmentTooLarge"
+    assert end_of(run) == "attached"
+    assert len(app.attachments(item)) == 1

@@ -2,11 +2,13 @@
 
 import hashlib
 import random
+from datetime import timedelta
 
 import pytest
 
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
+from infra.local.outlook.state.upload_session import FileDescription
 from shared.storage.ledger import Ledger
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.service.attachments import Attachments
@@ -138,3 +140,100 @@ def test_an_attachment_that_cannot_be_read_does_not_count(*, with_md5: bool) -> 
     again.app.service.faults.add(gone)
     assert again.ended(again.put(again.first)).state == "attached"
     assert again.attached == [again.first] * 2
+
+
+@pytest.mark.parametrize("ranges", [2, 3, 4])
+def test_a_retried_upload_waits_for_the_transfer_under_way(ranges: int, *, with_md5: bool) -> None:
+    """It gets no session between two activities of the first one, whose bytes are read ahead."""
+    for sent in range(ranges):
+        again = Again(ranges * R, with_md5=with_md5)
+        (first,) = again.app.engines.values()
+        while first.performed.count("upload_ranges") < sent or not first.performed[1:]:
+            first.advance()
+        id_ = again.put(again.first)
+        second = again.app.engines[id_]
+        for _ in range(6):
+            second.advance()
+        assert "create_upload_session" not in second.performed
+        while not first.is_over:
+            first.advance()
+        assert again.ended(id_).state == "attached"
+        assert again.attached == [again.first], sent
+
+
+def test_a_transfer_that_never_ends_does_not_keep_the_next_one_forever() -> None:
+    """Its instance was terminated, say, and its row stayed open."""
+    again = Again(100, with_md5=True)
+    (first,) = again.app.engines.values()
+    first.advance()
+    name, payload = first.next_work
+    again.app.service.faults.add(Fault(misbehaviour=catalogue.throttled("3"), kind="small_post"))
+    again.app.activities[name](payload)
+    del again.app.engines[first.instance_id]
+    began = again.app.clock()
+    assert again.ended(again.put(again.first)).state == "attached"
+    assert again.attached == [again.first]
+    assert timedelta(minutes=14) < again.app.clock() - began < timedelta(minutes=20)
+
+
+@pytest.mark.parametrize("seconds", [20, 60])
+def test_a_file_that_outlook_adds_late_is_not_sent_again(seconds: int, *, with_md5: bool) -> None:
+    """The first transfer searches for it; the upload is repeated meanwhile."""
+    again = Again(100, with_md5=with_md5)
+    late = Fault(misbehaviour=catalogue.commits_late(seconds), kind="small_post")
+    again.app.service.faults.add(late)
+    (first,) = again.app.engines.values()
+    while first.performed[-1:] != ["attach_small_file"]:
+        first.advance()
+    assert again.ended(again.put(again.first)).state == "attached"
+    assert again.attached == [again.first]
+
+
+def test_an_upload_after_an_unknown_outcome_finds_the_file(*, with_md5: bool) -> None:
+    """As the error's sentence asks: look, and upload again. Nobody looked."""
+    again = Again(100, with_md5=with_md5)
+    app = again.app
+    lost = Fault(misbehaviour=catalogue.lost_answer(), kind="small_post")
+    refused = Fault(misbehaviour=catalogue.refused(503), kind="list", occurrence=2, times=None)
+    app.service.faults.add(lost, refused)
+    (first,) = app.engines
+    error = again.ended(first).error
+    assert error is not None
+    assert error.code == "OutcomeUnknown"
+    app.service.faults.clear()
+    assert again.ended(again.put(again.first)).state == "attached"
+    assert again.attached == [again.first]
+
+
+def test_a_users_own_attachment_is_neither_claimed_nor_removed(*, with_md5: bool) -> None:
+    """It has the same name and bytes, and was there before."""
+    again = Again(100, with_md5=with_md5)
+    app = again.app
+    committer = app.service.tenant.committer(0)
+    item = app.service.tenant.mailboxes.find(MAILBOX).items[again.item]
+    own = committer.commit_bytes(item, FileDescription(name="a.pdf"), again.first)
+    app.finish_in_time()
+    id_ = again.put(again.first)
+    status = again.ended(id_)
+    assert again.attached == [again.first] * 2
+    assert status.attachment_id != own.id
+    calls = Attachments(app.settings, app.source, Ledger(app.tables), app.graph, app.listing)
+    calls.remove(id_, status)
+    assert [each.id for each in app.attachments(again.item)] == [own.id]
+
+
+def test_a_removal_counts_for_all_transfers_that_share_the_attachment(*, with_md5: bool) -> None:
+    """A request attaches the file again afterwards, by whichever transfer it was removed."""
+    again = Again(100, with_md5=with_md5)
+    app = again.app
+    (first,) = app.engines
+    status = again.ended(first)
+    second = again.put(again.first)
+    again.ended(second)
+    calls = Attachments(app.settings, app.source, Ledger(app.tables), app.graph, app.listing)
+    calls.remove(first, status)
+    assert again.attached == []
+    app.clock.advance(5)
+    engine = app.start_engine(second, app.engines[second].payload | {"ordered": True})
+    assert again.ended(engine.instance_id).state == "attached"
+    assert again.attached == [again.first]

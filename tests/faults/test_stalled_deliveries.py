@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from infra.local.outlook.rules import Rules
+from shared.transfer.retry_policy import LOCK_LEASE
 from shared.transfer.workflow.orchestrator import CANCEL
 from tests.support.engine.virtual_engine import VirtualEngine
 from tests.support.in_memory.app import InMemoryApp
@@ -18,6 +19,7 @@ from tests.support.in_memory.stalls import Stall
 from tests.support.virtual_app import MAILBOX
 
 RULES = Rules(minimum_session_bytes=1, maximum_post_bytes=4_000, page_size=100)
+RANGE_BYTES = 320 * 1024 * 4
 CONTENT = {"small": bytes(range(200)), "large": bytes(range(256)) * 13_000}
 
 
@@ -31,7 +33,7 @@ class Trial:
 
     @classmethod
     def of(cls, size: str) -> "Trial":
-        app = InMemoryApp(rules=RULES, range_bytes=320 * 1024 * 4, ranges_per_activity=1)
+        app = InMemoryApp(rules=RULES, range_bytes=RANGE_BYTES, ranges_per_activity=1)
         item = app.add_message()
         app.blobs.put("a.bin", CONTENT[size], None, {"mailbox": MAILBOX, "messageid": item})
         return cls(app, item, app.deliver("a.bin"))
@@ -105,3 +107,30 @@ def test_a_delivery_that_stalls_attaches_nothing_twice(
             assert trial.attached == (state == "attached"), (name, operation)
             assert not trial.open_sessions(), (name, operation)
     assert stalled > 10
+
+
+def test_a_message_that_is_sent_while_a_delivery_stalls_is_reported_as_it_is() -> None:
+    """The second delivery has sent the last range before; the first one finds no draft any more."""
+    seen = set[str]()
+    for operation in range(20):
+        trial = Trial.of("large")
+        while not (work := trial.engine.next_work)[1].get("offset", 0) >= 2 * RANGE_BYTES:
+            trial.engine.advance()
+        name, payload = work
+
+        def go_on(trial: Trial = trial, name: str = name, payload: Any = payload) -> None:
+            trial.app.clock.advance(LOCK_LEASE.total_seconds() + 1)
+            trial.app.activities[name](payload)
+            trial.app.service.tenant.mailboxes.find(MAILBOX).items[trial.item].is_draft = False
+
+        taken = trial.engine.take_work()
+        with Stall(operation, go_on) as stall:
+            result = trial.app.activities[taken.name](taken.payload)
+        trial.engine.complete(taken, result)
+        trial.app.finish_in_time()
+        seen.add(stall.stalled.partition("?")[2])
+        state = trial.output()["state"]
+        assert (state, trial.attached) in {("attached", 1), ("failed", 0)}, stall.stalled
+        if not stall.stalled:
+            break
+    assert "$select=isDraft" in seen

@@ -95,3 +95,27 @@ def test_an_empty_blob_that_is_deleted_ends_the_wait() -> None:
     output = app.engines[id_].output
     assert output is not None
     assert (output["error"]["code"], contents(app, item)) == ("BlobDeleted", [])
+
+
+def test_a_blob_that_is_filled_after_the_wait_is_attached_once() -> None:
+    """The transfer of the empty file was waiting for its mailbox, say."""
+    app, item, id_ = begun()
+    engine = app.engines[id_]
+    while engine.next_activity != "attach_small_file":
+        engine.advance()
+    app.clock.advance(1_800)
+    by_flush(app)
+    app.deliver(NAME)
+    app.finish_in_time()
+    assert contents(app, item) == [CONTENT]
+    assert (engine.output or {})["state"] == "superseded"
+
+
+def test_an_empty_file_that_says_so_is_not_waited_for() -> None:
+    """It came by an upload link, which names its size."""
+    app, item, _ = begun()
+    app.blobs.annotate(NAME, expectedsize="0")
+    began = app.clock()
+    app.finish_in_time()
+    assert contents(app, item) == [b""]
+    assert (app.clock() - began).total_seconds() < 1
