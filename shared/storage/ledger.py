@@ -187,14 +187,12 @@ def _parsed(transfer_id: str, values: Mapping[str, Any], document: Document) -> 
     earlier, state = values["earlierAttachments"], document.columns["state"]
     if state not in _STATES or not all(isinstance(each, str) for each in earlier or ()):
         raise ValueError(state)
-    url, run = str(document.columns["uploadUrl"]), str(values["run"])
-    if run:
-        datetime.fromisoformat(run)
+    url = str(document.columns["uploadUrl"])
     # Not every row has it.
     began = values.get("began")
     return LedgerEntry(
         transfer_id=transfer_id,
-        run=run,
+        run=str(values["run"]),
         attempt=int(values["attempt"]),
         state=state,
         attachment_id=str(values["attachmentId"]),

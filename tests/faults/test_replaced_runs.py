@@ -6,7 +6,7 @@ import pytest
 
 from infra.local.outlook import Fault, catalogue
 from infra.local.outlook.rules import Rules
-from shared.storage.ledger import Ledger
+from shared.storage.ledger import Ledger, LedgerEntry
 from shared.transfer.payloads import TransferStatus
 from shared.transfer.run_token import run_at
 from shared.transfer.service.attachments import Attachments
@@ -235,3 +235,16 @@ def test_a_late_inspection_does_not_end_its_own_run() -> None:
     assert refused["ended"]["error"]["code"] == "AttachmentTooLarge"
     assert end_of(run) == "attached"
     assert len(app.attachments(item)) == 1
+
+
+def test_a_row_with_a_run_that_is_no_time_is_never_taken_for_not_sent() -> None:
+    """Another program wrote it: the transfer waits until somebody corrects it."""
+    app = InMemoryApp(rules=RULES)
+    item = app.add_message()
+    app.blobs.put("a.bin", b"small", None, {"mailbox": MAILBOX, "messageid": item})
+    run = app.engines[app.deliver("a.bin")]
+    ledger = Ledger(app.tables)
+    ledger.put(LedgerEntry(run.instance_id, run="tomorrow", state="ended"))
+    name, payload = run.next_work
+    assert run.instance_id in app.activities[name](payload)["unavailable"]["message"]
+    assert app.attachments(item) == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
-from shared.storage.ledger import Ledger, LedgerEntry
+from shared.storage.ledger import Ledger, LedgerEntry, LedgerUnreadable
 from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
@@ -145,6 +145,7 @@ class Inspector:
             return self._empty(blob)
         try:
             others = self._same_path(work, blob)
+            job = self._job(work, blob, entry)
         except StorageUnavailable as error:
             return Inspection(unavailable=Failure.of(error))
         if any(each.state == "open" for each in others) and not work.waited:
@@ -153,7 +154,6 @@ class Inspector:
             )
             return Inspection(unavailable=Failure.of(busy), patience=SAME_PATH_SECONDS)
         known = [each for each in others if each.state == "attached" or each.unsure]
-        job = self._job(work, blob, entry)
         update = {"same_path": tuple(each.transfer_id for each in known)}
         return Inspection(job=job.model_copy(update=update))
 
@@ -172,7 +172,7 @@ class Inspector:
         request, run = work.request, work.run
         if entry is not None and run and entry.run > run:
             # That run is over, since this one has its id; its host's clock was ahead.
-            run = run_after(entry.run)
+            run = _after(entry)
         return Job(
             transfer_id=work.transfer_id,
             run=run,
@@ -194,6 +194,14 @@ class Inspector:
             session_at_last=True,
             **request.fields_of(request.item),
         )
+
+
+def _after(entry: LedgerEntry) -> str:
+    try:
+        return run_after(entry.run)
+    except ValueError:
+        # Another program wrote it.
+        raise LedgerUnreadable(entry.transfer_id) from None
 
 
 def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:
