@@ -20,10 +20,14 @@ class Holders:
     held: dict[tuple[str, int], tuple[str, str, datetime]] = field(default_factory=dict)
     crowds: list[str] = field(default_factory=list)
     latest: dict[str, int] = field(default_factory=dict)
+    requests: dict[str, datetime] = field(default_factory=dict)
 
     def granted(self, mailbox: str, asking: Waiter, fence: int, began: datetime) -> None:
         """Note a lock that was granted at that time or later, unless it is gone already."""
         expires = began + LOCK_LEASE
+        if (since := self.requests.get(asking.transfer_id, began)) > began:
+            # This delivery stalled in its request, and another one came meanwhile.
+            expires = min(expires, since + LONGEST_ACTIVITY)
         if fence < self.latest.get(asking.transfer_id, 0) or expires <= self.clock():
             return
         self.latest[asking.transfer_id] = fence
@@ -39,6 +43,7 @@ class Holders:
 
     def requested(self, transfer_id: str) -> None:
         """Note another request of a holder: its earlier delivery counts as dead before long."""
+        self.requests[transfer_id] = self.clock()
         soon = self.clock() + LONGEST_ACTIVITY
         self.held = {
             key: (id_, item, min(expires, soon) if id_ == transfer_id else expires)
