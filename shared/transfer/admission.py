@@ -1,6 +1,11 @@
 """What may be attached: the checks that need no call to Graph."""
 
-from shared.errors import AttachmentTooLarge, MailboxNotAllowed, UnsupportedBlob
+from shared.errors import (
+    AttachmentTooLarge,
+    MailboxNotAllowed,
+    StorageUnavailable,
+    UnsupportedBlob,
+)
 from shared.settings import Settings
 from shared.storage.source_blob import SourceBlob
 from shared.storage.storage_errors import ARCHIVED
@@ -43,6 +48,14 @@ def check_size(settings: Settings, size: int) -> None:
     """Raise :class:`AttachmentTooLarge` for more bytes than MAX_ATTACHMENT_BYTES."""
     if size > settings.max_attachment_bytes:
         raise AttachmentTooLarge(size, settings.max_attachment_bytes)
+
+
+def check_copied(blob: SourceBlob) -> None:
+    """Raise :class:`StorageUnavailable` while the blob is being copied: it has no content yet."""
+    if blob.is_copying:
+        raise StorageUnavailable(
+            f"The blob {blob.name} is still being copied. Wait for the end of the copy."
+        )
 
 
 def check_blob(settings: Settings, blob: SourceBlob) -> None:

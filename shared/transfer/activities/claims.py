@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from shared.errors import TransferError
 from shared.secret import Secret
-from shared.storage.ledger import Ledger, LedgerEntry
+from shared.storage.ledger import Ledger, LedgerEntry, LedgerUnreadable
 from shared.storage.session_store import SessionStore
 from shared.transfer.activity_payloads import Job
 from shared.transfer.retry_policy import MAX_CLAIM_SECONDS
+from shared.transfer.run_token import run_after
 
 type Stopwatch = Callable[[], float]
 
@@ -178,3 +179,14 @@ class Claims:
         entry = self.ledger.put(entry)
         self.notes.delete(job.transfer_id)
         return entry
+
+
+def later_run(entry: LedgerEntry) -> str:
+    """The next run that counts as later than the row's.
+
+    Raises :class:`~shared.storage.ledger.LedgerUnreadable` if another program wrote the row.
+    """
+    try:
+        return run_after(entry.run)
+    except ValueError:
+        raise LedgerUnreadable(entry.transfer_id) from None

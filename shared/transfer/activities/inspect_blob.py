@@ -6,21 +6,27 @@ from dataclasses import dataclass, replace
 from shared.errors import OutcomeUnknown, Permanent, StorageUnavailable, Superseded
 from shared.settings import Settings
 from shared.storage.attachment_record import AttachmentRecord, Removed, read_record
-from shared.storage.ledger import Ledger, LedgerEntry, LedgerUnreadable
+from shared.storage.ledger import Ledger, LedgerEntry
 from shared.storage.listing import Listing
 from shared.storage.source_blob import SourceBlob
 from shared.storage.source_container import SourceContainer
 from shared.transfer.activities.blob_reader import MD5_CHANGED, ContentUncertain
+from shared.transfer.activities.claims import later_run
 from shared.transfer.activity_payloads import (
     SMALL_FILE_BYTES,
     Inspect,
     Inspection,
     Job,
 )
-from shared.transfer.admission import check_blob, check_mailbox, has_expected_size
+from shared.transfer.admission import (
+    check_blob,
+    check_copied,
+    check_mailbox,
+    has_expected_size,
+)
 from shared.transfer.payloads import Failure, State, TransferRequest, TransferStatus
 from shared.transfer.retry_policy import SAME_PATH_SECONDS
-from shared.transfer.run_token import run_after, run_before
+from shared.transfer.run_token import run_before
 from shared.transfer.same_path import SamePath
 from shared.transfer.summaries import at_end, list_if_possible
 from shared.transfer.transfer_id import matches, may_match
@@ -58,7 +64,7 @@ class Inspector:
             blob = self.source.look(request.blob)
             if not may_match(work.transfer_id, blob, item, request.content):
                 return _superseded(work)
-            _check_copied(blob)
+            check_copied(blob)
             if not matches(work.transfer_id, blob, item):
                 raise ContentUncertain(MD5_CHANGED)
             entry = self.ledger.get(work.transfer_id)
@@ -172,7 +178,7 @@ class Inspector:
         request, run = work.request, work.run
         if entry is not None and run and entry.run > run:
             # That run is over, since this one has its id; its host's clock was ahead.
-            run = _after(entry)
+            run = later_run(entry)
         return Job(
             transfer_id=work.transfer_id,
             run=run,
@@ -196,14 +202,6 @@ class Inspector:
         )
 
 
-def _after(entry: LedgerEntry) -> str:
-    try:
-        return run_after(entry.run)
-    except ValueError:
-        # Another program wrote it.
-        raise LedgerUnreadable(entry.transfer_id) from None
-
-
 def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | None:
     """The ledger says that the content is attached, and the metadata do not."""
     if blob.md5:
@@ -211,14 +209,6 @@ def _without_record(blob: SourceBlob, attached: TransferStatus) -> Inspection | 
         return Inspection(ended=attached, record="attached")
     # Or the blob was overwritten within a second: the item is searched for the bytes.
     return None
-
-
-def _check_copied(blob: SourceBlob) -> None:
-    """Raise :class:`StorageUnavailable` while the blob is being copied: it has no content yet."""
-    if blob.is_copying:
-        raise StorageUnavailable(
-            f"The blob {blob.name} is still being copied. Wait for the end of the copy."
-        )
 
 
 def _superseded(work: Inspect) -> Inspection:
