@@ -30,7 +30,7 @@ ENVELOPE_BYTES = 4_096
 class Inspect(Payload):
     """The input of ``inspect_blob``; ``run``: see :class:`Job`.
 
-    ``waited``: an empty blob was waited on long enough.
+    ``waited``: it was waited long enough, for an empty blob or another transfer of its name.
     """
 
     transfer_id: str

@@ -97,10 +97,9 @@ class Inspector:
             # this delivery gets lost and the next one decides otherwise.
             fence = run_before(work.run)
             if entry is None or (entry.state == "open" and entry.run < fence):
-                new = LedgerEntry(work.transfer_id)
-                url = entry.upload_url if entry else None
-                closed = (entry or new).closed(fence, unsure=entry is not None)
-                entry = replace(closed, upload_url=url)
+                before = entry or LedgerEntry(work.transfer_id)
+                closed = before.closed(fence, unsure=entry is not None)
+                entry = replace(closed, upload_url=before.upload_url)
                 self.ledger.put(entry)
         except StorageUnavailable as error:
             return Inspection(unavailable=Failure.of(error))

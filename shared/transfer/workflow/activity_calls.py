@@ -108,25 +108,28 @@ class ActivityCalls:
             last = must_wait or tries == MAX_CLEANUP_TRIES
             if tries > 1 and not must_wait:
                 yield from self._waits.pause_fully(Pause(tries, retry_after))
-            work = CancelUploadSession(
-                transfer_id=self._ctx.instance_id,
-                run=run,
-                delete_notes=True,
-                must_wait=must_wait,
-                best_effort=last,
-            )
-            result = yield from self.run("cancel_upload_session", work, ActivityResult)
+            result = yield from self.clean_up_once(None, run=run, must_wait=must_wait, last=last)
             if last or result.outcome != "retry":
                 return
             self._waits.note_retry_after(result)
 
     def clean_up_once(
-        self, job: Job | None, *, must_wait: bool, last: bool, is_unknown: bool = False
+        self,
+        job: Job | None,
+        *,
+        must_wait: bool,
+        last: bool,
+        run: str | None = None,
+        is_unknown: bool = False,
     ) -> Orchestration[ActivityResult]:
-        """Delete it; without a call to Outlook if ``must_wait``, and at ``last`` in any case."""
+        """Delete it; without a call to Outlook if ``must_wait``, and at ``last`` in any case.
+
+        Without a job, that of a run before ``run``.
+        """
         work = CancelUploadSession(
             transfer_id=self._ctx.instance_id,
             job=job,
+            run=run,
             delete_notes=True,
             must_wait=must_wait,
             best_effort=last,

@@ -143,13 +143,13 @@ class _Judge:
         created = [each for each in requests if each.kind == "create" and each.served_status == 201]
         deleted = {each.target for each in requests if each.kind == "cancel"}
         excused = self.app.deliveries.excused
-        if self.schedule.version == "1.0":
-            # Where entities' signals get lost, it ends without a lock, and its session expires.
-            created = []
+        # Where entities' signals get lost, it ends without a lock, and its session expires.
+        is_old = self.schedule.version == "1.0"
         for id_, item in self.app.service.tenant.mailboxes.find(MAILBOX).items.items():
             own = [each for each in created if each.item == id_]
-            for session, request in zip(item.sessions, own, strict=bool(created)):
-                is_excused = request.fault or any(request.index in each for each in excused)
+            for session, request in zip(item.sessions, own, strict=True):
+                is_killed = any(request.index in each for each in excused)
+                is_excused = is_old or is_killed or request.fault is not None
                 if session.end is None and session.target not in deleted and not is_excused:
                     yield Finding("left", f"an open session with {session.received} bytes")
         if not self.app.adversary.fired["fault of Outlook"]:
